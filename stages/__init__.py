@@ -1,0 +1,1 @@
+"""Headwater's stages: one module per DVC stage, each built on the rooms beside it."""

@@ -1,0 +1,85 @@
+"""Document shards: Parquet with one row per document, in input order; dropped documents beside, with their reason."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from stages.core.errors import HeadwaterError
+
+SCHEMA = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),  # 128-bit hash of URL, capture date and payload, 32 hex digits
+        pa.field("url", pa.string(), nullable=False),
+        pa.field("date", pa.string(), nullable=False),  # of capture, ISO 8601, UTC
+        pa.field("source", pa.string(), nullable=False),  # file name of the WARC
+        pa.field("offset", pa.int64(), nullable=False),  # of the record in that file, in bytes
+        pa.field("language", pa.string(), nullable=False),  # ISO 639-1
+        pa.field("language_score", pa.float32(), nullable=False),  # 0–1
+        pa.field("text", pa.string(), nullable=False),
+    ]
+)
+
+DROPPED = SCHEMA.append(pa.field("stage", pa.string(), nullable=False)).append(
+    pa.field("reason", pa.string(), nullable=False)
+)
+
+_BATCH = 1024  # documents in memory at a time
+
+
+class Writer:
+    """Writes documents to one Parquet shard; use as a context manager.
+
+    Args:
+        path: The file to write.
+        extra: Columns that the stage adds after those of ``SCHEMA``.
+        dropped: Whether the shard is one of dropped documents, with ``stage`` and ``reason``.
+    """
+
+    def __init__(self, path: Path, extra: Sequence[pa.Field] = (), *, dropped: bool = False) -> None:
+        self.schema = DROPPED if dropped else SCHEMA
+        for field in extra:
+            self.schema = self.schema.append(field)
+        self._writer = pq.ParquetWriter(path, self.schema, compression="zstd", compression_level=3)
+        self._rows: list[Mapping[str, Any]] = []
+        self.count = 0
+
+    def write(self, document: Mapping[str, Any], **changes: Any) -> None:
+        """Add one document; ``changes`` replace or add columns."""
+        self._rows.append({**document, **changes})
+        self.count += 1
+        if len(self._rows) >= _BATCH:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._rows:
+            self._writer.write_table(pa.Table.from_pylist(self._rows, schema=self.schema))
+            self._rows = []
+
+    def __enter__(self) -> "Writer":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._flush()
+        self._writer.close()
+
+
+def read(path: Path, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
+    """The documents of one shard in order, a batch in memory at a time.
+
+    Raises:
+        HeadwaterError: the file is no Parquet.
+    """
+    try:
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(_BATCH, columns=list(columns) if columns else None):
+                yield from batch.to_pylist()
+    except pa.ArrowInvalid as error:
+        raise HeadwaterError(f"{path}: not a document shard: {error}") from None
+
+
+def count(paths: Sequence[Path]) -> int:
+    """Documents in the shards, from their footers."""
+    return sum(pq.read_metadata(path).num_rows for path in paths)

@@ -1,0 +1,134 @@
+"""Typed parameters: params.yaml holds the values, a stage's ``Params`` their types, units and meaning."""
+
+import dataclasses
+import difflib
+import json
+from pathlib import Path
+from typing import Any, TypeVar, dataclass_transform
+
+import yaml
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+from stages.core.errors import HeadwaterError
+
+T = TypeVar("T")
+
+FILE = Path("params.yaml")
+
+# What a reader of params.yaml calls the types that pydantic names in its own words.
+_EXPECTED = {
+    "int_parsing": "a whole number",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_parsing": "a number",
+    "float_type": "a number",
+    "bool_parsing": "true or false",
+    "bool_type": "true or false",
+    "string_type": "text",
+    "list_type": "a list",
+    "tuple_type": "a list",
+    "dict_type": "a section with keys",
+    "dataclass_type": "a section with keys",
+    "dataclass_exact_type": "a section with keys",
+}
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True)
+def params(cls: type[T]) -> type[T]:
+    """Make ``cls`` a frozen, keyword-only dataclass that refuses unknown keys and explains its fields by docstring."""
+    config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+    return dataclass(frozen=True, kw_only=True, config=config)(cls)
+
+
+def as_json(value: Any) -> str:
+    """One spelling for one set of parameters: JSON with sorted keys, for fingerprints and records."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        value = dataclasses.asdict(value)
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)
+
+
+def read(path: Path = FILE) -> dict[str, Any]:
+    """The whole of params.yaml.
+
+    Raises:
+        HeadwaterError: the file is missing or is not a YAML mapping.
+    """
+    try:
+        values = yaml.safe_load(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise HeadwaterError(f"{path}: no such file; run from the project's root") from None
+    except yaml.YAMLError as error:
+        raise HeadwaterError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(values, dict):
+        raise HeadwaterError(f"{path}: must be a mapping of sections, got {type(values).__name__}")
+    return values
+
+
+def load(kind: type[T], section: str, path: Path = FILE) -> T:
+    """The values of ``section`` in ``path``, checked against ``kind``.
+
+    Raises:
+        HeadwaterError: names the first key that is missing, unknown (with the nearest valid one) or of another type.
+    """
+    values = read(path)
+    if section not in values:
+        raise HeadwaterError(f"{path}: section {section!r} is missing{_nearest(section, values)}")
+    return check(kind, values[section], where=f"{path}: {section}")
+
+
+def check(kind: type[T], values: Any, where: str) -> T:
+    """``values`` as a ``kind``; errors begin with ``where`` (see :func:`load`)."""
+    try:
+        return TypeAdapter(kind).validate_python({} if values is None else values)
+    except ValidationError as error:
+        # An unknown key first: a misspelt one is also reported as a missing one, which would mislead.
+        problems = sorted(error.errors(), key=lambda problem: problem["type"] != "unexpected_keyword_argument")
+        raise HeadwaterError(_explain(kind, problems[0], where)) from None
+
+
+def _explain(kind: Any, problem: Any, where: str) -> str:
+    location = [str(part) for part in problem["loc"]]
+    name = ".".join([where, *location])
+    got = problem["input"]
+    if problem["type"] == "missing":
+        return f"{name} is missing"
+    if problem["type"] == "unexpected_keyword_argument":
+        known = _fields(kind, location[:-1])
+        return f"{name} is not a parameter{_nearest(location[-1], known)}"
+    if problem["type"] in _EXPECTED:
+        return f"{name} must be {_EXPECTED[problem['type']]}, got {_show(got)}"
+    return f"{name}: {problem['msg'].removeprefix('Value error, ')}, got {_show(got)}"
+
+
+def _show(value: Any) -> str:
+    text = json.dumps(value, default=str, ensure_ascii=False)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _fields(kind: Any, location: list[str]) -> list[str]:
+    for part in location:
+        kind = {field.name: field.type for field in dataclasses.fields(kind)}.get(part, kind)
+    return [field.name for field in dataclasses.fields(kind)] if dataclasses.is_dataclass(kind) else []
+
+
+def _nearest(name: str, known: Any) -> str:
+    close = difflib.get_close_matches(name, [str(key) for key in known], n=1, cutoff=0.5)
+    return (
+        f"; did you mean {close[0]!r}?" if close else f"; it has {', '.join(sorted(map(str, known)))}" if known else ""
+    )
+
+
+def describe(kind: Any, values: Any, indent: str = "  ") -> list[str]:
+    """Lines for ``--help``: every parameter with its value and what its docstring says."""
+    lines = []
+    described = kind.__pydantic_fields__
+    for name, field in described.items():
+        value = getattr(values, name) if values is not None else None
+        meaning = " ".join((field.description or "").split())
+        if dataclasses.is_dataclass(field.annotation):
+            lines += [f"{indent}{name}: {meaning}".rstrip(), *describe(field.annotation, value, indent + "  ")]
+        else:
+            shown = "" if values is None else f" = {_show(value)}"
+            lines.append(f"{indent}{name}{shown}: {meaning}".rstrip(": "))
+    return lines

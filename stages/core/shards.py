@@ -1,0 +1,269 @@
+"""Shards: built once, committed with a record, taken as they are when nothing they depend on has changed.
+
+A unit of work reads some files and writes some files. It is built in a folder of the work area whose name is its
+fingerprint: what the function is (its code and the software below), its parameters, and the content of its inputs. The
+folder gets its final name only after every file in it is on disk and a commit record names their hashes; so a folder
+with that name is whole, and one without is not there. DVC removes a stage's outputs before it runs the stage, so
+results are published to the outputs by link at the end: a killed stage loses one unfinished unit for each worker.
+"""
+
+import concurrent.futures
+import hashlib
+import json
+import multiprocessing
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stages.core import fingerprint
+from stages.core.errors import HeadwaterError
+from stages.core.params import as_json
+from stages.core.progress import log, meter
+from stages.core.runtime import profile
+
+Metrics = dict[str, Any]
+"""Counts of a stage or of a unit: ``in``, ``out``, ``dropped`` by reason, and whatever else is worth comparing."""
+
+Function = Callable[[Any, Sequence[Path], Mapping[str, Path]], Metrics]
+"""What builds a unit: ``function(params, inputs, outputs)`` reads ``inputs``, writes every path of ``outputs``."""
+
+RECORD = "commit.json"
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One piece of work: the files it reads, and a file name for each output that it writes."""
+
+    inputs: tuple[Path, ...]
+    outputs: Mapping[str, str]
+    """Label to file name, such as ``{"kept": "00000.parquet"}``; the name is that of the published file."""
+
+
+@dataclass(frozen=True)
+class Built:
+    """A committed unit: where its outputs lie in the work area, and its metrics."""
+
+    outputs: Mapping[str, Path]
+    metrics: Metrics
+
+
+def build(
+    function: Function, params: Any, units: Iterable[Unit], *, label: str, count: str = "documents"
+) -> list[Built]:
+    """Build every unit that is not yet committed, in parallel as the profile says; results in the order of ``units``.
+
+    Args:
+        function: A module's own function (it is sent to worker processes by name).
+        params: What the function is told besides its inputs; JSON-able or a ``Params``. Part of the fingerprint.
+        label: The stage's name for this work; also its folder in the work area.
+        count: What ``metrics["in"]`` counts, for the progress display.
+
+    Raises:
+        HeadwaterError: from the function, or when a worker was killed.
+    """
+    todo = list(units)
+    area = _area(label)
+    folders = [area / identity(function, params, unit.inputs, sorted(unit.outputs.items())) for unit in todo]
+    missing = [index for index, folder in enumerate(folders) if not _committed(folder)]
+    if len(missing) < len(todo):
+        log(f"{label}: {len(todo) - len(missing)} of {len(todo)} are built already")
+    jobs = [(function, params, todo[index], folders[index]) for index in missing]
+    total = sum(_size(job[2]) for job in jobs)
+    with meter(label, total, count) as progress:
+        for job, metrics in _run(jobs):
+            progress.advance(metrics.get("in", 1), _size(job[2]))
+    collect(keep=folders)
+    return [_read(folder, unit) for folder, unit in zip(folders, todo, strict=True)]
+
+
+def publish(built: Iterable[Built], label: str, folder: Path) -> None:
+    """Make ``folder`` hold exactly the output ``label`` of every unit, by hard link where the file system allows."""
+    partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=_made(folder.parent)))
+    partial.chmod(0o755)
+    for one in built:
+        _link(one.outputs[label], partial / one.outputs[label].name)
+    if folder.exists():
+        shutil.rmtree(folder)
+    partial.rename(folder)
+
+
+def publish_file(source: Path, target: Path) -> None:
+    """Make ``target`` the same file or folder as ``source``, by hard link where the file system allows."""
+    if source.is_dir():
+        if target.exists():
+            shutil.rmtree(target)
+        for path in sorted(source.rglob("*")):
+            if path.is_file():
+                _made((target / path.relative_to(source)).parent)
+                _link(path, target / path.relative_to(source))
+        return
+    _made(target.parent)
+    target.unlink(missing_ok=True)
+    _link(source, target)
+
+
+def identity(function: Callable[..., Any], params: Any, inputs: Sequence[Path], extra: Any = None) -> str:
+    """Fingerprint of ``function(params, inputs)``: code, software, parameters, and names and content of the inputs."""
+    digest = hashlib.sha256()
+    module = function.__module__
+    digest.update(f"{module}.{function.__qualname__}\0{fingerprint.code(module)}\0{as_json(params)}\0".encode())
+    for path in inputs:
+        digest.update(f"{path.name}\0{fingerprint.file_hash(path)}\n".encode())
+    digest.update(as_json(extra).encode())
+    return digest.hexdigest()[:32]
+
+
+def area(label: str, key: str) -> Path:
+    """A folder of the work area for work that keeps its own commit records, such as checkpoints."""
+    folder = _area(label) / key
+    folder.mkdir(exist_ok=True)
+    os.utime(folder)
+    return folder
+
+
+def files(folder: Path, pattern: str = "*") -> list[Path]:
+    """The files of a folder of shards, sorted by name: the order of documents never depends on the file system."""
+    return sorted(path for path in folder.glob(pattern) if path.is_file())
+
+
+def total(built: Iterable[Metrics]) -> Metrics:
+    """Metrics of many units as one: numbers are added, mappings are merged key by key, keys end up sorted."""
+    merged: Metrics = {}
+    for metrics in built:
+        for key, value in metrics.items():
+            if isinstance(value, dict):
+                merged[key] = total([merged.get(key, {}), value])
+            else:
+                merged[key] = merged.get(key, 0) + value
+    return dict(sorted(merged.items()))
+
+
+def sync(path: Path) -> None:
+    """Put a file, or every file of a folder and the folder itself, on disk."""
+    for child in sorted(path.rglob("*")) if path.is_dir() else []:
+        _fsync(child)
+    _fsync(path)
+
+
+def replace(partial: Path, final: Path) -> None:
+    """Give a finished file or folder its final name, durably: all of it is on disk before the name is."""
+    sync(partial)
+    partial.replace(final)
+    _fsync(final.parent)
+
+
+def collect(keep: Iterable[Path] = ()) -> None:
+    """Remove the least recently used results while the work area is larger than the profile allows."""
+    root = profile().work
+    kept = {path.resolve() for path in keep}
+    results = [path for stage in root.iterdir() if stage.is_dir() for path in stage.iterdir() if path.is_dir()]
+    sizes = {path: sum(child.stat().st_size for child in path.rglob("*") if child.is_file()) for path in results}
+    excess = sum(sizes.values()) - profile().work_limit_gb * 1e9
+    for path in sorted(results, key=lambda path: path.stat().st_mtime):
+        if excess <= 0:
+            return
+        if path.resolve() not in kept:
+            shutil.rmtree(path, ignore_errors=True)
+            excess -= sizes[path]
+
+
+def _area(label: str) -> Path:
+    return _made(profile().work / label)
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _size(unit: Unit) -> int:
+    return sum(path.stat().st_size for path in unit.inputs if path.is_file()) or 1
+
+
+def _run(jobs: list[tuple[Function, Any, Unit, Path]]) -> Iterable[tuple[tuple[Function, Any, Unit, Path], Metrics]]:
+    workers = min(profile().worker_count, len(jobs))
+    if workers <= 1:
+        for job in jobs:
+            yield job, _build(*job)
+        return
+    # A fresh server process forks the workers: it has the imports once, and none of this process's threads.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([jobs[0][0].__module__])
+    with concurrent.futures.ProcessPoolExecutor(workers, mp_context=context) as pool:
+        # The largest first, so that no worker is left alone with one at the end.
+        ordered = sorted(jobs, key=lambda job: -_size(job[2]))
+        futures = {pool.submit(_build, *job): job for job in ordered}
+        try:
+            for future in concurrent.futures.as_completed(futures):
+                yield futures[future], future.result()
+        except BrokenProcessPool:
+            raise HeadwaterError(
+                "a worker process was killed, most likely for want of memory; finished shards are kept: "
+                "lower `workers` in the execution profile and run again"
+            ) from None
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _build(function: Function, params: Any, unit: Unit, folder: Path) -> Metrics:
+    partial = Path(tempfile.mkdtemp(prefix=f"{folder.name}.partial-", dir=folder.parent))
+    try:
+        outputs = {label: partial / label / name for label, name in unit.outputs.items()}
+        for path in outputs.values():
+            path.parent.mkdir()
+        metrics = function(params, unit.inputs, outputs)
+        record = {
+            "function": f"{function.__module__}.{function.__qualname__}",
+            "fingerprint": folder.name,
+            "inputs": [path.name for path in unit.inputs],
+            "outputs": {label: fingerprint.file_hash(path) for label, path in outputs.items()},
+            "metrics": metrics,
+        }
+        (partial / RECORD).write_text(json.dumps(record, indent=1, ensure_ascii=False), "utf-8")
+        if folder.exists():  # a damaged result, or a twin that another process finished first
+            shutil.rmtree(folder)
+        replace(partial, folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return metrics
+
+
+def _committed(folder: Path) -> bool:
+    try:
+        record = json.loads((folder / RECORD).read_text("utf-8"))
+        for label, expected in record["outputs"].items():
+            (path,) = (folder / label).iterdir()
+            if fingerprint.file_hash(path) != expected:
+                log(f"{folder}: {label} is damaged and is built again")
+                return False
+    except (OSError, ValueError, KeyError):
+        return False
+    os.utime(folder)
+    return True
+
+
+def _read(folder: Path, unit: Unit) -> Built:
+    record = json.loads((folder / RECORD).read_text("utf-8"))
+    return Built({label: folder / label / name for label, name in unit.outputs.items()}, record["metrics"])
+
+
+def _link(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # another file system, or one without links
+        partial = target.with_name(f".{target.name}.partial")
+        shutil.copyfile(source, partial)
+        replace(partial, target)
+
+
+def _fsync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,134 @@
+"""The stage harness: from a ``run`` function to a command with parameters, paths, metrics and clear errors."""
+
+import argparse
+import errno
+import importlib
+import inspect
+import json
+import os
+import subprocess
+import sys
+import typing
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from stages.core import params as parameters
+from stages.core.errors import HeadwaterError
+from stages.core.progress import log
+from stages.core.runtime import profile
+from stages.core.shards import Metrics, replace
+
+__all__ = ["Metrics", "main"]
+
+
+def main(run: Callable[..., Metrics], *, distributed: bool = False) -> None:
+    """The command line of a stage: ``python -m stages.<stage> --<path> PATH … --metrics PATH``.
+
+    Reads ``params.yaml[<stage>]``, takes each ``Path`` of ``run`` as a flag, checks that no document went missing
+    without a reason, and writes the metrics. Exits with code 1 and one line on an error that the user can mend.
+
+    Args:
+        run: The stage: ``run(params, *, path, …) -> Metrics``.
+        distributed: Whether the stage trains, and so runs under torchrun where the profile asks for more processes.
+    """
+    spec = sys.modules["__main__"].__spec__
+    if spec is None:
+        sys.exit(f"error: run a stage as a module from the project's root: python -m stages.{Path(sys.argv[0]).stem}")
+    # By its own name, not as __main__: its functions are sent to worker processes and are part of fingerprints.
+    module = importlib.import_module(spec.name)
+    stage = spec.name.rpartition(".")[2]
+    try:
+        sys.exit(_run(stage, module.run, distributed))
+    except HeadwaterError as error:
+        reason = str(error)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        reason = (
+            f"no space left on the disk of {profile().work.resolve()}; free some and run again: finished work is kept"
+        )
+    except KeyboardInterrupt:
+        log(f"{stage}: stopped; finished work is kept, run again to continue")
+        sys.exit(130)
+    log(f"error: {stage}: {reason}")
+    sys.exit(1)
+
+
+def _run(stage: str, run: Callable[..., Metrics], distributed: bool) -> int:
+    kind = typing.get_type_hints(run)["params"]
+    paths = _paths(run)
+    arguments = vars(_parser(stage, run, kind, paths).parse_args())
+    target = arguments.pop("metrics")
+    values = parameters.load(kind, stage)
+    if distributed and profile().processes > 1 and "WORLD_SIZE" not in os.environ:
+        return _torchrun(stage)
+    metrics = run(values, **arguments)
+    if int(os.environ.get("RANK", "0")) == 0:
+        _write(stage, metrics, target)
+    return 0
+
+
+def _torchrun(stage: str) -> int:
+    count = str(profile().processes)
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", count]
+    return subprocess.call([*launcher, "-m", f"stages.{stage}", *sys.argv[1:]])
+
+
+def _paths(run: Callable[..., Metrics]) -> dict[str, bool]:
+    """Names of the paths that ``run`` takes; true for a tuple of paths, which takes several values on one flag."""
+    hints = typing.get_type_hints(run)
+    names = [p.name for p in inspect.signature(run).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    return {name: typing.get_origin(hints[name]) is tuple for name in names}
+
+
+class _Several(argparse.Action):
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: Any = None) -> None:
+        setattr(namespace, self.dest, tuple(values))
+
+
+def _parser(stage: str, run: Callable[..., Metrics], kind: Any, paths: dict[str, bool]) -> argparse.ArgumentParser:
+    try:
+        values = parameters.load(kind, stage)
+    except HeadwaterError:
+        values = None
+    lines = [f"{parameters.FILE}, section {stage}:", *parameters.describe(kind, values)]
+    parser = argparse.ArgumentParser(
+        prog=f"python -m stages.{stage}",
+        description=inspect.getdoc(sys.modules[run.__module__]),
+        epilog="\n".join(lines).replace("%", "%%"),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    documented = _argument_docs(run)
+    for name, several in paths.items():
+        flag = "--" + name.replace("_", "-")
+        if several:
+            parser.add_argument(flag, nargs="+", type=Path, required=True, action=_Several, help=documented.get(name))
+        else:
+            parser.add_argument(flag, type=Path, required=True, metavar="PATH", help=documented.get(name))
+    parser.add_argument("--metrics", type=Path, required=True, metavar="PATH", help="JSON file for the counts")
+    return parser
+
+
+def _argument_docs(run: Callable[..., Metrics]) -> dict[str, str]:
+    """What the ``Args:`` section of ``run`` says of each path; one line each."""
+    docs = {}
+    for line in (inspect.getdoc(run) or "").splitlines():
+        name, colon, meaning = line.strip().partition(": ")
+        if colon and name.isidentifier():
+            docs[name] = meaning.replace("%", "%%")
+    return docs
+
+
+def _write(stage: str, metrics: Metrics, target: Path) -> None:
+    dropped = metrics.setdefault("dropped", {})
+    if metrics["in"] != metrics["out"] + sum(dropped.values()):
+        raise AssertionError(f"{stage}: in {metrics['in']} is not out {metrics['out']} plus dropped {dropped}")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f".{target.name}.partial")
+    partial.write_text(json.dumps(metrics, indent=1, ensure_ascii=False, sort_keys=True) + "\n", "utf-8")
+    replace(partial, target)
+    reasons = ", ".join(
+        f"{reason} {count:,}" for reason, count in sorted(dropped.items(), key=lambda kv: -kv[1]) if count
+    )
+    log(f"{stage}: in {metrics['in']:,}, out {metrics['out']:,}" + (f", dropped: {reasons}" if reasons else ""))

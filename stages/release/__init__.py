@@ -1,0 +1,1 @@
+"""What leaves the project: formats, parity checks, the model card."""

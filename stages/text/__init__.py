@@ -1,0 +1,1 @@
+"""From documents to tokens: tokenizers, packing, token shards."""

@@ -1,0 +1,1 @@
+"""From tokens to weights: model presets, data order, the loop, checkpoints."""

@@ -1,0 +1,1 @@
+"""From pages to documents: WARC, HTML, language, rules, personal data, near-duplicates."""

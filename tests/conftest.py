@@ -1,0 +1,22 @@
+"""What every test stands on: an execution profile of its own, so that no test touches the project's work area."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from stages.core import runtime
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture
+def profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A profile with one worker and a work area in the test's folder; gives that work area."""
+    work = tmp_path / "work"
+    file = tmp_path / "profile.yaml"
+    file.write_text(f"workers: 1\nprocesses: 1\nthreads: 2\nwork: {work}\nwork_limit_gb: 10\n", "utf-8")
+    monkeypatch.setenv("HEADWATER_PROFILE", str(file))
+    runtime.profile.cache_clear()
+    yield work
+    runtime.profile.cache_clear()
