@@ -13,6 +13,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("stages", "flows")
 
+# A relative path with a suffix; ``_tree`` keeps docstrings, in which no one names a file alone.
+_RESOURCE = re.compile(r"[\w-]+(/[\w.-]+)*\.\w+")
+
 # Import names whose distribution is called otherwise; importlib.metadata's own table takes 3 s to make.
 _DISTRIBUTION = {"yaml": "pyyaml", "ruamel": "ruamel.yaml"}
 
@@ -47,6 +50,14 @@ def source(module: str) -> Path:
     return base / "__init__.py" if base.is_dir() else base.with_suffix(".py")
 
 
+def resources(module: str) -> list[Path]:
+    """Files that ``module`` reads from its own folder, such as templates: those that its string constants name."""
+    folder = source(module).parent
+    constants = {node.value for node in ast.walk(_tree(module)) if isinstance(node, ast.Constant)}
+    named = {folder / text for text in constants if isinstance(text, str) and _RESOURCE.fullmatch(text)}
+    return sorted(path for path in named if path.is_file())
+
+
 @functools.cache
 def code(module: str) -> str:
     """Hash of everything that ``module`` runs: the syntax of its import closure and the software below it.
@@ -58,6 +69,8 @@ def code(module: str) -> str:
     libraries: set[str] = set()
     for name in closure(module):
         digest.update(f"{name}\0{_normalised(name)}\n".encode())
+        for resource in resources(name):
+            digest.update(f"{resource.name}\0{file_hash(resource)}\n".encode())
         libraries |= _imports(name)[1]
     for name, version in sorted(software(frozenset(libraries)).items()):
         digest.update(f"{name}=={version}\n".encode())
@@ -123,8 +136,7 @@ def _imports(module: str) -> tuple[frozenset[str], frozenset[str]]:
             own |= _existing(name)
         elif top not in sys.stdlib_module_names:
             libraries.add(top)
-    parent = module.rpartition(".")[0]
-    return frozenset(own | ({parent} if parent else set())), frozenset(libraries)
+    return frozenset(own | _existing(module.rpartition(".")[0])), frozenset(libraries)
 
 
 def _imported_names(tree: ast.Module) -> Iterator[str]:
@@ -141,4 +153,4 @@ def _imported_names(tree: ast.Module) -> Iterator[str]:
 
 
 def _existing(name: str) -> set[str]:
-    return {name} if source(name).is_file() else set()
+    return {name} if name and source(name).is_file() else set()

@@ -1,10 +1,14 @@
 """Typed parameters: params.yaml holds the values, a stage's ``Params`` their types, units and meaning."""
 
+import ast
 import dataclasses
 import difflib
+import inspect
+import itertools
 import json
+import textwrap
 from pathlib import Path
-from typing import Any, TypeVar, dataclass_transform
+from typing import Any, TypeVar, cast, dataclass_transform
 
 import yaml
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -37,8 +41,7 @@ _EXPECTED = {
 @dataclass_transform(frozen_default=True, kw_only_default=True)
 def params(cls: type[T]) -> type[T]:
     """Make ``cls`` a frozen, keyword-only dataclass that refuses unknown keys and explains its fields by docstring."""
-    config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
-    return dataclass(frozen=True, kw_only=True, config=config)(cls)
+    return cast(type[T], dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))(cls))
 
 
 def as_json(value: Any) -> str:
@@ -122,13 +125,28 @@ def _nearest(name: str, known: Any) -> str:
 def describe(kind: Any, values: Any, indent: str = "  ") -> list[str]:
     """Lines for ``--help``: every parameter with its value and what its docstring says."""
     lines = []
-    described = kind.__pydantic_fields__
-    for name, field in described.items():
-        value = getattr(values, name) if values is not None else None
-        meaning = " ".join((field.description or "").split())
-        if dataclasses.is_dataclass(field.annotation):
-            lines += [f"{indent}{name}: {meaning}".rstrip(), *describe(field.annotation, value, indent + "  ")]
+    meanings = _meanings(kind)
+    for field in dataclasses.fields(kind):
+        value = getattr(values, field.name) if values is not None else None
+        meaning = meanings.get(field.name, "")
+        if dataclasses.is_dataclass(field.type):
+            lines += [f"{indent}{field.name}: {meaning}".rstrip(), *describe(field.type, value, indent + "  ")]
         else:
             shown = "" if values is None else f" = {_show(value)}"
-            lines.append(f"{indent}{name}{shown}: {meaning}".rstrip(": "))
+            lines.append(f"{indent}{field.name}{shown}: {meaning}".rstrip(": "))
     return lines
+
+
+def _meanings(kind: type) -> dict[str, str]:
+    """Field name to the docstring below it, read from the class's source."""
+    (body,) = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
+    assert isinstance(body, ast.ClassDef)
+    return {
+        field.target.id: " ".join(text.value.value.split())
+        for field, text in itertools.pairwise(body.body)
+        if isinstance(field, ast.AnnAssign)
+        and isinstance(field.target, ast.Name)
+        and isinstance(text, ast.Expr)
+        and isinstance(text.value, ast.Constant)
+        and isinstance(text.value.value, str)
+    }

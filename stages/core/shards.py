@@ -13,6 +13,7 @@ import json
 import multiprocessing
 import os
 import shutil
+import socket
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
@@ -211,7 +212,9 @@ def _run(jobs: list[tuple[Function, Any, Unit, Path]]) -> Iterable[tuple[tuple[F
 
 
 def _build(function: Function, params: Any, unit: Unit, folder: Path) -> Metrics:
-    partial = Path(tempfile.mkdtemp(prefix=f"{folder.name}.partial-", dir=folder.parent))
+    _remove_abandoned(folder)
+    partial = folder.with_name(f"{folder.name}.partial-{socket.gethostname()}-{os.getpid()}")
+    partial.mkdir()
     try:
         outputs = {label: partial / label / name for label, name in unit.outputs.items()}
         for path in outputs.values():
@@ -231,6 +234,15 @@ def _build(function: Function, params: Any, unit: Unit, folder: Path) -> Metrics
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return metrics
+
+
+def _remove_abandoned(folder: Path) -> None:
+    """Remove what a killed process of this machine left of ``folder``."""
+    for partial in folder.parent.glob(f"{folder.name}.partial-{socket.gethostname()}-*"):
+        try:
+            os.kill(int(partial.name.rpartition("-")[2]), 0)
+        except ProcessLookupError:
+            shutil.rmtree(partial, ignore_errors=True)
 
 
 def _committed(folder: Path) -> bool:

@@ -1,0 +1,75 @@
+"""Fingerprints: they change with what a function does, not with how its source looks."""
+
+from pathlib import Path
+
+import pytest
+
+from stages.core import fingerprint
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project of three modules: stages.first imports stages.room.tool, which reads a template."""
+    monkeypatch.setattr(fingerprint, "ROOT", tmp_path)
+    room = tmp_path / "stages" / "room"
+    room.mkdir(parents=True)
+    (tmp_path / "stages" / "__init__.py").write_text("")
+    (room / "__init__.py").write_text("")
+    (room / "page.html").write_text("<p>")
+    (room / "tool.py").write_text('import yaml\n\nTEMPLATE = "page.html"\n\ndef f(x):\n    return x + 1\n')
+    (tmp_path / "stages" / "first.py").write_text("from stages.room import tool\n")
+    (tmp_path / "stages" / "other.py").write_text("")
+    return tmp_path
+
+
+def code(module: str) -> str:
+    for cached in (fingerprint.code, fingerprint._tree, fingerprint._normalised, fingerprint._imports):
+        cached.cache_clear()
+    return fingerprint.code(module)
+
+
+def test_the_closure_follows_imports_and_their_packages(project: Path) -> None:
+    code("stages.first")
+    assert fingerprint.closure("stages.first") == ["stages.first", "stages", "stages.room", "stages.room.tool"]
+
+
+def test_comments_docstrings_and_layout_do_not_count(project: Path) -> None:
+    before = code("stages.first")
+    (project / "stages/room/tool.py").write_text(
+        '"""Doc."""\nimport yaml  # why\nTEMPLATE = "page.html"\ndef f(x):\n    "Add."\n    return (x +\n        1)\n'
+    )
+    assert code("stages.first") == before
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("room/tool.py", 'import yaml\nTEMPLATE = "page.html"\ndef f(x):\n    return x + 2\n'),
+        ("room/page.html", "<b>"),
+        ("room/__init__.py", "flag = 1"),
+    ],
+)
+def test_whatever_runs_counts_in_the_whole_closure(project: Path, file: str, text: str) -> None:
+    before = code("stages.first")
+    (project / "stages" / file).write_text(text)
+    assert code("stages.first") != before
+
+
+def test_a_module_outside_the_closure_does_not_count(project: Path) -> None:
+    before = code("stages.first")
+    (project / "stages/other.py").write_text("x = 1")
+    assert code("stages.first") == before
+
+
+def test_the_versions_of_imported_libraries_count_with_what_they_require() -> None:
+    versions = fingerprint.software(frozenset({"datasets", "yaml"}))
+    assert {"datasets", "pyyaml", "pyarrow", "numpy"} <= set(versions)
+
+
+def test_a_folder_is_hashed_by_names_and_content(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name / "sub").mkdir(parents=True)
+        (tmp_path / name / "sub" / "file").write_text("text")
+    assert fingerprint.file_hash(tmp_path / "a") == fingerprint.file_hash(tmp_path / "b")
+    (tmp_path / "b" / "sub" / "file").rename(tmp_path / "b" / "file")
+    assert fingerprint.file_hash(tmp_path / "a") != fingerprint.file_hash(tmp_path / "b")
