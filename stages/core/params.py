@@ -7,6 +7,7 @@ import inspect
 import itertools
 import json
 import textwrap
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeVar, cast, dataclass_transform
 
@@ -76,7 +77,7 @@ def load(kind: type[T], section: str, path: Path = FILE) -> T:
     """
     values = read(path)
     if section not in values:
-        raise HeadwaterError(f"{path}: section {section!r} is missing{_nearest(section, values)}")
+        raise HeadwaterError(f"{path}: section {section!r} is missing{nearest(section, values)}")
     return check(kind, values[section], where=f"{path}: {section}")
 
 
@@ -98,7 +99,7 @@ def _explain(kind: Any, problem: Any, where: str) -> str:
         return f"{name} is missing"
     if problem["type"] == "unexpected_keyword_argument":
         known = _fields(kind, location[:-1])
-        return f"{name} is not a parameter{_nearest(location[-1], known)}"
+        return f"{name} is not a parameter{nearest(location[-1], known)}"
     if problem["type"] in _EXPECTED:
         return f"{name} must be {_EXPECTED[problem['type']]}, got {_show(got)}"
     return f"{name}: {problem['msg'].removeprefix('Value error, ')}, got {_show(got)}"
@@ -115,11 +116,13 @@ def _fields(kind: Any, location: list[str]) -> list[str]:
     return [field.name for field in dataclasses.fields(kind)] if dataclasses.is_dataclass(kind) else []
 
 
-def _nearest(name: str, known: Any) -> str:
-    close = difflib.get_close_matches(name, [str(key) for key in known], n=1, cutoff=0.5)
-    return (
-        f"; did you mean {close[0]!r}?" if close else f"; it has {', '.join(sorted(map(str, known)))}" if known else ""
-    )
+def nearest(name: str, known: Iterable[object]) -> str:
+    """The end of an error about an unknown ``name``: the one of ``known`` that was meant, or all of them."""
+    names = sorted(map(str, known))
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    return f"; it has {', '.join(names)}" if names else ""
 
 
 def describe(kind: Any, values: Any, indent: str = "  ") -> list[str]:

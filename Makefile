@@ -1,0 +1,51 @@
+# Set-up and shortcuts. Everything below also works by hand in an environment made from requirements.lock.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help setup demo flow ui chat test test-slow check lock clean
+
+PYTHON ?= python3
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+help:  ## say what can be made
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 14
+
+setup: .venv/installed  ## make .venv from the lock file
+
+.venv/installed: requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: Python 3.11 or newer is needed: make PYTHON=python3.11")'
+	@$(PYTHON) -m venv .venv || { echo "error: python3-venv is missing: apt-get install python3-venv"; exit 1; }
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-compile -r requirements.lock
+	@touch $@
+
+demo: setup  ## crawl, build and measure a small model: set-up plus `dvc repro`
+	dvc repro
+	@echo
+	@echo "model:  data/export  (make chat talks to it)"
+	@echo "report: data/report/index.html"
+
+flow: setup  ## the same graph as a Prefect flow
+	python -m flows.build
+
+ui: setup  ## start the Prefect server on loopback and say where to look
+	python -m flows.server
+
+chat: setup  ## talk to the trained model
+	@python -m stages.release.chat --model data/export
+
+check: setup  ## lint, format, types, and the contract of dvc.yaml
+	ruff check
+	ruff format --check
+	mypy
+	python -m stages.core.contract
+
+test: check  ## the checks and the tests
+	python -m pytest -m "not slow"
+
+test-slow: setup  ## the tests that take long: many kills, whole data sets
+	python -m pytest -m slow
+
+lock: setup  ## resolve pyproject.toml anew into requirements.lock
+	python infra/lock.py
+
+clean:  ## remove what can be rebuilt except data/ and the DVC cache
+	rm -rf work .mypy_cache .pytest_cache .ruff_cache

@@ -1,0 +1,45 @@
+"""Recipes: a sparse overlay that leaves comments and everything else alone."""
+
+from pathlib import Path
+
+import pytest
+
+from stages.core import recipe
+from stages.core.errors import HeadwaterError
+
+PARAMS = "# What changes the bytes.\npretrain:\n  steps: 100  # of the optimizer\n  model: {layers: 4, width: 192}\n"
+
+
+@pytest.fixture
+def params(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(recipe, "RECIPES", tmp_path)
+    file = tmp_path / "params.txt"
+    file.write_text(PARAMS, "utf-8")
+    return file
+
+
+def test_a_recipe_changes_its_values_and_nothing_else(params: Path) -> None:
+    (params.parent / "small.yaml").write_text("pretrain: {steps: 200, model: {layers: 4, width: 128}}", "utf-8")
+    assert recipe.apply("small", params) == ["pretrain.steps", "pretrain.model.width"]
+    assert params.read_text("utf-8") == PARAMS.replace("100", "200").replace("192", "128")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "error"),
+    [
+        ("smal", "", "no such recipe; did you mean 'small'?"),
+        ("small", "pretrain: {step: 5}", "pretrain.step is not in params.yaml; did you mean 'steps'?"),
+    ],
+)
+def test_a_wrong_recipe_is_named_and_changes_nothing(params: Path, name: str, text: str, error: str) -> None:
+    (params.parent / "small.yaml").write_text(text or "{}", "utf-8")
+    with pytest.raises(HeadwaterError, match=error.replace("?", r"\?")):
+        recipe.apply(name, params)
+    assert params.read_text("utf-8") == PARAMS
+
+
+def test_every_recipe_of_the_project_fits_its_parameters(tmp_path: Path) -> None:
+    for path in sorted(Path("infra/recipes").glob("*.yaml")):
+        copy = tmp_path / "params.yaml"
+        copy.write_text(Path("params.yaml").read_text("utf-8"), "utf-8")
+        recipe.apply(path.stem, copy)
