@@ -1,0 +1,108 @@
+"""Learn a vocabulary from the training documents: sentencepiece BPE, and the same tokenizer for transformers.
+
+The stage proves on the documents themselves and on hostile text that both give the same ids and the text back.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stages.core import documents as document_shards
+from stages.core import shards
+from stages.core.errors import HeadwaterError
+from stages.core.params import params
+from stages.core.stage import Metrics, main
+from stages.text import conversion, parity, tokenizers, vocabulary
+
+
+@params
+class Params:
+    vocab_size: int
+    """Tokens in the vocabulary: 8 control tokens, 256 bytes, the rest learned."""
+    max_bytes: int
+    """Bytes of text the vocabulary is learned from: whole documents, drawn by seed."""
+    character_coverage: float
+    """Share of the text's characters that get a piece of their own, 0–1; rarer ones are spelled in bytes."""
+    max_piece_length: int
+    """Characters of the longest piece."""
+    checked_bytes: int
+    """Bytes of text, out of that above, on which both tokenizers are compared and measured."""
+    seed: int
+    """Draws the documents."""
+
+
+def run(params: Params, *, documents: Path, tokenizer: Path) -> Metrics:
+    """Learn, convert, prove and measure the tokenizer.
+
+    Args:
+        documents: training documents
+        tokenizer: folder for the tokenizer: tokenizer.model, tokenizer.json, chat template
+    """
+    units = [shards.Unit(inputs=tuple(shards.files(documents, "*.parquet")), outputs={"tokenizer": "tokenizer"})]
+    (built,) = shards.build(make, params, units, label="tokenizer")
+    shards.publish_file(built.outputs["tokenizer"], tokenizer)
+    return built.metrics
+
+
+def make(params: Params, inputs: Sequence[Path], outputs: Mapping[str, Path]) -> Metrics:
+    """Make the tokenizer's folder from all document shards."""
+    total = document_shards.count(inputs)
+    if not total:
+        raise HeadwaterError("no training document: the stages before dropped all of them; see metrics/*.json")
+    drawn = vocabulary.draw(inputs, params.seed)
+    chosen = vocabulary.within(drawn, params.max_bytes)
+    model = vocabulary.learn(
+        (document["text"] for document in _read(inputs, chosen)),
+        params.vocab_size,
+        params.character_coverage,
+        params.max_piece_length,
+    )
+    folder = outputs["tokenizer"]
+    folder.mkdir()
+    (folder / tokenizers.MODEL).write_bytes(model)
+    tokenizer = tokenizers.load(folder)
+    conversion.save(conversion.convert(tokenizer), folder)
+    fast = conversion.load(folder)
+    checked = list(_read(inputs, vocabulary.within(drawn, min(params.checked_bytes, params.max_bytes))))
+    parity.prove(tokenizer, fast, parity.hostile())
+    parity.prove(tokenizer, fast, ((f"document {document['id']}", document["text"]) for document in checked))
+    counts = {"in": total, "out": len(chosen), "dropped": {"not_sampled": total - len(chosen)}}
+    return counts | {"vocab_size": tokenizer.vocab_size} | _figures(tokenizer, checked)
+
+
+def _read(inputs: Sequence[Path], chosen: set[str]) -> Iterator[dict[str, Any]]:
+    for path in inputs:
+        for document in document_shards.read(path, ("id", "language", "text")):
+            if document["id"] in chosen:
+                yield document
+
+
+def _figures(tokenizer: tokenizers.Tokenizer, checked: Sequence[Mapping[str, Any]]) -> Metrics:
+    """Bytes per token of the checked documents, in all and by language, and what the vocabulary is made of."""
+    used = np.zeros(tokenizer.vocab_size, dtype=np.int64)
+    size: Counter[str] = Counter()
+    tokens: Counter[str] = Counter()
+    for document in checked:
+        ids = np.asarray(tokenizer.encode(document["text"]), dtype=np.int64)
+        used += np.bincount(ids, minlength=len(used))
+        size[document["language"]] += len(document["text"].encode())
+        tokens[document["language"]] += len(ids)
+    first = len(tokenizers.CONTROL) + 256
+    return {
+        "checked": {"documents": len(checked), "bytes": size.total(), "tokens": tokens.total()},
+        "bytes_per_token": round(size.total() / max(tokens.total(), 1), 4),
+        "bytes_per_token_by_language": {
+            language: round(size[language] / max(tokens[language], 1), 4)
+            for language, _ in sorted(size.items(), key=lambda entry: (-entry[1], entry[0]))[:10]
+        },
+        "byte_tokens": int(used[len(tokenizers.CONTROL) : first].sum()),
+        "unused_pieces": int((used[first:] == 0).sum()),
+        "longest_piece": max((len(tokenizer.piece(token)) for token in range(first, len(used))), default=0),
+    }
+
+
+if __name__ == "__main__":
+    main(run)
