@@ -1,0 +1,102 @@
+"""The stage ``pack``: rows of tokens that lead back, token by token, to the documents' text."""
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from stages import pack, tokenizer
+from stages.core import runtime
+from stages.core.errors import HeadwaterError
+from stages.core.fingerprint import file_hash
+from stages.core.tokens import TokenShards
+from stages.text import tokenizers
+from tests.text import corpus
+
+PARAMS = pack.Params(context=100, method="best_fit")
+
+
+@pytest.fixture
+def documents(tmp_path: Path) -> Path:
+    """60 KB of manual, and a hostile document, in three shards."""
+    return corpus.write(tmp_path / "documents", corpus.manual(60_000), shards=3)
+
+
+@pytest.fixture
+def made(documents: Path, tmp_path: Path, profile: Path) -> Path:
+    """A tokenizer made from the documents."""
+    folder = tmp_path / "tokenizer"
+    tokenizer.run(corpus.PARAMS, documents=documents, tokenizer=folder)
+    return folder
+
+
+@pytest.mark.parametrize("method", ["best_fit", "concatenate"])
+def test_the_rows_lead_back_to_every_token_of_every_document(
+    method: Any, documents: Path, made: Path, tmp_path: Path
+) -> None:
+    params = dataclasses.replace(PARAMS, method=method)
+    metrics = pack.run(params, documents=documents, tokenizer=made, tokens=tmp_path / "tokens")
+    packed = TokenShards(tmp_path / "tokens")
+    texts = {corpus.name(text): text for text in corpus.manual(60_000)}
+    found: dict[str, dict[int, int]] = {name: {} for name in texts}
+    for number in range(len(packed)):
+        (row,) = packed.rows([number])
+        padding = np.ones(len(row), dtype=bool)
+        for span in packed.documents(number):
+            padding[span.start : span.end] = False
+            for place, token in enumerate(row[span.start : span.end], start=span.offset):
+                assert place not in found[span.id]
+                found[span.id][place] = int(token)
+        assert (row[padding] == tokenizers.PAD).all()
+    reader = tokenizers.load(made)
+    for name, tokens in found.items():
+        ids = [tokens[place] for place in range(len(tokens))]
+        assert (ids[0], ids[-1]) == (tokenizers.BEGIN, tokenizers.END)
+        assert min(ids[1:-1]) >= len(tokenizers.CONTROL)
+        assert reader.decode(ids) == texts[name].replace("▁", " ")
+    assert metrics["in"] == metrics["out"] == len(texts)
+    assert metrics["tokens"] == packed.tokens == sum(map(len, found.values()))
+    assert metrics["padding"] == len(packed) * 101 - packed.tokens
+    assert metrics["padding_share"] < 0.03
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_the_same_bytes_with_any_number_of_workers(
+    workers: int, documents: Path, made: Path, tmp_path: Path, profile: Path
+) -> None:
+    pack.run(PARAMS, documents=documents, tokenizer=made, tokens=tmp_path / "first")
+    shutil.rmtree(profile)
+    file = tmp_path / "profile.yaml"
+    file.write_text(file.read_text("utf-8").replace("workers: 1", f"workers: {workers}"), "utf-8")
+    runtime.profile.cache_clear()
+    pack.run(PARAMS, documents=documents, tokenizer=made, tokens=tmp_path / "second")
+    assert file_hash(tmp_path / "first") == file_hash(tmp_path / "second")
+
+
+def test_a_shard_that_lost_all_its_documents_leaves_no_trace(documents: Path, made: Path, tmp_path: Path) -> None:
+    pack.run(PARAMS, documents=documents, tokenizer=made, tokens=tmp_path / "before")
+    corpus.write(tmp_path / "empty", [], shards=1).joinpath("00000.parquet").rename(documents / "00001b.parquet")
+    pack.run(PARAMS, documents=documents, tokenizer=made, tokens=tmp_path / "after")
+    assert file_hash(tmp_path / "before") == file_hash(tmp_path / "after")
+
+
+def test_it_says_which_tokenizer_made_the_tokens(documents: Path, made: Path, tmp_path: Path) -> None:
+    pack.run(PARAMS, documents=documents, tokenizer=made, tokens=tmp_path / "tokens")
+    description = json.loads((tmp_path / "tokens" / "pack.json").read_text("utf-8"))
+    assert description["tokenizer"] == file_hash(made / "tokenizer.model")
+    assert description["dtype"] == "uint16"
+
+
+@pytest.mark.parametrize(
+    ("context", "message"), [(100_000, "too few tokens to train on: [0-9]+ are less than one row"), (0, "at least 1")]
+)
+def test_a_context_that_cannot_be_is_refused(
+    context: int, message: str, documents: Path, made: Path, tmp_path: Path
+) -> None:
+    params = dataclasses.replace(PARAMS, context=context)
+    with pytest.raises(HeadwaterError, match=message):
+        pack.run(params, documents=documents, tokenizer=made, tokens=tmp_path / "tokens")
