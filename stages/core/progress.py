@@ -21,35 +21,46 @@ def log(message: str) -> None:
 class Meter:
     """Counts work done and shows it; made by :func:`meter`."""
 
-    def __init__(self, label: str, total: float, unit: str, bar: Progress | None) -> None:
+    def __init__(self, label: str, total: float, unit: str, done: float, bar: Progress | None) -> None:
         self.label, self.total, self.unit = label, total, unit
         self.count = 0.0
-        self.done = 0.0
+        self.done = self._before = done
         self._bar = bar
-        self._task = bar.add_task(label, total=total, note="") if bar else None
+        self._task = bar.add_task(label, total=total, completed=int(done), note="") if bar else None
         self._start = self._said = time.monotonic()
+
+    @property
+    def rate(self) -> float:
+        """Units a second since the start."""
+        return self.count / max(time.monotonic() - self._start, 1e-9)
 
     def advance(self, count: float, done: float | None = None, note: str = "") -> None:
         """Add ``count`` units; ``done`` is the share of ``total`` they stand for where that is not ``count`` itself."""
         self.count += count
         self.done += count if done is None else done
         now = time.monotonic()
-        rate = self.count / max(now - self._start, 1e-9)
-        text = f"{self.count:,.0f} {self.unit}, {rate:,.0f} {self.unit}/s {note}".rstrip()
+        text = f"{self.count:,.0f} {self.unit}, {self.rate:,.0f} {self.unit}/s {note}".rstrip()
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, completed=self.done, note=text)
         elif now - self._said >= _LOG_EVERY or self.done >= self.total:
             self._said = now
-            left = (now - self._start) * (self.total / max(self.done, 1e-9) - 1)
+            left = (now - self._start) * (self.total - self.done) / max(self.done - self._before, 1e-9)
             log(f"{self.label}: {100 * self.done / max(self.total, 1e-9):.0f} %, {text}, {max(left, 0):.0f} s left")
 
 
 @contextmanager
-def meter(label: str, total: float, unit: str) -> Iterator[Meter]:
-    """A bar (terminal) or plain lines (log) for ``total`` units of work, with rate and time left."""
+def meter(label: str, total: float, unit: str, done: float = 0) -> Iterator[Meter]:
+    """A bar (terminal) or plain lines (log) for ``total`` units of work, with rate and time left.
+
+    Args:
+        label: What is being done.
+        total: How much there is to do.
+        unit: What is counted, plural.
+        done: How much of ``total`` an earlier run has done.
+    """
     if not console.is_terminal:
-        yield Meter(label, total, unit, None)
+        yield Meter(label, total, unit, done, None)
         return
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"), TimeRemainingColumn())
     with Progress(*columns, console=console) as bar:
-        yield Meter(label, total, unit, bar)
+        yield Meter(label, total, unit, done, bar)

@@ -1,0 +1,97 @@
+"""Train a language model from nothing on the packed tokens."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+from pydantic import PositiveInt
+
+from stages.core import shards
+from stages.core.errors import HeadwaterError
+from stages.core.params import params
+from stages.core.stage import Metrics, main
+from stages.core.tokens import TokenShards
+from stages.training import model as models
+from stages.training.checkpoint import Saving
+from stages.training.loop import Rows, Training, train
+from stages.training.loss import IGNORED
+from stages.training.order import Integers
+
+
+@params
+class Params:
+    seed: int
+    """Of the first weights and of the order of the data."""
+    steps: PositiveInt
+    """Length of the run; past the last row the data begin again in another order."""
+    model: models.Architecture
+    """The model's shape."""
+    training: Training
+    """How it learns."""
+    saving: Saving
+    """Checkpoints."""
+
+
+class Packed:
+    """Packed rows as training data: every token predicts the next, padding is no target."""
+
+    def __init__(self, shards: TokenShards) -> None:
+        self.shards = shards
+
+    def __len__(self) -> int:
+        return len(self.shards)
+
+    def rows(self, indices: Integers) -> Rows:
+        """Those rows, shape (len(indices), context)."""
+        tokens = self.shards.rows(indices)
+        labels = tokens[:, 1:]
+        return Rows(tokens[:, :-1], np.where(labels == self.shards.pad_id, IGNORED, labels))
+
+
+def run(params: Params, *, tokens: Path, tokenizer: Path, model: Path, log: Path) -> Metrics:
+    """Train and write the model.
+
+    Args:
+        tokens: folder of packed token shards
+        tokenizer: folder of the tokenizer that made them
+        model: folder for the model, with the tokenizer's files
+        log: CSV file for the loss of every step
+    """
+    packed = TokenShards(tokens)
+    _check(packed, tokens, tokenizer)
+    # How often it saves is no part of what a run is: its checkpoints are good after a change of that.
+    what = {name: value for name, value in dataclasses.asdict(params).items() if name != "saving"}
+    area = shards.area("pretrain", shards.identity(run, what, [tokens, tokenizer]))
+    fresh = models.build(params.model, vocab_size=packed.vocab_size, context=packed.context, seed=params.seed)
+    config = fresh.config
+    trained = train(
+        fresh,
+        Packed(packed),
+        params.training,
+        steps=params.steps,
+        seed=params.seed,
+        saving=params.saving,
+        area=area,
+        label="pretrain",
+    )
+    if trained.is_main:
+        models.save(config, trained.weights, model, stop=[models.SPECIAL["eos_token_id"]])
+        models.copy_tokenizer(tokenizer, model)
+        log.write_text(trained.log, "utf-8")
+        shards.collect(keep=[area])
+    return trained.metrics
+
+
+def _check(packed: TokenShards, tokens: Path, tokenizer: Path) -> None:
+    size = models.vocabulary(tokenizer)
+    if size != packed.vocab_size:
+        raise HeadwaterError(
+            f"{tokens} was packed with a vocabulary of {packed.vocab_size}, {tokenizer} has one of {size}: "
+            "run `dvc repro pack`"
+        )
+    if not len(packed):
+        raise HeadwaterError(f"{tokens} holds no rows to train on")
+
+
+if __name__ == "__main__":
+    main(run, distributed=True)

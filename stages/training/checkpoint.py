@@ -1,0 +1,131 @@
+"""Checkpoints: sharded, whole or not there, verified before they are used.
+
+One is a folder ``step-NNNNNNNN`` with what torch.distributed.checkpoint (DCP) wrote, a file for each process; the loss
+log up to that step; and a record with the hash of every file. It is written under another name, put on disk and then
+renamed; the file ``latest`` names it only after that. A run that is killed at any instant finds a whole checkpoint.
+"""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch.distributed.checkpoint as dcp
+from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
+from pydantic import PositiveInt
+from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_dict
+
+from stages.core import fingerprint, shards
+from stages.core.params import params
+from stages.core.progress import log
+
+_RECORD = "record.json"
+_LOG = "log.csv"
+_LATEST = "latest"
+
+
+@params
+class Saving:
+    """When training saves; changes no byte of the result."""
+
+    every: PositiveInt
+    """Steps between checkpoints."""
+    keep_last: PositiveInt
+    """Checkpoints kept; more than one lets a run go back past a damaged one."""
+
+
+class Checkpoints:
+    """The checkpoints of one training run.
+
+    Args:
+        folder: Where they lie; its name identifies the run, and a checkpoint of another run is refused.
+        saving: How many are kept.
+        accelerator: The processes that save and load together.
+        model: What is saved and loaded, in place.
+        optimizer: The same.
+    """
+
+    def __init__(self, folder: Path, saving: Saving, accelerator: Accelerator, model: Any, optimizer: Any) -> None:
+        self.folder, self.saving, self.accelerator = folder, saving, accelerator
+        self.model, self.optimizer = model, optimizer
+        self._alone = accelerator.num_processes == 1
+
+    def save(self, step: int, lines: list[str]) -> None:
+        """Save the state after ``step`` steps, with the lines of the log so far; called by every process."""
+        final = self.folder / f"step-{step:08d}"
+        partial = self.folder / f"{final.name}.partial"
+        if self.accelerator.is_main_process:
+            shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir()
+        self.accelerator.wait_for_everyone()
+        dcp.save(self._state(), storage_writer=dcp.FileSystemWriter(partial), no_dist=self._alone)
+        self.accelerator.wait_for_everyone()
+        if self.accelerator.is_main_process:
+            (partial / _LOG).write_text("\n".join(lines) + "\n", "utf-8")
+            self._record(partial, step)
+            shutil.rmtree(final, ignore_errors=True)  # one that was refused
+            shards.replace(partial, final)
+            self._point(final.name)
+            self._prune()
+
+    def load(self) -> tuple[int, list[str]]:
+        """Set model and optimizer to the newest whole checkpoint: its step and log, or 0 and nothing without one."""
+        chosen: list[str | None] = [self._newest() if self.accelerator.is_main_process else None]
+        broadcast_object_list(chosen)
+        if chosen[0] is None:
+            return 0, []
+        folder = self.folder / chosen[0]
+        state = self._state()
+        dcp.load(state, storage_reader=dcp.FileSystemReader(folder), no_dist=self._alone)
+        set_state_dict(self.model, self.optimizer, model_state_dict=state["model"], optim_state_dict=state["optimizer"])
+        step = json.loads((folder / _RECORD).read_text("utf-8"))["step"]
+        return step, (folder / _LOG).read_text("utf-8").splitlines()
+
+    def _state(self) -> dict[str, Any]:
+        model, optimizer = get_state_dict(self.model, self.optimizer)
+        return {"model": model, "optimizer": optimizer}
+
+    def _record(self, folder: Path, step: int) -> None:
+        files = {path.name: fingerprint.file_hash(path) for path in shards.files(folder)}
+        record = {"run": self.folder.name, "step": step, "files": files}
+        (folder / _RECORD).write_text(json.dumps(record, indent=1), "utf-8")
+
+    def _point(self, name: str) -> None:
+        partial = self.folder / f"{_LATEST}.partial"
+        partial.write_text(name, "utf-8")
+        shards.replace(partial, self.folder / _LATEST)
+
+    def _prune(self) -> None:
+        for old in self._saved()[self.saving.keep_last :]:
+            shutil.rmtree(old)
+
+    def _saved(self) -> list[Path]:
+        """Folders of checkpoints, the newest first."""
+        return sorted((path for path in self.folder.glob("step-*") if path.suffix != ".partial"), reverse=True)
+
+    def _newest(self) -> str | None:
+        for partial in self.folder.glob("*.partial"):
+            shutil.rmtree(partial) if partial.is_dir() else partial.unlink()
+        for folder in self._saved():
+            problem = self._problem(folder)
+            if problem is None:
+                return folder.name
+            log(f"{folder}: refused, {problem}; the checkpoint before it is used")
+        return None
+
+    def _problem(self, folder: Path) -> str | None:
+        """What is wrong with a checkpoint, or nothing."""
+        try:
+            record = json.loads((folder / _RECORD).read_text("utf-8"))
+        except (OSError, ValueError):
+            return f"{_RECORD} is missing or damaged"
+        if record["run"] != self.folder.name:
+            return f"it belongs to run {record['run']}"
+        for name, expected in record["files"].items():
+            path = folder / name
+            if not path.is_file():
+                return f"{name} is missing"
+            if fingerprint.file_hash(path) != expected:
+                return f"{name} is damaged"
+        return None

@@ -1,0 +1,69 @@
+"""How many processes train, on what, and how the model lies across them: Accelerate with FSDP2."""
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from accelerate import Accelerator, FullyShardedDataParallelPlugin
+from accelerate.utils import DistributedType
+
+from stages.core.runtime import profile
+
+
+def start(wrapped: list[str]) -> Accelerator:
+    """Join the other processes of this training, if any, and make arithmetic repeatable.
+
+    Precision is left to the loop, which casts by autocast: so the weights are float32 on one process and, sharded, on
+    many, and a run differs between them in the order of sums only.
+
+    Args:
+        wrapped: Class names of the modules that FSDP2 gathers and frees one by one, the model's layers.
+    """
+    torch.set_num_threads(profile().threads)
+    # cuBLAS repeats itself only with a workspace of fixed size (NVIDIA cuBLAS documentation, 2.1.4).
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True)
+    # The deterministic mode also writes NaN into new memory before it is used, which costs a pass and serves debugging.
+    torch.utils.deterministic.fill_uninitialized_memory = False
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.benchmark = False
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return Accelerator(mixed_precision="no")
+    plugin = FullyShardedDataParallelPlugin(
+        fsdp_version=2,
+        auto_wrap_policy="transformer_based_wrap",
+        transformer_cls_names_to_wrap=wrapped,
+        # Every rank makes the same weights from the seed, so there is nothing to send.
+        cpu_ram_efficient_loading=False,
+    )
+    os.environ.setdefault("OMP_NUM_THREADS", str(profile().threads))
+    accelerator = Accelerator(mixed_precision="no", fsdp_plugin=plugin)
+    if accelerator.distributed_type == DistributedType.MULTI_CPU:
+        # Accelerate shards on accelerators only; its FSDP2 code runs on a CPU over gloo once the state says so.
+        accelerator.state.distributed_type = DistributedType.FSDP
+        accelerator.state.fsdp_plugin = plugin
+    return accelerator
+
+
+class Stop:
+    """Whether this process was asked to stop; made by :func:`stoppable`."""
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def ask(self, *_: object) -> None:
+        """Handle the signal: remember it, and let the step end."""
+        self.asked = True
+
+
+@contextmanager
+def stoppable() -> Iterator[Stop]:
+    """While inside, SIGTERM (the notice that a machine is taken away) asks to stop instead of ending the process."""
+    stop = Stop()
+    before = signal.signal(signal.SIGTERM, stop.ask)
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGTERM, before)
