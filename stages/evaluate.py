@@ -1,0 +1,104 @@
+"""Measure the models on held-out documents: bits per byte, tasks of lm-evaluation-harness, samples of their text."""
+
+import csv
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from stages.core import shards
+from stages.core.params import params
+from stages.core.stage import Metrics, main
+from stages.scoring import bits_per_byte, cloze, compression, generation, harness, sample
+from stages.scoring.likelihood import Windows
+
+
+@params
+class Params:
+    """Parameters of the stage."""
+
+    sample: sample.Sample
+    """Which held-out documents are evaluated."""
+    windows: Windows
+    """How texts are cut for the models."""
+    cloze: cloze.Cloze
+    """The task made from the held-out documents."""
+    tasks: tuple[str, ...]
+    """More tasks, by name: of the YAML files in incoming/evaluation, or any that lm-evaluation-harness has."""
+    samples: generation.Samples
+    """Texts written by the models."""
+
+
+def run(params: Params, *, pretrained: Path, tuned: Path, heldout: Path, tasks: Path, results: Path) -> Metrics:
+    """Evaluate both models in fp32.
+
+    Args:
+        pretrained: folder of the pretrained model
+        tuned: folder of the fine-tuned model
+        heldout: folder of held-out document shards
+        tasks: folder of the user's own tasks, YAML as lm-evaluation-harness reads it
+        results: folder for all figures, samples and the tasks made here
+    """
+    models = {"pretrained": pretrained, "tuned": tuned}
+    chosen = _build("sample", sample.select, params.sample, shards.files(heldout), documents="documents.parquet")
+    documents = chosen.outputs["documents"]
+    compressed = _build("compression", compression.measure, None, [documents], figures="compression.json")
+    made = _build("cloze", cloze.make, params.cloze, [documents], tasks="tasks")
+    wanted = harness.Tasks(names=params.tasks, windows=params.windows)
+    scores, figures = [], {}
+    for name, model in models.items():
+        outputs = {"scores": f"{name}.parquet", "figures": f"{name}.json"}
+        scored = _build("bits_per_byte", bits_per_byte.measure, params.windows, [model, documents], **outputs)
+        inputs = [model, made.outputs["tasks"], tasks]
+        solved = _build("tasks", harness.measure, wanted, inputs, figures=f"{name}.json")
+        scores.append(scored.outputs["scores"])
+        figures[name] = {**_read(scored.outputs["figures"]), "tasks": _read(solved.outputs["figures"])}
+    written = _build(
+        "samples", generation.write, params.samples, [*models.values(), documents], samples="samples.jsonl"
+    )
+
+    compressors = _read(compressed.outputs["figures"])
+    everything = {"models": figures, "compressors": compressors, "cloze": made.metrics}
+    _publish(results, everything, [written.outputs["samples"], *scores], made.outputs["tasks"])
+    summary = {name: _summary(found) for name, found in figures.items()}
+    return {**chosen.metrics, **summary, "bits_per_byte": _bars(figures, compressors), "cloze": made.metrics}
+
+
+def _build(part: str, function: shards.Function, params: Any, inputs: Sequence[Path], **outputs: str) -> shards.Built:
+    """One part of the evaluation, committed on its own: a killed stage continues with the part it was in."""
+    (built,) = shards.build(function, params, [shards.Unit(tuple(inputs), outputs)], label=f"evaluate-{part}")
+    return built
+
+
+def _read(path: Path) -> Any:
+    return json.loads(path.read_text("utf-8"))
+
+
+def _bars(figures: dict[str, Any], compressors: dict[str, Any]) -> dict[str, float]:
+    """Bits per byte of all evaluated documents, for each model and compressor."""
+    models = {name: found["overall"]["all"]["bits_per_byte"] for name, found in figures.items()}
+    return {**models, **compressors["overall"]["all"]}
+
+
+def _summary(found: dict[str, Any]) -> dict[str, Any]:
+    """What is worth comparing between two runs of ``dvc repro``; hosts and the rest are in the results."""
+    languages = {name: language["bits_per_byte"] for name, language in found["by_language"].items()}
+    return {**found["overall"]["all"], "by_language": languages, "tasks": found["tasks"]}
+
+
+def _publish(results: Path, everything: dict[str, Any], files: Sequence[Path], tasks: Path) -> None:
+    if results.exists():
+        shutil.rmtree(results)
+    shards.publish_file(tasks, results / "tasks")
+    for path in files:
+        shards.publish_file(path, results / path.name)
+    (results / "results.json").write_text(json.dumps(everything, indent=1, sort_keys=True) + "\n", "utf-8")
+    with (results / "bits_per_byte.csv").open("w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(("name", "bits_per_byte"))
+        table.writerows(_bars(everything["models"], everything["compressors"]).items())
+
+
+if __name__ == "__main__":
+    main(run)

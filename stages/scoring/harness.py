@@ -1,0 +1,190 @@
+"""EleutherAI's lm-evaluation-harness on a model of ours: its tasks, our log-likelihoods."""
+
+import difflib
+import json
+import logging
+import math
+import os
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
+from typing import Any
+
+import datasets
+import yaml
+from lm_eval.api.instance import Instance
+from lm_eval.api.model import TemplateLM
+from lm_eval.api.task import Task
+from lm_eval.defaults import DEFAULT_OTHER_SEED
+from lm_eval.evaluator import evaluate
+from lm_eval.tasks import TaskManager
+
+from stages.core.errors import HeadwaterError
+from stages.core.params import params
+from stages.core.progress import meter
+from stages.core.runtime import profile
+from stages.core.shards import Metrics
+from stages.scoring import cloze
+from stages.scoring.generation import continue_until
+from stages.scoring.likelihood import Scorer, Windows
+
+# lm-evaluation-harness draws 100,000 bootstrap samples by default, for metrics without a formula for their error.
+_BOOTSTRAP = 1000
+
+
+@params
+class Tasks:
+    """Tasks of lm-evaluation-harness."""
+
+    names: tuple[str, ...]
+    """Tasks, groups or tags, of the user's YAML files or of lm-evaluation-harness, besides the held-out cloze task."""
+    windows: Windows
+    """How texts are cut and put into batches."""
+
+
+class HeadwaterLM(TemplateLM):
+    """A :class:`Scorer` as lm-evaluation-harness wants it; a text begins with the token that begins a text."""
+
+    def __init__(self, scorer: Scorer, label: str) -> None:
+        super().__init__()
+        self.scorer = scorer
+        self.label = label
+
+    @property
+    def eot_token_id(self) -> int:
+        """Token that ends a text."""
+        return self.scorer.tokenizer.eos_token_id
+
+    @property
+    def prefix_token_id(self) -> int:
+        """Token that begins a text."""
+        return self.scorer.begin
+
+    def tok_encode(self, string: str, add_special_tokens: bool | None = None, **_: Any) -> list[int]:
+        """Ids of ``string``, behind the token that begins a text unless told otherwise."""
+        before = [] if add_special_tokens is False else [self.scorer.begin]
+        return [*before, *self.scorer.encode(string)]
+
+    def loglikelihood(self, requests: list[Instance], disable_tqdm: bool = True) -> list[tuple[float, bool]]:
+        """Log-likelihood of each request's continuation after its context, and whether it is the greedy one."""
+        return super().loglikelihood(requests, disable_tqdm)
+
+    def _loglikelihood_tokens(self, requests: list[Any], **_: Any) -> list[tuple[float, bool]]:
+        pairs = [(tuple(context), tuple(continuation)) for _, context, continuation in requests]
+        unique = list(dict.fromkeys(pairs))
+        texts = [self.scorer.windows(context, continuation) for context, continuation in unique]
+        with meter(self.label, sum(len(w.tokens) - 1 for text in texts for w in text), "tokens") as progress:
+            scores = dict(zip(unique, self.scorer.score(texts, progress.advance), strict=True))
+        return [(-scores[pair].nats, scores[pair].greedy) for pair in pairs]
+
+    def loglikelihood_rolling(self, requests: list[Instance], disable_tqdm: bool = True) -> list[float]:
+        """Log-likelihood of each request's whole text."""
+        pairs = [("", [self.scorer.begin], self.scorer.encode(request.args[0])) for request in requests]
+        return [score for score, _ in self._loglikelihood_tokens(pairs)]
+
+    def generate_until(self, requests: list[Instance], disable_tqdm: bool = True) -> list[str]:
+        """Greedy continuation of each request's context up to the strings that end it."""
+        with meter(self.label, len(requests), "texts") as progress:
+            texts = []
+            for request in requests:
+                context, options = request.args
+                texts.append(continue_until(self.scorer, self.tok_encode(context), **_generation(options)))
+                progress.advance(1)
+        return texts
+
+
+def _generation(options: Mapping[str, Any]) -> dict[str, Any]:
+    until = options.get("until", ())
+    limit = options.get("max_gen_toks", options.get("max_new_tokens", 256))
+    return {"until": (until,) if isinstance(until, str) else tuple(until), "max_tokens": int(limit)}
+
+
+def measure(tasks: Tasks, inputs: Sequence[Path], outputs: Mapping[str, Path]) -> Metrics:
+    """Run tasks on a model: ``inputs`` are the model, the folder of the cloze task and the folder of the user's tasks.
+
+    Writes ``figures`` (JSON): for each task its questions, its metrics with standard errors and, where a task is a
+    choice, the accuracy of guessing and how many standard errors the model is above it.
+
+    Raises:
+        HeadwaterError: a task is not known (the nearest is named) or cannot be loaded.
+    """
+    folder, made, own = inputs
+    figures = {}
+    with _quiet():
+        loaded = load(tasks.names, made, own)
+        if loaded["tasks"]:
+            model = HeadwaterLM(Scorer(folder, tasks.windows), outputs["figures"].stem)
+            results = evaluate(model, loaded, bootstrap_iters=_BOOTSTRAP, log_samples=False)["results"]
+            figures = {name: _figures(loaded["tasks"].get(name), found) for name, found in results.items()}
+    outputs["figures"].write_text(json.dumps(figures, sort_keys=True), "utf-8")
+    return {"in": len(figures), "out": len(figures)}
+
+
+def load(names: Sequence[str], made: Path, own: Path) -> dict[str, Any]:
+    """Tasks and groups by name, and the cloze task in the folder ``made`` if it has questions.
+
+    A name is looked for in the YAML files of the folder ``own`` first and then in lm-evaluation-harness itself.
+
+    Raises:
+        HeadwaterError: see :func:`measure`.
+    """
+    manager = TaskManager(include_path=own, include_defaults=False)
+    if not set(names) <= set(manager.all_tasks):
+        manager = TaskManager(include_path=own)  # 14,683 tasks in version 0.4.13, which take 12 s to read
+    for name in names:
+        if name not in manager.all_tasks:
+            close = difflib.get_close_matches(name, manager.all_tasks, n=1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            raise HeadwaterError(f"params.yaml: evaluate.tasks: no task is named {name!r} here or in {own}{hint}")
+    wanted: list[Any] = list(names)
+    questions = made / f"{cloze.NAME}.jsonl"
+    if questions.stat().st_size:
+        task = yaml.safe_load((made / f"{cloze.NAME}.yaml").read_text("utf-8"))
+        wanted.append({**task, "dataset_kwargs": {"data_files": {"test": str(questions.resolve())}}})
+    try:
+        loaded = manager.load(wanted)
+    except (OSError, ValueError, KeyError, TypeError, datasets.exceptions.DatasetsError) as error:
+        reason = " ".join(str(error).split())
+        raise HeadwaterError(f"params.yaml: evaluate.tasks: {', '.join(names)} cannot be loaded: {reason}") from None
+    for task in loaded["tasks"].values():
+        if task.get_config("num_fewshot") is None:
+            task.set_config("num_fewshot", 0)
+        task.set_fewshot_seed(DEFAULT_OTHER_SEED)
+    return dict(loaded)
+
+
+def _figures(task: Task | None, found: Mapping[str, Any]) -> dict[str, Any]:
+    """What is worth keeping of a task's results, or of a group's (``task`` is None): no paths, no dates."""
+    figures: dict[str, Any] = {}
+    for key, value in found.items():
+        name, comma, rule = key.partition(",")
+        if comma and isinstance(value, (int, float)):
+            figures[name if rule == "none" else f"{name}_{rule}"] = float(value)
+    figures["questions"] = int(found.get("sample_len", 0))
+    if task is None or task.OUTPUT_TYPE != "multiple_choice" or task.multiple_target:
+        return figures
+    figures["chance"] = chance = statistics.fmean(1 / len(task.doc_to_choice(doc)) for doc in task.eval_docs)
+    # At least the error of guessing: all answers right would otherwise have none, and be infinitely far from chance.
+    guessing = math.sqrt(chance * (1 - chance) / len(task.eval_docs))
+    for name in ("acc", "acc_norm", "acc_bytes"):
+        if name in figures:
+            error = max(figures.get(f"{name}_stderr", 0.0), guessing)
+            figures[f"{name}_stderrs_above_chance"] = (figures[name] - chance) / error
+    return figures
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the libraries' logs and bars off the terminal, and their caches in the work area unless the user says where.
+
+    ``datasets`` keys its cache by the path of a local file; those of the work area are named by their content.
+    """
+    logging.getLogger("lm_eval").setLevel(logging.ERROR)
+    logging.getLogger("datasets").setLevel(logging.ERROR)
+    datasets.disable_progress_bars()
+    if "HF_DATASETS_CACHE" not in os.environ:
+        datasets.config.HF_DATASETS_CACHE = profile().work / "datasets"
+    os.environ["DISABLE_MULTIPROC"] = "1"  # the bootstrap would fork a process that has torch's threads
+    with Path(os.devnull).open("w", encoding="utf-8") as nowhere, redirect_stdout(nowhere):
+        yield

@@ -1,0 +1,53 @@
+"""The stage as a whole: figures that repeat, survive a change of batch size, and errors that say what to do."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from stages import evaluate
+from stages.scoring.cloze import Cloze
+from stages.scoring.generation import Samples
+from stages.scoring.likelihood import Windows
+from stages.scoring.sample import Sample
+from tests import small_model
+
+PARAMS = evaluate.Params(
+    sample=Sample(seed=1, max_documents=12),
+    windows=Windows(overlap=0.25, batch_tokens=512),
+    cloze=Cloze(seed=1, questions_per_document=2, choices=4, context=80, continuation=40),
+    tasks=(),
+    samples=Samples(seed=1, continuations=2, answers=2, prompt=60, max_tokens=8, temperature=0.7, top_p=0.95),
+)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return small_model.train(tmp_path_factory.mktemp("models") / "small")
+
+
+@pytest.fixture
+def paths(tmp_path: Path, model: Path) -> dict[str, Path]:
+    heldout = tmp_path / "heldout"
+    small_model.write(heldout / "00000.parquet", [small_model.document(number) for number in range(8)])
+    small_model.write(heldout / "00001.parquet", [small_model.document(number, "de") for number in range(8, 16)])
+    tasks = tmp_path / "incoming"
+    tasks.mkdir()
+    return {"pretrained": model, "tuned": model, "heldout": heldout, "tasks": tasks}
+
+
+def test_figures_of_a_run(paths: dict[str, Path], profile: Path, tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    metrics = evaluate.run(PARAMS, **paths, results=results)
+    assert (metrics["in"], metrics["out"], metrics["dropped"]) == (16, 12, {"not_sampled": 4})
+    assert set(metrics["bits_per_byte"]) == {"pretrained", "tuned", "gzip-9", "zstd-19", "xz-9"}
+    assert 0.3 < metrics["bits_per_byte"]["pretrained"] < 3
+    cloze = metrics["pretrained"]["tasks"]["heldout_cloze"]
+    assert cloze["chance"] == 0.25
+    assert cloze["questions"] == metrics["cloze"]["questions"] > 12
+    assert cloze["acc_bytes_stderrs_above_chance"] > 3  # each document repeats its own name
+    everything = json.loads((results / "results.json").read_text())
+    assert set(everything["models"]["pretrained"]["by_host"]) == {"en.example.org", "de.example.org"}
+    samples = [json.loads(line) for line in (results / "samples.jsonl").read_text().splitlines()]
+    assert [sample["model"] for sample in samples] == ["pretrained", "pretrained", "tuned", "tuned"]
+    assert (results / "bits_per_byte.csv").read_text().splitlines()[0] == "name,bits_per_byte"
