@@ -1,0 +1,58 @@
+"""Replaces e-mail addresses and public IP addresses by placeholders.
+
+The patterns are those of datatrove's PIIFormatter, bounded so that no text makes them slow, with IPv6 besides.
+"""
+
+import ipaddress
+import re
+from collections import Counter
+
+from stages.core.params import params
+
+
+@params
+class PersonalData:
+    """What is replaced."""
+
+    emails: bool
+    """E-mail addresses become [email]."""
+    ips: bool
+    """Public IP addresses become [ip]; private and documentation ranges stay."""
+
+
+_ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]"
+_EMAIL = re.compile(
+    rf"(?<!{_ATOM})(?<!\.){_ATOM}{{1,64}}(?:\.{_ATOM}{{1,64}}){{0,8}}@"
+    r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.){1,8}[A-Za-z]{2,63}\b"
+)
+_OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
+# Not inside a longer run of numbers, such as a version 1.2.3.4.5 or a section number.
+_IPV4 = re.compile(rf"(?<![\w.])(?:{_OCTET}\.){{3}}{_OCTET}(?!\w|\.\d)")
+_IPV6 = re.compile(r"(?<![\w:.])[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7}(?![\w:])")
+
+
+def replace(text: str, rules: PersonalData) -> tuple[str, Counter[str]]:
+    """``text`` with placeholders, and how many of each kind were put in."""
+    found: Counter[str] = Counter()
+
+    def placeholder(match: re.Match[str]) -> str:
+        kind = "email" if "@" in match[0] else "ip"
+        if kind == "ip" and not _public(match[0]):
+            return match[0]
+        found[kind] += 1
+        return f"[{kind}]"
+
+    if rules.emails and "@" in text:
+        text = _EMAIL.sub(placeholder, text)
+    if rules.ips:
+        text = _IPV4.sub(placeholder, text)
+        if "::" in text or text.count(":") >= 7:
+            text = _IPV6.sub(placeholder, text)
+    return text, found
+
+
+def _public(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address).is_global
+    except ValueError:
+        return False
