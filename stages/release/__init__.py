@@ -1,1 +1,1 @@
-"""What leaves the project: formats, parity checks, the model card."""
+"""What leaves the house: export formats and their checks, the model card, the chat, the report."""

@@ -1,0 +1,137 @@
+"""Charts as inline SVG: drawn here, coloured by the page's style sheet, with a title for who cannot see them."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from markupsafe import Markup
+
+# Units of the drawing, which are about pixels where a chart has the width it is made for: half a page or all of it.
+_HALF, _WHOLE = 520, 960
+_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 14, 14, 44
+
+
+@dataclass(frozen=True)
+class Series:
+    """A line of a chart."""
+
+    name: str
+    x: Sequence[float]
+    y: Sequence[float]
+    style: str
+    """Class of the line in the style sheet: ``s1``, ``s2``, … or ``faint``."""
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A row of a bar chart."""
+
+    label: str
+    parts: Sequence[tuple[float, str, str]]
+    """Lengths along the row with class and meaning, from the left."""
+    note: str = ""
+    error: float = field(default=0.0)
+    """Standard error of the whole, drawn as a whisker of two of them to either side."""
+
+
+def lines(title: str, x_label: str, series: Sequence[Series]) -> Markup:
+    """A line chart of half a page's width; the axes span the data."""
+    width, height = _HALF, 250
+    x_ticks = ticks(min(min(s.x) for s in series), max(max(s.x) for s in series))
+    y_ticks = ticks(min(min(s.y) for s in series), max(max(s.y) for s in series))
+    bottom = height - _BOTTOM
+
+    def place(value: float, marks: Sequence[float], start: float, end: float) -> float:
+        return start + (value - marks[0]) / (marks[-1] - marks[0]) * (end - start)
+
+    drawn = [_open("half", title, width, height)]
+    for mark, text in zip(y_ticks, marks(y_ticks), strict=True):
+        y = place(mark, y_ticks, bottom, _TOP)
+        drawn.append(_line("grid", _LEFT, y, width - _RIGHT, y) + _text("end", _LEFT - 8, y + 4, text))
+    for mark, text in zip(x_ticks, marks(x_ticks), strict=True):
+        x = place(mark, x_ticks, _LEFT, width - _RIGHT)
+        drawn.append(_line("tick", x, bottom, x, bottom + 4) + _text("middle", x, bottom + 18, text))
+    drawn.append(_line("axis", _LEFT, bottom, width - _RIGHT, bottom))
+    drawn.append(_text("middle", (_LEFT + width - _RIGHT) / 2, height - 6, x_label))
+    for one in series:
+        points = " ".join(
+            f"{place(x, x_ticks, _LEFT, width - _RIGHT):.1f},{place(y, y_ticks, bottom, _TOP):.1f}"
+            for x, y in zip(one.x, one.y, strict=True)
+        )
+        drawn.append(
+            Markup('<polyline class="line {}" points="{}"><title>{}</title></polyline>').format(
+                one.style, points, one.name
+            )
+        )
+    return Markup("").join([*drawn, Markup("</svg>")])
+
+
+def bars(title: str, rows: Sequence[Bar], label_width: int = 140) -> Markup:
+    """A chart of horizontal bars over a page's width, each with its label on the left and its note behind it."""
+    row, gap = 26, 9
+    longest = max((sum(part[0] for part in bar.parts) + 2 * bar.error for bar in rows), default=0) or 1
+    room = _WHOLE - label_width - 170
+    drawn = [_open("whole", title, _WHOLE, len(rows) * row + gap)]
+    for index, bar in enumerate(rows):
+        top = index * row + gap
+        drawn.append(_text("end label", label_width - 10, top + 13, bar.label))
+        x = float(label_width)
+        for value, style, meaning in bar.parts:
+            width = value / longest * room
+            if width > 0:
+                drawn.append(
+                    Markup(
+                        '<rect class="{}" x="{}" y="{}" width="{}" height="{}" rx="2"><title>{}</title></rect>'
+                    ).format(style, f"{x:.1f}", top, f"{max(width, 1):.1f}", row - gap, meaning)
+                )
+            x += width
+        if bar.error:
+            reach = 2 * bar.error / longest * room
+            middle = top + (row - gap) / 2
+            drawn.append(_line("whisker", x - reach, middle, x + reach, middle))
+            drawn += [_line("whisker", end, middle - 4, end, middle + 4) for end in (x - reach, x + reach)]
+            x += reach
+        drawn.append(_text("note", x + 8, top + 13, bar.note))
+    return Markup("").join([*drawn, Markup("</svg>")])
+
+
+def ticks(low: float, high: float, about: int = 6) -> list[float]:
+    """Round numbers at equal distances that enclose ``low`` to ``high``; at least two."""
+    if low == high:
+        low, high = low - (abs(low) or 1.0) / 2, high + (abs(high) or 1.0) / 2
+    span = high - low
+    power = 10.0 ** math.floor(math.log10(span / about))
+    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power * about >= span)
+    first, last = math.floor(low / step), math.ceil(high / step)
+    return [count * step for count in range(first, max(last, first + 1) + 1)]
+
+
+def smooth(values: Sequence[float], share: float = 0.02) -> list[float]:
+    """Running mean over ``share`` of the values, centred and shorter at the ends."""
+    reach = int(len(values) * share)
+    return [
+        sum(window) / len(window) for window in (values[max(0, i - reach) : i + reach + 1] for i in range(len(values)))
+    ]
+
+
+def marks(values: Sequence[float]) -> list[str]:
+    """The numbers of an axis as text, all in the same unit: ``0``, ``5 M``, ``10 M``."""
+    largest = max(map(abs, values))
+    size, letter = next(((s, c) for s, c in ((1e9, " G"), (1e6, " M"), (1e3, " k")) if largest >= 2 * s), (1.0, ""))
+    return [f"{round(value / size, 12):g}{letter if value else ''}" for value in values]
+
+
+def _open(style: str, title: str, width: float, height: float) -> Markup:
+    return Markup('<svg class="chart {}" role="img" viewBox="0 0 {} {}" aria-label="{}"><title>{}</title>').format(
+        style, width, height, title, title
+    )
+
+
+def _line(style: str, x1: float, y1: float, x2: float, y2: float) -> Markup:
+    return Markup('<line class="{}" x1="{}" y1="{}" x2="{}" y2="{}"/>').format(
+        style, f"{x1:.1f}", f"{y1:.1f}", f"{x2:.1f}", f"{y2:.1f}"
+    )
+
+
+def _text(style: str, x: float, y: float, text: str) -> Markup:
+    return Markup('<text class="{}" x="{}" y="{}">{}</text>').format(style, f"{x:.1f}", f"{y:.1f}", text)

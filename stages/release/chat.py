@@ -1,0 +1,112 @@
+"""Talk to an exported model in a terminal.
+
+``python -m stages.release.chat --model data/export``; an empty line is passed over, Ctrl-D or Ctrl-C ends it.
+"""
+
+import argparse
+import contextlib
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, TextStreamer
+from transformers.utils import logging
+
+from stages.core.errors import HeadwaterError
+from stages.core.runtime import profile
+from stages.release.conversation import Message, fitting
+from stages.release.untrusted import visible
+
+
+class Terminal(TextStreamer):
+    """Writes generated text as it comes, with nothing in it that a terminal would obey."""
+
+    def on_finalized_text(self, text: str, stream_end: bool = False) -> None:
+        """Called with each finished piece of text."""
+        print(visible(text), end="\n" if stream_end else "", flush=True)
+
+
+def main() -> int:
+    """The conversation; exit code 0 however it is ended, 1 if it could not begin."""
+    options = _parser().parse_args()
+    sys.stdin.reconfigure(encoding="utf-8", errors="replace")  # type: ignore[union-attr]
+    try:
+        model, tokenizer = _load(options.model)
+        torch.manual_seed(options.seed)
+        with contextlib.suppress(EOFError, KeyboardInterrupt):
+            _talk(model, tokenizer, options)
+        print()
+    except HeadwaterError as error:
+        print(f"error: chat: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m stages.release.chat", description=(__doc__ or "").split("\n\n")[0])
+    parser.add_argument("--model", type=Path, required=True, metavar="PATH", help="folder with the exported model")
+    parser.add_argument("--system", default="", help="instruction that the conversation begins with")
+    parser.add_argument(
+        "--temperature", type=_temperature, default=0.7, help="0 takes the likeliest token (%(default)s)"
+    )
+    parser.add_argument(
+        "--top-p", type=float, default=0.95, help="share of the likeliest tokens drawn from (%(default)s)"
+    )
+    parser.add_argument("--max-tokens", type=int, default=256, help="of one answer (%(default)s)")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="the same seed and words give the same answers (%(default)s)"
+    )
+    return parser
+
+
+def _temperature(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError("must be 0 or more")
+    return value
+
+
+def _load(folder: Path) -> tuple[Any, Any]:
+    if not (folder / "config.json").is_file():
+        raise HeadwaterError(f"{folder}: no model here; `make demo` (or `dvc repro`) makes one")
+    torch.set_num_threads(profile().threads)
+    logging.disable_progress_bar()
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, local_files_only=True).eval()
+    return model, AutoTokenizer.from_pretrained(folder, local_files_only=True)
+
+
+def _talk(model: Any, tokenizer: Any, options: argparse.Namespace) -> None:
+    messages: list[Message] = [{"role": "system", "content": options.system}] if options.system else []
+    context = model.config.max_position_embeddings
+    while True:
+        words = input("> " if sys.stdin.isatty() else "").strip()
+        if not words:
+            continue
+        # A quarter of the context at least is left for the conversation, whatever length of answer is asked for.
+        length = min(options.max_tokens, context * 3 // 4)
+        try:
+            messages, ids = fitting(tokenizer, [*messages, {"role": "user", "content": words}], context - length)
+        except HeadwaterError as error:
+            print(f"({error})")
+            continue
+        messages.append({"role": "assistant", "content": _answer(model, tokenizer, ids, length, options)})
+
+
+def _answer(model: Any, tokenizer: Any, ids: list[int], length: int, options: argparse.Namespace) -> str:
+    sampling = {"do_sample": True, "temperature": options.temperature, "top_p": options.top_p}
+    inputs = torch.tensor([ids])
+    with torch.inference_mode():
+        output = model.generate(
+            inputs,
+            attention_mask=torch.ones_like(inputs),
+            max_new_tokens=length,
+            streamer=Terminal(tokenizer, skip_prompt=True, skip_special_tokens=True),
+            **(sampling if options.temperature > 0 else {"do_sample": False}),
+        )
+    text: str = tokenizer.decode(output[0, len(ids) :], skip_special_tokens=True)
+    return text
+
+
+if __name__ == "__main__":
+    sys.exit(main())

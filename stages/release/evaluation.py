@@ -1,0 +1,120 @@
+"""What the evaluation found, as rows for tables and bars; absent figures are left out."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+
+from stages.core.errors import HeadwaterError
+from stages.release import charts
+from stages.release.figures import number
+from stages.release.untrusted import shorten
+
+
+@dataclass(frozen=True)
+class Score:
+    """One figure of one task."""
+
+    model: str
+    task: str
+    metric: str
+    value: float
+    error: float | None
+    """Standard error."""
+    chance: float | None
+    """What guessing scores."""
+    above_chance: float | None
+    """Distance from it in standard errors."""
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """All figures of the evaluation.
+
+    Raises:
+        HeadwaterError: ``results.json`` is missing or damaged.
+    """
+    path = folder / "results.json"
+    try:
+        figures: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise HeadwaterError(f"{path}: no results here: {error}; run `dvc repro evaluate`") from None
+    return figures
+
+
+def compared(figures: Mapping[str, Any]) -> list[tuple[str, float, float]]:
+    """Name, bits per byte and standard error (0 if unknown) of every model and compressor, the best first."""
+    rows = [
+        (f"{name} model", overall["bits_per_byte"], overall.get("stderr") or 0.0)
+        for name, model in figures.get("models", {}).items()
+        if (overall := model.get("overall", {}).get("all"))
+    ]
+    compressors = figures.get("compressors", {}).get("overall", {}).get("all", {})
+    rows += [(name.replace("-", " -"), value, 0.0) for name, value in compressors.items()]
+    return sorted(rows, key=lambda row: (row[1], row[0]))
+
+
+def comparison(figures: Mapping[str, Any]) -> Markup | None:
+    """Models beside compressors as bars, shorter is better; None where nothing was compared."""
+    rows = compared(figures)
+    bars = []
+    for name, value, error in rows:
+        style = "s1" if name.endswith(" model") else "muted"
+        note = f"{value:.3f}" + (f" ± {2 * error:.3f}" if error else "")
+        bars.append(charts.Bar(name, [(value, style, f"{name}: {note} bits per byte")], note, error))
+    return charts.bars("Bits per byte of the held-out text; shorter is better", bars) if bars else None
+
+
+def by_group(figures: Mapping[str, Any], kind: str, rows: int) -> list[dict[str, Any]]:
+    """Figures of the groups ``kind`` (``by_language``, ``by_host``) with most bytes: name, counts, and by model
+    or compressor the bits per byte (``figures``) and their standard errors (``errors``)."""
+    models = figures.get("models", {})
+    groups: dict[str, dict[str, Any]] = {}
+    for model, found in models.items():
+        for name, figure in found.get(kind, {}).items():
+            row = groups.setdefault(name, {"name": name, "figures": {}, "errors": {}})
+            row |= {"documents": figure.get("documents", 0), "bytes": figure.get("bytes", 0)}
+            row["figures"][model] = figure["bits_per_byte"]
+            row["errors"][model] = figure.get("stderr")
+    for name, found in figures.get("compressors", {}).get(kind, {}).items():
+        if name in groups:
+            groups[name]["figures"] |= found
+    return sorted(groups.values(), key=lambda row: (-row["bytes"], row["name"]))[:rows]
+
+
+def scores(figures: Mapping[str, Any]) -> list[Score]:
+    """Every metric of every task for every model."""
+    found = []
+    for model, results in figures.get("models", {}).items():
+        for task, metrics in results.get("tasks", {}).items():
+            for metric, value in metrics.items():
+                derived = metric in ("chance", "questions") or metric.endswith(("_stderr", "_stderrs_above_chance"))
+                if derived or not isinstance(value, int | float):
+                    continue
+                above = metrics.get(f"{metric}_stderrs_above_chance")
+                chance = metrics.get("chance") if above is not None else None
+                found.append(Score(model, task, metric, value, metrics.get(f"{metric}_stderr"), chance, above))
+    return found
+
+
+def samples(folder: Path, characters: int) -> list[dict[str, str]]:
+    """Texts that the models wrote: ``model``, ``prompt``, ``text`` and ``url``; none if there is no samples.jsonl."""
+    path = folder / "samples.jsonl"
+    if not path.is_file():
+        return []
+    lines = [json.loads(line) for line in path.read_text("utf-8").splitlines() if line]
+    keys = ("model", "prompt", "text", "url")
+    return [{key: shorten(str(line.get(key, "")), characters) for key in keys} for line in lines]
+
+
+def headline(figures: Mapping[str, Any]) -> tuple[str, str] | None:
+    """The best model's bits per byte, and what it is compared with; None where there is no model."""
+    rows = compared(figures)
+    models = [row for row in rows if row[0].endswith(" model")]
+    if not models:
+        return None
+    others = [row for row in rows if not row[0].endswith(" model")]
+    beside = f"best compressor {others[0][0]}: {number(round(others[0][1], 3))}" if others else models[0][0]
+    return f"{models[0][1]:.3f}", beside

@@ -1,0 +1,61 @@
+"""The model card (https://huggingface.co/docs/hub/model-cards): what the model is, from what, how good, and how known.
+
+Every figure is taken from the metrics of the stages or from the model; none is typed.
+"""
+
+import re
+from pathlib import Path
+from typing import Any
+
+from stages.release import rendering
+from stages.release.figures import Measured, flat
+
+_TEMPLATE = "templates/model_card.md"
+_LANGUAGE = re.compile(r"[a-z]{2,3}")
+
+
+def write(
+    folder: Path, name: str, licence: str, formats: dict[str, dict[str, Any]], measured: Measured, model: Any
+) -> None:
+    """Write ``README.md`` into the exported ``folder``.
+
+    Args:
+        formats: What was exported, with sizes and differences.
+        measured: Stage to metrics.
+        model: The original, for its architecture.
+    """
+    text = (
+        rendering.markdown()
+        .get_template(_TEMPLATE)
+        .render(
+            name=name,
+            licence=licence,
+            languages=_languages(measured),
+            config=model.config,
+            parameters=sum(parameter.numel() for parameter in model.parameters()),
+            formats=formats,
+            gguf=sorted(path.name for path in folder.glob("*.gguf")),
+            stages=measured,
+            training={
+                stage: _figures(measured[stage])
+                for stage in ("tokenizer", "pack", "pretrain", "finetune")
+                if stage in measured
+            },
+            evaluation=_figures(measured.get("evaluate", {})),
+        )
+    )
+    (folder / "README.md").write_text(text, "utf-8")
+
+
+def _figures(metrics: dict[str, Any]) -> list[tuple[str, Any]]:
+    counts = {"in", "out", "dropped"}
+    return list(flat({key: value for key, value in metrics.items() if key not in counts}))
+
+
+def _languages(measured: Measured) -> list[str]:
+    """Codes of the languages trained on, for the card's header, from whichever stage counted them last."""
+    for stage in reversed(list(measured)):
+        counted = measured[stage].get("languages")
+        if isinstance(counted, dict):
+            return sorted(code for code in counted if _LANGUAGE.fullmatch(code))
+    return []

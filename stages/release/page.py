@@ -1,0 +1,81 @@
+"""The report's page: one file without a script or a request, that no text in it can change.
+
+The content security policy allows nothing but the page's own style sheet, by hash.
+"""
+
+import base64
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+
+from stages.release import charts, rendering
+from stages.release.figures import Measured, flat
+
+_TEMPLATE = "templates/report.html"
+_STYLE = "templates/report.css"
+
+
+def render(sections: dict[str, Any]) -> str:
+    """The page; ``sections`` are the variables of the template."""
+    # Only our own style sheet is marked as safe: it comes from the source, not from data.
+    style = Markup((Path(__file__).parent / _STYLE).read_text("utf-8"))
+    digest = base64.b64encode(hashlib.sha256(f"\n{style}".encode()).digest()).decode()
+    policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+    return rendering.html().get_template(_TEMPLATE).render(style=style, policy=policy, **sections)
+
+
+def funnel(measured: Measured, stages: list[str]) -> Markup:
+    """What each of the document stages kept and dropped, as bars."""
+    rows = []
+    for stage in stages:
+        metrics = measured[stage]
+        dropped = sum(metrics.get("dropped", {}).values())
+        share = f" (−{100 * dropped / metrics['in']:.1f} %)" if dropped else ""
+        parts = [
+            (float(metrics["out"]), "s1", f"{stage}: {metrics['out']:,} kept"),
+            (float(dropped), "lost", f"{stage}: {dropped:,} dropped"),
+        ]
+        rows.append(charts.Bar(stage, parts, f"{metrics['out']:,}{share}"))
+    return charts.bars("Documents kept and dropped by each stage", rows)
+
+
+def reasons(
+    measured: Measured, stages: list[str], examples: dict[tuple[str, str], Any]
+) -> dict[str, list[dict[str, Any]]]:
+    """Stage to the reasons for which it dropped documents, the most frequent first: reason, count, share of what went
+    into the stage (0–1), and examples. Stages that dropped nothing are left out."""
+    found = {
+        stage: [
+            {"reason": reason, "count": count, "share": count / measured[stage]["in"], "examples": shown}
+            for reason, count in sorted(measured[stage].get("dropped", {}).items(), key=lambda one: (-one[1], one[0]))
+            for shown in [examples.get((stage, reason), [])]
+            if count
+        ]
+        for stage in stages
+    }
+    return {stage: rows for stage, rows in found.items() if rows}
+
+
+def headlines(measured: Measured, stages: list[str], evaluation: tuple[str, str] | None) -> list[tuple[str, Any, str]]:
+    """The figures at the top: value, what it is, and what to see it beside; absent ones are left out."""
+    first, last = measured[stages[0]], measured[stages[-1]]
+    found: list[tuple[str, Any, str]] = [
+        ("pages crawled", first["in"], ""),
+        ("documents kept", last["out"], f"{100 * last['out'] / first['in']:.1f} % of the pages" if first["in"] else ""),
+    ]
+    tokens = measured.get("pack", {}).get("tokens")
+    if tokens:
+        found.append(("training tokens", tokens, ""))
+    parameters = measured.get("pretrain", {}).get("parameters")
+    if parameters:
+        found.append(("parameters", parameters, ""))
+    if evaluation:
+        found.append(("bits per byte, held out", evaluation[0], evaluation[1]))
+    return found
+
+
+def every_figure(measured: Measured) -> dict[str, list[tuple[str, Any]]]:
+    """Stage to all of its figures by dotted name."""
+    return {stage: list(flat(metrics)) for stage, metrics in measured.items()}

@@ -1,0 +1,104 @@
+"""What the stages before the report leave behind, in small: a handful of documents, some of them hostile."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from stages.core import documents
+from tests.release import tiny
+
+HOSTILE = (
+    "<script>alert(1)</script>",
+    "</title></style></textarea><img src=x onerror=alert(2)>",
+    '"><svg onload=alert(3)>',
+    "javascript:alert(4)",
+    "{{ 7 * 7 }}{% include 'x' %}",
+    "\u202egnp.exe\u202c \u2066hidden\u2069 \x00 \x1b[31m",
+    "--><!-- ]]> &lt;b&gt; &#60;i&#62;",
+)
+
+STAGES = (
+    "crawl", "extract", "filter", "dedup", "decontaminate", "tokenizer", "pack", "pretrain", "finetune", "evaluate",
+    "export",
+)  # fmt: skip
+
+
+def write(root: Path, *, hostile: bool = True) -> dict[str, Any]:
+    """Write all inputs of the report below ``root``; gives the arguments of its ``run`` but for ``report``."""
+    texts = [*HOSTILE, *tiny.SENTENCES] if hostile else list(tiny.SENTENCES)
+    pages = [_document(index, text) for index, text in enumerate(texts)]
+    _shard(root / "extract/documents", pages)
+    _shard(root / "decontaminate/training", pages[-5:])
+    for stage in ("extract", "filter", "decontaminate"):
+        _shard(
+            root / stage / "dropped", [page | {"stage": stage, "reason": "odd"} for page in pages[:-5]], dropped=True
+        )
+    copies = [
+        page | {"stage": "dedup", "reason": "near", "duplicate_of": pages[-1]["id"], "similarity": 0.9}
+        for page in pages[:-5]
+    ]
+    extra = [pa.field("duplicate_of", pa.string()), pa.field("similarity", pa.float32())]
+    _shard(root / "dedup/dropped", copies, extra, dropped=True)
+    tiny.write_tokenizer(root / "tokenizer")
+    _write(root / "crawl/manifest.json", json.dumps({"source": "folder"}))
+    _write(root / "export/config.json", "{}")
+    for stage in ("pretrain", "finetune"):
+        rows = [f"{step},{step * 100},{8 / step:.4f},{0.001 * step:.5f},{1.5:.2f}" for step in range(1, 100)]
+        _write(root / stage / "log.csv", "\n".join(["step,tokens,loss,learning_rate,gradient_norm", *rows]) + "\n")
+    count = len(pages) - 5
+    for stage in STAGES:
+        dropped = {"odd" if stage != "dedup" else "near": count} if hostile and stage in STAGES[1:5] else {}
+        _write(
+            root / f"metrics/{stage}.json",
+            json.dumps({"in": 12, "out": 12 - sum(dropped.values()), "dropped": dropped}),
+        )
+    _evaluation(root / "evaluate", texts)
+    return {
+        "manifest": root / "crawl/manifest.json",
+        "documents": root / "extract/documents",
+        "training": root / "decontaminate/training",
+        "tokenizer": root / "tokenizer",
+        "logs": (root / "pretrain/log.csv", root / "finetune/log.csv"),
+        "results": root / "evaluate",
+        "exported": root / "export",
+        "dropped": tuple(root / stage / "dropped" for stage in ("extract", "filter", "dedup", "decontaminate")),
+        "measured": tuple(root / f"metrics/{stage}.json" for stage in STAGES),
+    }
+
+
+def _document(index: int, text: str) -> dict[str, Any]:
+    return {
+        "id": f"{index:032x}",
+        "url": f"https://example.org/{text}",
+        "date": "2026-01-01T00:00:00Z",
+        "source": "crawl.warc.gz",
+        "offset": index,
+        "language": "en",
+        "language_score": 0.9,
+        "text": f"{text} {text}",
+    }
+
+
+def _shard(folder: Path, rows: list[dict[str, Any]], extra: Any = (), *, dropped: bool = False) -> None:
+    folder.mkdir(parents=True)
+    with documents.Writer(folder / "00000.parquet", extra, dropped=dropped) as writer:
+        for row in rows:
+            writer.write(row)
+
+
+def _evaluation(folder: Path, texts: list[str]) -> None:
+    figure = {"documents": 3, "bytes": 900, "tokens": 300, "bits_per_byte": 1.5, "stderr": 0.1}
+    groups = dict.fromkeys(texts, figure)
+    task = {"acc": 0.5, "acc_stderr": 0.05, "chance": 0.25, "acc_stderrs_above_chance": 5.0, "questions": 100}
+    model = {"overall": {"all": figure}, "by_language": {"en": figure}, "by_host": groups, "tasks": {texts[0]: task}}
+    compressors = {"overall": {"all": {"xz-9": 2.2}}, "by_language": {"en": {"xz-9": 2.2}}, "by_host": {}}
+    _write(folder / "results.json", json.dumps({"models": {"pretrained": model}, "compressors": compressors}))
+    lines = [{"model": "tuned", "url": text, "prompt": text, "text": text} for text in texts]
+    _write(folder / "samples.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, "utf-8")

@@ -1,0 +1,155 @@
+"""The exported model is the trained model, in every format, for every text; and a broken export is refused."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import gguf
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from stages import export
+from stages.core import fingerprint
+from stages.core.errors import HeadwaterError
+from stages.core.params import check
+from tests.release import tiny
+
+VALUES: dict[str, Any] = {
+    "name": "tiny",
+    "licence": "apache-2.0",
+    "transformers": {"max_shard_size": "5GB", "tolerance": 0},
+    "gguf": {"precision": "f32", "tolerance": 1e-4},
+}
+
+
+def parameters(**changes: Any) -> export.Params:
+    return check(export.Params, VALUES | changes, "export")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("trained") / "model"
+    tiny.write_model(folder)
+    return folder
+
+
+@pytest.fixture
+def measured(tmp_path: Path) -> tuple[Path, ...]:
+    figures = {
+        "crawl": {"in": 1234, "out": 1200, "dropped": {"too_large": 34}},
+        "evaluate": {
+            "in": 5,
+            "out": 5,
+            "dropped": {},
+            "note": "<script>alert(1)</script> [x](javascript:alert(2)) | y",
+        },
+    }
+    for stage, metrics in figures.items():
+        (tmp_path / f"{stage}.json").write_text(json.dumps(metrics), "utf-8")
+    return tuple(tmp_path / f"{stage}.json" for stage in figures)
+
+
+def test_people_can_load_and_ask_it(profile: Path, model: Path, measured: tuple[Path, ...], tmp_path: Path) -> None:
+    metrics = export.run(parameters(), model=model, measured=measured, exported=tmp_path / "export")
+
+    loaded = AutoModelForCausalLM.from_pretrained(tmp_path / "export")
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "export")
+    prompt = tokenizer.apply_chat_template(
+        [{"role": "user", "content": "Hello"}], add_generation_prompt=True, return_tensors="pt", return_dict=True
+    )
+    answer = loaded.generate(**prompt, max_new_tokens=4, do_sample=False)
+
+    assert tokenizer.decode(prompt["input_ids"][0]) == "<s><|user|>Hello<|end|><|assistant|>"
+    assert len(answer[0]) > len(prompt["input_ids"][0])
+    assert (metrics["in"], metrics["out"], metrics["dropped"]) == (21, 20, {"tied": 1})
+    assert metrics["formats"]["transformers"]["max_logit_difference"] == 0
+    assert 0 <= metrics["formats"]["gguf"]["max_logit_difference"] < 1e-4
+
+
+def test_the_same_model_gives_the_same_bytes(
+    profile: Path, model: Path, measured: tuple[Path, ...], tmp_path: Path
+) -> None:
+    hashes = set()
+    for folder in ("first", "second"):
+        export.run(parameters(), model=model, measured=measured, exported=tmp_path / folder)
+        hashes.add(fingerprint.file_hash(tmp_path / folder))
+        shutil.rmtree(profile)
+
+    assert len(hashes) == 1
+
+
+def test_large_weights_are_split(profile: Path, model: Path, measured: tuple[Path, ...], tmp_path: Path) -> None:
+    small = parameters(transformers={"max_shard_size": "60KB", "tolerance": 0})
+    metrics = export.run(small, model=model, measured=measured, exported=tmp_path / "export")
+
+    assert len(list((tmp_path / "export").glob("*.safetensors"))) > 1
+    assert metrics["out"] == 20
+
+
+def test_an_output_of_its_own_is_exported_too(profile: Path, tmp_path: Path) -> None:
+    tiny.write_model(tmp_path / "model", tied=False)
+    metrics = export.run(parameters(), model=tmp_path / "model", measured=(), exported=tmp_path / "export")
+
+    names = [tensor.name for tensor in gguf.GGUFReader(tmp_path / "export/tiny-f32.gguf").tensors]
+    assert "output.weight" in names
+    assert metrics["dropped"] == {"tied": 0}
+
+
+def test_the_card_is_filled_from_the_metrics_and_nothing_in_them_is_markup(
+    profile: Path, model: Path, measured: tuple[Path, ...], tmp_path: Path
+) -> None:
+    export.run(parameters(), model=model, measured=measured, exported=tmp_path / "export")
+    card = (tmp_path / "export/README.md").read_text("utf-8")
+
+    assert card.startswith("---\nlicense: apache-2.0\n")
+    assert r"| crawl | 1,234 | 1,200 | too\_large 34 (2.8 %) |" in card
+    assert "<script" not in card
+    assert r"\[x\]\(javascript\:alert\(2\)\) \| y" in card
+
+
+def test_a_difference_beyond_the_tolerance_names_format_and_text(
+    profile: Path, model: Path, measured: tuple[Path, ...], tmp_path: Path
+) -> None:
+    strict = parameters(gguf={"precision": "f16", "tolerance": 1e-6})
+    with pytest.raises(
+        HeadwaterError, match=r"gguf: logits for the text 'The quick brown fox.* the tolerance is 1e-06"
+    ):
+        export.run(strict, model=model, measured=measured, exported=tmp_path / "export")
+
+    assert not (tmp_path / "export").exists()
+
+
+def test_a_tokenizer_that_differs_is_refused(profile: Path, model: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "model"
+    shutil.copytree(model, broken)
+    tokenizer = json.loads((broken / "tokenizer.json").read_text("utf-8"))
+    tokenizer["model"]["merges"] = tokenizer["model"]["merges"][:10]
+    (broken / "tokenizer.json").write_text(json.dumps(tokenizer), "utf-8")
+
+    with pytest.raises(HeadwaterError, match=r"gguf: the text 'The quick brown fox.*' becomes the tokens"):
+        export.run(parameters(), model=broken, measured=(), exported=tmp_path / "export")
+
+
+def test_what_cannot_be_exported_is_said(profile: Path, model: Path, tmp_path: Path) -> None:
+    with pytest.raises(HeadwaterError, match="no model here"):
+        export.run(parameters(), model=tmp_path, measured=(), exported=tmp_path / "export")
+    incomplete = tmp_path / "model"
+    shutil.copytree(model, incomplete)
+    (incomplete / "tokenizer.model").unlink()
+    with pytest.raises(HeadwaterError, match=r"tokenizer\.model is missing"):
+        export.run(parameters(), model=incomplete, measured=(), exported=tmp_path / "export")
+    with pytest.raises(HeadwaterError, match=r"export\.name: "):
+        parameters(name="../elsewhere")
+
+
+def test_half_precision_is_half_the_size_and_close(profile: Path, model: Path, tmp_path: Path) -> None:
+    half = parameters(gguf={"precision": "f16", "tolerance": 1.0})
+    metrics = export.run(half, model=model, measured=(), exported=tmp_path / "export")
+
+    tensors = {tensor.name: tensor for tensor in gguf.GGUFReader(tmp_path / "export/tiny-f16.gguf").tensors}
+    assert tensors["blk.0.attn_q.weight"].data.dtype == "float16"
+    assert tensors["blk.0.attn_norm.weight"].data.dtype == "float32"
+    assert metrics["formats"]["gguf"]["bytes"] < 0.7 * metrics["formats"]["transformers"]["bytes"]
+    assert torch.get_num_threads() == 2
