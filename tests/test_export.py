@@ -7,7 +7,6 @@ from typing import Any
 
 import gguf
 import pytest
-import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from stages import export
@@ -35,8 +34,9 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
-def measured(tmp_path: Path) -> tuple[Path, ...]:
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ...]:
+    folder = tmp_path_factory.mktemp("metrics")
     figures = {
         "crawl": {"in": 1234, "out": 1200, "dropped": {"too_large": 34}},
         "evaluate": {
@@ -47,15 +47,22 @@ def measured(tmp_path: Path) -> tuple[Path, ...]:
         },
     }
     for stage, metrics in figures.items():
-        (tmp_path / f"{stage}.json").write_text(json.dumps(metrics), "utf-8")
-    return tuple(tmp_path / f"{stage}.json" for stage in figures)
+        (folder / f"{stage}.json").write_text(json.dumps(metrics), "utf-8")
+    return tuple(folder / f"{stage}.json" for stage in figures)
 
 
-def test_people_can_load_and_ask_it(profile: Path, model: Path, measured: tuple[Path, ...], tmp_path: Path) -> None:
-    metrics = export.run(parameters(), model=model, measured=measured, exported=tmp_path / "export")
+@pytest.fixture(scope="module")
+def exported(model: Path, measured: tuple[Path, ...]) -> tuple[Path, dict[str, Any]]:
+    """A folder with both formats, and what was counted."""
+    folder = model.parent / "export"
+    return folder, export.export(parameters(), [model, *measured], {"exported": folder})
 
-    loaded = AutoModelForCausalLM.from_pretrained(tmp_path / "export")
-    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "export")
+
+def test_people_can_load_it_and_ask(exported: tuple[Path, dict[str, Any]]) -> None:
+    folder, metrics = exported
+
+    loaded = AutoModelForCausalLM.from_pretrained(folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
     prompt = tokenizer.apply_chat_template(
         [{"role": "user", "content": "Hello"}], add_generation_prompt=True, return_tensors="pt", return_dict=True
     )
@@ -68,16 +75,27 @@ def test_people_can_load_and_ask_it(profile: Path, model: Path, measured: tuple[
     assert 0 <= metrics["formats"]["gguf"]["max_logit_difference"] < 1e-4
 
 
-def test_the_same_model_gives_the_same_bytes(
-    profile: Path, model: Path, measured: tuple[Path, ...], tmp_path: Path
+def test_the_card_is_filled_from_the_metrics_and_nothing_in_them_is_markup(
+    exported: tuple[Path, dict[str, Any]],
 ) -> None:
-    hashes = set()
-    for folder in ("first", "second"):
-        export.run(parameters(), model=model, measured=measured, exported=tmp_path / folder)
-        hashes.add(fingerprint.file_hash(tmp_path / folder))
-        shutil.rmtree(profile)
+    card = (exported[0] / "README.md").read_text("utf-8")
 
-    assert len(hashes) == 1
+    assert card.startswith("---\nlicense: apache-2.0\n")
+    assert r"| crawl | 1,234 | 1,200 | too\_large 34 (2.8 %) |" in card
+    assert "<script" not in card
+    assert r"\[x\]\(javascript\:alert\(2\)\) \| y" in card
+
+
+def test_the_same_model_gives_the_same_bytes(
+    profile: Path,
+    model: Path,
+    measured: tuple[Path, ...],
+    exported: tuple[Path, dict[str, Any]],
+    tmp_path: Path,
+) -> None:
+    export.run(parameters(), model=model, measured=measured, exported=tmp_path / "export")
+
+    assert fingerprint.file_hash(tmp_path / "export") == fingerprint.file_hash(exported[0])
 
 
 def test_large_weights_are_split(profile: Path, model: Path, measured: tuple[Path, ...], tmp_path: Path) -> None:
@@ -95,18 +113,6 @@ def test_an_output_of_its_own_is_exported_too(profile: Path, tmp_path: Path) -> 
     names = [tensor.name for tensor in gguf.GGUFReader(tmp_path / "export/tiny-f32.gguf").tensors]
     assert "output.weight" in names
     assert metrics["dropped"] == {"tied": 0}
-
-
-def test_the_card_is_filled_from_the_metrics_and_nothing_in_them_is_markup(
-    profile: Path, model: Path, measured: tuple[Path, ...], tmp_path: Path
-) -> None:
-    export.run(parameters(), model=model, measured=measured, exported=tmp_path / "export")
-    card = (tmp_path / "export/README.md").read_text("utf-8")
-
-    assert card.startswith("---\nlicense: apache-2.0\n")
-    assert r"| crawl | 1,234 | 1,200 | too\_large 34 (2.8 %) |" in card
-    assert "<script" not in card
-    assert r"\[x\]\(javascript\:alert\(2\)\) \| y" in card
 
 
 def test_a_difference_beyond_the_tolerance_names_format_and_text(
@@ -152,4 +158,3 @@ def test_half_precision_is_half_the_size_and_close(profile: Path, model: Path, t
     assert tensors["blk.0.attn_q.weight"].data.dtype == "float16"
     assert tensors["blk.0.attn_norm.weight"].data.dtype == "float32"
     assert metrics["formats"]["gguf"]["bytes"] < 0.7 * metrics["formats"]["transformers"]["bytes"]
-    assert torch.get_num_threads() == 2

@@ -5,7 +5,9 @@
 
 import argparse
 import contextlib
+import io
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +29,11 @@ class Terminal(TextStreamer):
         print(visible(text), end="\n" if stream_end else "", flush=True)
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """The conversation; exit code 0 however it is ended, 1 if it could not begin."""
-    options = _parser().parse_args()
-    sys.stdin.reconfigure(encoding="utf-8", errors="replace")  # type: ignore[union-attr]
+    options = _parser().parse_args(arguments)
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(encoding="utf-8", errors="replace")
     try:
         model, tokenizer = _load(options.model)
         torch.manual_seed(options.seed)

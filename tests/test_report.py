@@ -1,0 +1,167 @@
+"""The report opens offline, shows what is there, and nothing that came from the web is markup in it."""
+
+import html.parser
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from stages import report
+from stages.core import params
+from stages.core.errors import HeadwaterError
+from tests.release import small_build
+
+VALUES: dict[str, Any] = {
+    "title": "A small build",
+    "examples": 10,
+    "characters": 300,
+    "duplicate_groups": 3,
+    "duplicate_copies": 4,
+    "longest_pieces": 10,
+    "tokenized_documents": 5,
+    "rows": 20,
+    "curve_points": 50,
+    "max_bytes": 200_000,
+}
+
+# All elements of the page; none of them runs, loads or sends anything.
+ELEMENTS = frozenset(
+    {
+        *("html", "head", "meta", "title", "style", "body", "header", "nav", "main", "section", "article", "footer"),
+        *("a", "h1", "h2", "h3", "p", "span", "strong", "bdi", "mark", "pre", "code", "details", "summary"),
+        *("dl", "dt", "dd", "div", "ul", "ol", "li", "table", "caption", "thead", "tbody", "tr", "th", "td"),
+        *("figure", "figcaption", "svg", "rect", "text", "line", "polyline"),
+    }
+)
+
+
+class Page(html.parser.HTMLParser):
+    """Elements, attributes and text of a page, as a browser sees them."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.elements: set[str] = set()
+        self.attributes: set[tuple[str, str | None]] = set()
+        self.text = ""
+        self.feed(path.read_text("utf-8"))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.add(tag)
+        self.attributes |= set(attrs)
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def parameters(**changes: Any) -> report.Params:
+    return params.check(report.Params, VALUES | changes, "report")
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    return small_build.write(tmp_path_factory.mktemp("build"))
+
+
+@pytest.fixture(scope="module")
+def page(inputs: dict[str, Any]) -> Path:
+    path: Path = inputs["manifest"].parents[1] / "report/index.html"
+    report.run(parameters(), **inputs, report=path)
+    return path
+
+
+def test_hostile_text_is_shown_and_is_never_markup(page: Path) -> None:
+    found = Page(page)
+
+    assert found.elements <= ELEMENTS
+    assert not [name for name, _ in found.attributes if name.startswith("on") or name in ("src", "style", "srcdoc")]
+    assert all((value or "").startswith("#") for name, value in found.attributes if name == "href")
+    assert not re.search("[\u202a-\u202e\u2066-\u2069\x00-\x08\x0b-\x1f\x7f]", page.read_text("utf-8"))
+    for text in small_build.HOSTILE:
+        assert re.sub("[\u202a-\u202e\u2066-\u2069\x00\x1b]", lambda c: f"⟨U+{ord(c[0]):04X}⟩", text) in found.text
+
+
+def test_the_page_allows_its_own_style_and_nothing_else(page: Path) -> None:
+    content = page.read_text("utf-8")
+
+    (policy,) = re.findall(r'Content-Security-Policy" content="([^"]*)"', content)
+    assert policy.replace("&#39;", "'").startswith("default-src 'none'; style-src 'sha256-")
+    assert not re.findall(r"url\(|@import|https?://", re.sub(r"https://example.org", "", content))
+
+
+def test_counts_reasons_examples_and_groups_are_there(page: Path) -> None:
+    text = Page(page).text
+
+    assert "12 → 5" in text  # extract, in and out
+    assert "58.33 %" in text
+    assert text.count("https://example.org/<script>alert(1)</script>") >= 5
+    assert "7 copies" in text
+    assert "0.900" in text
+    assert "1.500 ± 0.100" in text
+    assert "+5.0 standard errors" in text
+
+
+def test_the_same_build_gives_the_same_page(inputs: dict[str, Any], page: Path, tmp_path: Path) -> None:
+    report.run(parameters(), **inputs, report=tmp_path / "index.html")
+
+    assert (tmp_path / "index.html").read_bytes() == page.read_bytes()
+
+
+def test_a_build_in_which_nothing_happened_has_a_page(tmp_path: Path) -> None:
+    inputs = small_build.write(tmp_path, hostile=False)
+    for folder in (inputs["documents"], inputs["training"], *inputs["dropped"]):
+        shard = folder / "00000.parquet"
+        pq.write_table(pq.read_table(shard).slice(0, 0), shard)
+    inputs["logs"][0].write_text("step,tokens,loss,learning_rate,gradient_norm\n1,100,2.0,0.1,1.0\n", "utf-8")
+    (inputs["results"] / "results.json").write_text("{}", "utf-8")
+    (inputs["results"] / "samples.jsonl").unlink()
+    metrics = report.run(parameters(), **inputs, report=tmp_path / "index.html")
+
+    text = Page(tmp_path / "index.html").text
+    assert "No document was dropped." in text
+    assert "No document was a duplicate of another." in text
+    assert "Too short to draw a curve." in text
+    assert "Bits per byte were not measured." in text
+    assert metrics["in"] == metrics["out"] == 0
+
+
+def test_what_is_missing_is_named(inputs: dict[str, Any], tmp_path: Path) -> None:
+    target = tmp_path / "index.html"
+    without = tuple(path for path in inputs["measured"] if path.stem != "dedup")
+    with pytest.raises(HeadwaterError, match=r"lacks metrics/dedup\.json"):
+        report.run(parameters(), **inputs | {"measured": without}, report=target)
+    with pytest.raises(HeadwaterError, match=r"results\.json: no results here.*dvc repro evaluate"):
+        report.run(parameters(), **inputs | {"results": tmp_path}, report=target)
+    with pytest.raises(HeadwaterError, match=r"allows report\.max_bytes 1,000: lower"):
+        report.run(parameters(max_bytes=1000), **inputs, report=target)
+    damaged = tmp_path / "crawl.json"
+    damaged.write_text("[1]", "utf-8")
+    with pytest.raises(HeadwaterError, match="metrics must be a JSON object, got list"):
+        report.run(parameters(), **inputs | {"measured": (damaged, *inputs["measured"][1:])}, report=target)
+
+    assert not target.exists()
+
+
+def test_a_larger_group_of_duplicates_comes_first(tmp_path: Path) -> None:
+    inputs = small_build.write(tmp_path)
+    shard = inputs["dropped"][2] / "00000.parquet"
+    table = pq.read_table(shard).to_pylist()
+    for row in table[:5]:
+        row["duplicate_of"] = table[6]["id"]
+    pq.write_table(pq.read_table(shard).from_pylist(table, pq.read_schema(shard)), shard)
+    report.run(parameters(), **inputs, report=tmp_path / "index.html")
+
+    assert re.findall(r"(\d) copies", Page(tmp_path / "index.html").text) == ["5", "2"]
+
+
+def test_figures_of_other_stages_may_be_more_than_the_page_knows(inputs: dict[str, Any], tmp_path: Path) -> None:
+    measured = []
+    for path in inputs["measured"]:
+        more = json.loads(path.read_text("utf-8")) | {"new": {"nested": {"deep": 0.125}}, "list": [1], "none": None}
+        measured.append(tmp_path / path.name)
+        measured[-1].write_text(json.dumps(more), "utf-8")
+    report.run(parameters(), **inputs | {"measured": tuple(measured)}, report=tmp_path / "index.html")
+
+    assert "new.nested.deep" in Page(tmp_path / "index.html").text
