@@ -1,0 +1,144 @@
+"""Take the text out of the pages of a crawl: main content as Markdown-like text, with its language."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from stages.core import documents as shard
+from stages.core import shards
+from stages.core.errors import HeadwaterError
+from stages.core.params import params
+from stages.core.progress import log
+from stages.core.stage import Metrics, main
+from stages.web import charset, html, http, language, markdown, warc
+
+_PAGE_KINDS = ("response", "resource", "conversion")
+
+
+@params
+class Params:
+    max_bytes: int
+    """Bytes that a record, and each layer of its encoding, may have; a page with more is dropped as too_large."""
+    max_nodes: int
+    """Tags that a page may have; one with more is dropped as too_many_nodes."""
+    max_depth: int
+    """Elements that may lie within one another; a page with more is dropped as too_deep."""
+    language_characters: int
+    """Characters of a text, from its middle, that its language is told from."""
+    max_lost: float
+    """Share of a WARC's bytes that may be unreadable, 0-1; the stage fails and names the file where more is."""
+
+
+def run(params: Params, *, warcs: Path, documents: Path, dropped: Path) -> Metrics:
+    """Extract every page of every WARC.
+
+    Args:
+        warcs: folder of WARC files
+        documents: folder for the documents, one shard for each WARC
+        dropped: folder for the pages that gave none, with the reason
+    """
+    found = shards.files(warcs)
+    if not found:
+        raise HeadwaterError(f"{warcs}: no WARC here; `dvc repro crawl` brings some in")
+    names = {path: f"{path.name.split('.warc')[0]}.parquet" for path in found}
+    if len(set(names.values())) < len(names):  # a.warc beside a.warc.gz
+        names = {path: f"{path.name}.parquet" for path in found}
+    units = [shards.Unit(inputs=(path,), outputs={"documents": name, "dropped": name}) for path, name in names.items()]
+    built = shards.build(extract, params, units, label="extract", count="pages")
+    shards.publish(built, "documents", documents)
+    shards.publish(built, "dropped", dropped)
+    for path, one in zip(found, built, strict=True):
+        _report_loss(path, one.metrics["lost"], params.max_lost)
+    return shards.total(one.metrics for one in built)
+
+
+def extract(params: Params, inputs: Sequence[Path], outputs: Mapping[str, Path]) -> Metrics:
+    """The documents of one WARC."""
+    (source,) = inputs
+    loss = warc.Loss()
+    reasons: Counter[str] = Counter()
+    languages: Counter[str] = Counter()
+    hosts: Counter[str] = Counter()
+    characters = 0
+    with shard.Writer(outputs["documents"]) as kept, shard.Writer(outputs["dropped"], dropped=True) as refused:
+        for record in warc.read(source, params.max_bytes, loss):
+            if record.kind not in _PAGE_KINDS:
+                continue
+            document, reason = _document(params, record, source.name)
+            if reason:
+                refused.write(document, stage="extract", reason=reason)
+                reasons[reason] += 1
+                continue
+            kept.write(document)
+            characters += len(document["text"])
+            languages[document["language"]] += 1
+            hosts[_host(record.url)] += 1
+    return {
+        "in": kept.count + refused.count,
+        "out": kept.count,
+        "dropped": dict(sorted(reasons.items())),
+        "characters": characters,
+        "languages": dict(sorted(languages.items())),
+        "hosts": dict(sorted(hosts.items())),
+        "lost": {"stretches": loss.stretches, "bytes": loss.bytes},
+    }
+
+
+def _document(params: Params, record: warc.Record, source: str) -> tuple[dict[str, Any], str]:
+    """The document of a page, and the reason why it is dropped, or ""."""
+    text, reason = "", record.problem
+    if not reason:
+        page = http.page(record, params.max_bytes)
+        if isinstance(page, str):
+            reason = page
+        elif page.is_html:
+            text, reason = html.main_text(charset.decode(page.body, page.charset), params.max_nodes, params.max_depth)
+        else:
+            text = markdown.clean(charset.decode(page.body, page.charset))
+            reason = "" if text else "no_text"
+    code, score = language.identify(text, params.language_characters) if text else ("", 0.0)
+    document = {
+        "id": _identity(record),
+        "url": markdown.clean(record.url),
+        "date": record.date,
+        "source": source,
+        "offset": record.offset,
+        "language": code,
+        "language_score": score,
+        "text": text,
+    }
+    return document, reason
+
+
+def _identity(record: warc.Record) -> str:
+    """128 bits over URL, date and payload as they were captured."""
+    digest = hashlib.blake2b(digest_size=16)
+    for part in (record.url.encode("utf-8", "surrogatepass"), record.date.encode(), record.body):
+        digest.update(len(part).to_bytes(8, "little") + part)
+    return digest.hexdigest()
+
+
+def _host(url: str) -> str:
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:  # such as a broken IPv6 address
+        return ""
+
+
+def _report_loss(path: Path, lost: Mapping[str, int], max_lost: float) -> None:
+    if not lost["stretches"]:
+        return
+    share = lost["bytes"] / max(path.stat().st_size, 1)
+    said = f"{path}: {lost['bytes']:,} bytes ({share:.1%}) in {lost['stretches']} stretches could not be read"
+    if share > max_lost:
+        raise HeadwaterError(
+            f"{said}, more than extract.max_lost = {max_lost:g} allows: mend or remove the file, or raise the limit"
+        )
+    log(said)
+
+
+if __name__ == "__main__":
+    main(run)

@@ -1,0 +1,69 @@
+"""The main text of an HTML page, as Markdown-like text; pages that would cost too much to read are refused."""
+
+import re
+
+from resiliparse.extract.html2text import extract_plain_text
+from resiliparse.parse.html import DOMContext, HTMLTree, Node, traverse_dom
+
+from stages.web.markdown import from_minimal_html
+
+# One tag after the other as the HTML standard's tokenizer sees them (section 13.2.5), none with _MAX_ATTRIBUTES or
+# more: the parser compares each attribute with all before it, so that 16,000 take it 0.5 s and 160,000 a minute.
+_MAX_ATTRIBUTES = 1000
+_ATTRIBUTE = r"""[\s/]*+[^\s/>][^\s/>=]*+(?:\s*+=\s*+(?:"[^"]*+"|'[^']*+'|[^\s>"'][^\s>]*+)?+)?+"""
+_BOUNDED_TAGS = re.compile(
+    rf"(?:[^<]++|<(?![a-zA-Z])|<[a-zA-Z][^\s/>]*+(?:{_ATTRIBUTE}){{0,{_MAX_ATTRIBUTES - 1}}}+(?!{_ATTRIBUTE}))*+"
+)
+
+# Navigation that main-content extraction leaves in, by the names that generators of documentation give it: DocBook,
+# Publican, Sphinx, Doxygen, Apache's manual; and what any page may mark as such.
+_NAVIGATION = (
+    "nav, [role=navigation], [role=search], .navheader, .navfooter, .docnav, .sphinxsidebar, .related, .breadcrumb, "
+    ".breadcrumbs, .toplang, .bottomlang, #path, #page-header, #quickview, a.headerlink, a.permalink"
+)
+
+
+def main_text(html: str, max_nodes: int, max_depth: int) -> tuple[str, str]:
+    """The main text of a page, and the reason if there is none.
+
+    Args:
+        html: The page; anything.
+        max_nodes: Tags that a page may have.
+        max_depth: Elements that may lie within one another: main-content extraction takes time quadratic in it.
+
+    Returns:
+        Text and "", or "" and one of ``too_many_nodes``, ``too_many_attributes``, ``too_deep``, ``no_text``.
+    """
+    tags = html.count("<")
+    if tags > max_nodes:
+        return "", "too_many_nodes"
+    matched = _BOUNDED_TAGS.match(html)
+    if matched is None or matched.end() < len(html):
+        return "", "too_many_attributes"
+    tree = HTMLTree.parse(html.replace("\0", "\ufffd"))
+    if tree.document is None or tree.body is None:
+        return "", "no_text"
+    if tags > max_depth and _too_deep(tree.body, max_depth):
+        return "", "too_deep"
+    for element in tree.document.query_selector_all(_NAVIGATION):
+        element.decompose()
+    text = from_minimal_html(
+        extract_plain_text(tree, main_content=True, preserve_formatting="minimal_html", alt_texts=False)
+    )
+    return text, "" if text else "no_text"
+
+
+def _too_deep(body: Node, max_depth: int) -> bool:
+    def enter(context: DOMContext) -> None:
+        if context.depth > max_depth:
+            raise _TooDeep
+
+    try:
+        traverse_dom(body, enter, None, DOMContext(), elements_only=True)
+    except _TooDeep:
+        return True
+    return False
+
+
+class _TooDeep(Exception):  # noqa: N818 - ends a traversal, reports nothing wrong
+    pass
