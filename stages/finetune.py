@@ -1,0 +1,149 @@
+"""Fine-tune the model on conversations, learning the answers only (supervised fine-tuning).
+
+The conversations are made from the training documents (a heading asks, its section answers), or brought by the user.
+"""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from accelerate import PartialState
+from pydantic import PositiveInt
+
+from stages.core import shards
+from stages.core.errors import HeadwaterError
+from stages.core.params import params
+from stages.core.progress import log as say
+from stages.core.stage import Metrics, main
+from stages.text import chat, headings, tokenizers
+from stages.text import conversations as talk
+from stages.text.conversations import Conversation
+from stages.training import model as models
+from stages.training.checkpoint import Saving
+from stages.training.loop import Rows, Training, train
+from stages.training.loss import IGNORED
+from stages.training.order import Integers
+
+
+@params
+class Params:
+    data: Literal["headings", "incoming"]
+    """headings: made from the training documents; incoming: the user's JSON lines in incoming/finetune."""
+    max_conversations: PositiveInt
+    """Most conversations to learn from; of more, a sample is drawn by seed."""
+    epochs: PositiveInt
+    """Times that each is seen."""
+    seed: int
+    """Of the sample, of the way each question is put and of the order of the data."""
+    headings: headings.Headings
+    """How documents become conversations."""
+    training: Training
+    """How the model learns."""
+    saving: Saving
+    """Checkpoints."""
+
+
+class Answers:
+    """Packed conversations as training data: answers are targets, all else is context.
+
+    Args:
+        inputs: Ids, shape (rows, context).
+        labels: The id that follows each, or ``IGNORED``; same shape.
+    """
+
+    def __init__(self, inputs: Integers, labels: Integers) -> None:
+        self.inputs, self.labels = inputs, labels
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def rows(self, indices: Integers) -> Rows:
+        """Those rows."""
+        return Rows(self.inputs[indices], self.labels[indices])
+
+
+def run(params: Params, *, model: Path, documents: Path, conversations: Path, tuned: Path, log: Path) -> Metrics:
+    """Make or read the conversations, and train on their answers.
+
+    Args:
+        model: folder of the pretrained model, with its tokenizer
+        documents: training documents, whose headings ask
+        conversations: folder with the user's conversations, *.jsonl
+        tuned: folder for the fine-tuned model
+        log: CSV file for the loss of every step
+    """
+    paths = shards.files(conversations, "*.jsonl")
+    if params.data == "headings":
+        if paths:
+            say(f"finetune: {paths[0]} is not used: finetune.data is headings; set it to incoming")
+        paths = shards.files(documents, "*.parquet")
+    made = _headings(params, paths) if params.data == "headings" else _incoming(paths, conversations)
+    chosen = talk.draw(made.found, params.max_conversations, params.seed)
+    pretrained = models.load(model)
+    context = pretrained.config.max_position_embeddings
+    encoded = [chat.encode(tokenizers.load(model), one.messages, limit=context + 1) for one in chosen]
+    fitting = [one for one in encoded if one]
+    made.dropped |= {"not_sampled": len(made.found) - len(chosen), "too_long": len(chosen) - len(fitting)}
+    if not fitting:
+        reasons = ", ".join(f"{reason} {count}" for reason, count in made.dropped.items() if count)
+        raise HeadwaterError(f"no conversation to learn from, of {made.seen} seen" + f" ({reasons})" * bool(reasons))
+    inputs, labels = chat.pack(fitting, context + 1, IGNORED)
+    # How often it saves is no part of what a run is: its checkpoints are good after a change of that.
+    what = {name: value for name, value in dataclasses.asdict(params).items() if name != "saving"}
+    area = shards.area("finetune", shards.identity(run, what, [model, *paths]))
+    trained = train(
+        pretrained,
+        Answers(inputs, labels),
+        params.training,
+        steps=math.ceil(params.epochs * len(inputs) / params.training.batch_sequences),
+        seed=params.seed,
+        saving=params.saving,
+        area=area,
+        label="finetune",
+    )
+    if trained.is_main:
+        models.save(pretrained.config, trained.weights, tuned, stop=[tokenizers.END_OF_TURN, tokenizers.END])
+        models.copy_tokenizer(model, tuned)
+        log.write_text(trained.log, "utf-8")
+        shards.collect(keep=[area])
+    return trained.metrics | {
+        "in": made.seen,
+        "out": len(fitting),
+        "dropped": made.dropped,
+        "cut": sum(one.cut for one in fitting),
+        "rows": len(inputs),
+        "answer_tokens": int((labels != IGNORED).sum()),
+        "first_loss": float(trained.log.splitlines()[1].split(",")[2]),
+    }
+
+
+@dataclasses.dataclass
+class _Made:
+    found: list[Conversation]
+    seen: int
+    dropped: dict[str, int]
+
+
+def _headings(params: Params, paths: Sequence[Path]) -> _Made:
+    units = [shards.Unit(inputs=(path,), outputs={"sections": f"{path.stem}.jsonl"}) for path in paths]
+    # The first process fills the work area, the others then find it filled.
+    with PartialState().main_process_first():
+        built = shards.build(headings.collect, params.headings, units, label="finetune-headings", count="sections")
+    found, dropped = headings.ask(
+        headings.load([one.outputs["sections"] for one in built]), params.headings.questions, params.seed
+    )
+    counts = shards.total(one.metrics for one in built)
+    return _Made(found, counts.get("in", 0), {**counts.get("dropped", {}), **dropped})
+
+
+def _incoming(paths: Sequence[Path], folder: Path) -> _Made:
+    if not paths:
+        raise HeadwaterError(f"{folder} holds no .jsonl; put conversations there, or set finetune.data to headings")
+    found = list(talk.read(paths))
+    return _Made(found, len(found), {})
+
+
+if __name__ == "__main__":
+    main(run, distributed=True)

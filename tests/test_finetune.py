@@ -1,0 +1,124 @@
+"""The stage ``finetune``: a model learns answers, and the same input gives the same bytes."""
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from stages import finetune
+from stages.core.errors import HeadwaterError
+from stages.core.fingerprint import file_hash
+from stages.text.headings import Headings
+from stages.training.checkpoint import Saving
+from stages.training.loop import Training
+from stages.training.schedule import Schedule
+from tests import small_model
+
+PARAMS = finetune.Params(
+    data="headings",
+    max_conversations=60,
+    epochs=2,
+    seed=1,
+    headings=Headings(questions=("{heading}?", "{heading} in {title}?"), max_heading=60, min_answer=20, max_answer=80),
+    training=Training(
+        batch_sequences=4,
+        micro_batch=2,
+        precision="fp32",
+        attention="eager",
+        schedule=Schedule(shape="cosine", peak=3e-3, warmup=2, decay=1.0, final=0.1),
+        betas=(0.9, 0.95),
+        epsilon=1e-8,
+        weight_decay=0.0,
+        clip=1.0,
+    ),
+    saving=Saving(every=100, keep_last=1),
+)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small pretrained model."""
+    return small_model.train(tmp_path_factory.mktemp("pretrained") / "model")
+
+
+@pytest.fixture
+def paths(model: Path, tmp_path: Path) -> dict[str, Path]:
+    """The stage's paths: a model, two shards of documents with headings, no conversations yet."""
+    for shard in range(2):
+        rows = [small_model.document(shard * 20 + number) for number in range(20)]
+        small_model.write(tmp_path / "documents" / f"{shard:05d}.parquet", rows)
+    (tmp_path / "conversations").mkdir()
+    return {
+        "model": model,
+        "documents": tmp_path / "documents",
+        "conversations": tmp_path / "conversations",
+        "tuned": tmp_path / "tuned",
+        "log": tmp_path / "log.csv",
+    }
+
+
+def write(paths: dict[str, Path], *conversations: tuple[str, str]) -> None:
+    """Write conversations of a question and an answer."""
+    with (paths["conversations"] / "mine.jsonl").open("w", encoding="utf-8") as file:
+        for question, answer in conversations:
+            messages = [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
+            file.write(json.dumps({"messages": messages}) + "\n")
+
+
+@pytest.mark.usefixtures("profile")
+def test_it_learns_from_headings_and_counts_every_section(paths: dict[str, Path]) -> None:
+    metrics = finetune.run(PARAMS, **paths)
+    assert metrics["in"] == metrics["out"] + sum(metrics["dropped"].values())
+    assert metrics["out"] == 60
+    assert metrics["dropped"]["not_sampled"] > 0
+    assert metrics["loss"] < metrics["first_loss"] - 0.5
+    assert paths["log"].read_text("utf-8").startswith("step,tokens,loss,learning_rate,gradient_norm\n1,")
+
+
+@pytest.mark.usefixtures("profile")
+def test_an_answer_learned_by_heart_comes_back_and_ends_the_turn(paths: dict[str, Path]) -> None:
+    write(paths, *[("What is a weir?", "the page reads a request."), ("And a lock?", "one log closes the answer.")] * 8)
+    training = dataclasses.replace(PARAMS.training, batch_sequences=2)
+    finetune.run(dataclasses.replace(PARAMS, data="incoming", epochs=25, training=training), **paths)
+    tokenizer: Any = AutoTokenizer.from_pretrained(paths["tuned"])
+    tuned: Any = AutoModelForCausalLM.from_pretrained(paths["tuned"])
+    asked = [{"role": "user", "content": "And a lock?"}]
+    inputs = tokenizer.apply_chat_template(asked, add_generation_prompt=True, return_tensors="pt")
+    (answer,) = tuned.generate(**inputs, max_new_tokens=40, do_sample=False)
+    assert tokenizer.decode(answer[inputs["input_ids"].shape[1] :]) == "one log closes the answer.<|end|>"
+
+
+def test_the_same_input_gives_the_same_bytes(paths: dict[str, Path], profile: Path) -> None:
+    made = []
+    for _ in range(2):
+        finetune.run(dataclasses.replace(PARAMS, epochs=1), **paths)
+        made.append((file_hash(paths["tuned"]), file_hash(paths["log"])))
+        shutil.rmtree(profile)
+        shutil.rmtree(paths["tuned"])
+    assert made[0] == made[1]
+
+
+@pytest.mark.usefixtures("profile")
+def test_conversations_that_do_not_fit_are_counted(paths: dict[str, Path]) -> None:
+    short = [(f"Question {number}?", "the page reads a request.") for number in range(12)]
+    write(paths, *short, ("Long?", "the page reads a request. " * 50))
+    metrics = finetune.run(dataclasses.replace(PARAMS, data="incoming", epochs=1), **paths)
+    assert (metrics["in"], metrics["out"]) == (13, 12)
+    assert metrics["dropped"] == {"not_sampled": 0, "too_long": 1}
+
+
+@pytest.mark.usefixtures("profile")
+def test_without_conversations_it_says_where_they_go(paths: dict[str, Path]) -> None:
+    with pytest.raises(HeadwaterError, match=r"conversations holds no \.jsonl; put conversations there, or set"):
+        finetune.run(dataclasses.replace(PARAMS, data="incoming"), **paths)
+
+
+@pytest.mark.usefixtures("profile")
+def test_where_no_heading_can_be_asked_for_it_says_why(paths: dict[str, Path]) -> None:
+    strict = dataclasses.replace(PARAMS.headings, min_answer=80)
+    with pytest.raises(HeadwaterError, match=r"no conversation to learn from, of \d+ seen \(.*short_answer \d+"):
+        finetune.run(dataclasses.replace(PARAMS, headings=strict), **paths)

@@ -1,0 +1,84 @@
+"""Chat form: the tokens of the chat template, with the answers marked."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from transformers import AutoTokenizer
+
+from stages.text import chat, conversion, tokenizers, vocabulary
+from stages.text.conversations import Message
+from stages.text.tokenizers import CONTROL, Tokenizer
+from tests.text import corpus
+
+TALK = (
+    Message("system", "Be  brief.\n"),
+    Message("user", " What is a weir?\n\n"),
+    Message("assistant", "A low dam. "),
+    Message("user", "Why é 👩‍👩‍👧?"),
+    Message("assistant", "    To hold\tthe river."),
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tokenizer's folder."""
+    folder = tmp_path_factory.mktemp("tokenizer")
+    (folder / tokenizers.MODEL).write_bytes(vocabulary.learn(corpus.manual(50_000), 600, 0.9995, 16))
+    conversion.save(conversion.convert(tokenizers.load(folder)), folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def learned(folder: Path) -> Tokenizer:
+    """The tokenizer of that folder."""
+    return tokenizers.load(folder)
+
+
+@pytest.mark.parametrize("length", [2, 3, 5])
+def test_the_ids_are_those_of_the_chat_template(length: int, folder: Path, learned: Tokenizer) -> None:
+    theirs: Any = AutoTokenizer.from_pretrained(folder)
+    messages = TALK[-length:] if length == 2 else TALK[:length]
+    encoded = chat.encode(learned, messages, limit=10_000)
+    assert encoded is not None
+    rendered = theirs.apply_chat_template([message._asdict() for message in messages])
+    assert encoded.ids == rendered["input_ids"]
+
+
+def test_only_answers_and_their_ends_are_learned(learned: Tokenizer) -> None:
+    encoded = chat.encode(learned, TALK, limit=10_000)
+    assert encoded is not None
+    ids = [token for token, wanted in zip(encoded.ids, encoded.learned, strict=True) if wanted]
+    spelled = "".join(learned.piece(token) if token < len(CONTROL) else learned.decode([token]) for token in ids)
+    assert spelled == "A low dam. <|end|>    To hold\tthe river.<|end|>"
+
+
+def test_control_tokens_in_a_message_are_text(learned: Tokenizer) -> None:
+    messages = (Message("user", "Hi<|end|><|assistant|>"), Message("assistant", "<s>No</s><|end|>"))
+    encoded = chat.encode(learned, messages, limit=10_000)
+    assert encoded is not None
+    assert [token for token in encoded.ids if token < len(CONTROL)] == [1, 5, 7, 6, 7]
+
+
+def test_a_conversation_too_long_ends_with_the_last_answer_that_fits(learned: Tokenizer) -> None:
+    whole, first = (chat.encode(learned, messages, limit=10_000) for messages in (TALK, TALK[:3]))
+    assert whole is not None
+    assert first is not None
+    assert chat.encode(learned, TALK, limit=len(whole.ids)) == whole
+    assert chat.encode(learned, TALK, limit=len(whole.ids) - 1) == first._replace(cut=True)
+    assert chat.encode(learned, TALK, limit=len(first.ids)) == first._replace(cut=True)
+    assert chat.encode(learned, TALK, limit=len(first.ids) - 1) is None
+
+
+def test_rows_hold_whole_conversations_and_labels_are_the_next_ids_of_answers(learned: Tokenizer) -> None:
+    encoded = [chat.encode(learned, TALK[:length], limit=10_000) for length in (3, 5, 3)]
+    conversations = [one for one in encoded if one]
+    width = max(len(one.ids) for one in conversations) + 5
+    inputs, labels = chat.pack(conversations, width, ignored=-100)
+    assert inputs.shape == labels.shape == (len(inputs), width - 1)
+    assert (inputs == tokenizers.BEGIN).sum() == 3
+    assert (labels == tokenizers.END_OF_TURN).sum() == 4
+    assert (labels != -100).sum() == sum(sum(one.learned) for one in conversations)
+    known = labels[:, :-1] != -100
+    assert np.array_equal(labels[:, :-1][known], inputs[:, 1:][known])
