@@ -1,36 +1,12 @@
 """Drop exact and near-duplicate documents, keeping one of each group."""
 
-import functools
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
-import xxhash
-
-from stages.core import documents as document_shards
 from stages.core import shards
 from stages.core.params import params
 from stages.core.stage import Metrics, main
-from stages.web.minhash import Duplicate, Signer, resolve
-from stages.web.shingles import Hashes, WordHashes, shingles
-
-
-@params
-class Signing:
-    """What a document's signature depends on."""
-
-    ngram: int
-    """Words in a shingle."""
-    bands: int
-    """Keys per document; documents that share one are compared."""
-    rows: int
-    """MinHash values in a key: fewer find more candidates, at more work."""
-    seed: int
-    """Draws the hash functions."""
+from stages.web import duplicates
 
 
 @params
@@ -39,19 +15,8 @@ class Params:
     """Jaccard similarity of word n-grams at or above which two documents are duplicates, 0–1."""
     keep: Literal["longest", "earliest", "first"]
     """Which of a group stays: the one with most words, of the earliest capture, or first by WARC name and offset."""
-    minhash: Signing
+    minhash: duplicates.Signing
     """How candidates are found."""
-
-
-Row = dict[str, Any]
-PREFERENCES: dict[str, Callable[[Row], tuple[Any, ...]]] = {
-    "longest": lambda row: (-row["words"],),
-    "earliest": lambda row: (row["date"],),
-    "first": lambda row: (row["source"], row["offset"]),
-}
-COLUMNS = ["id", "date", "source", "offset"]
-EXTRA = (pa.field("duplicate_of", pa.string(), nullable=False), pa.field("similarity", pa.float32(), nullable=False))
-DECISIONS = pa.schema([pa.field("row", pa.int64()), pa.field("reason", pa.string()), *EXTRA])
 
 
 def run(params: Params, *, documents: Path, kept: Path, dropped: Path) -> Metrics:
@@ -64,116 +29,17 @@ def run(params: Params, *, documents: Path, kept: Path, dropped: Path) -> Metric
     """
     paths = shards.files(documents)
     signing = [shards.Unit((path,), {"signatures": path.name, "shingles": f"{path.stem}.npy"}) for path in paths]
-    signed = shards.build(sign, params.minhash, signing, label="dedup-signatures")
+    signed = shards.build(duplicates.sign, params.minhash, signing, label="dedup-signatures")
     inputs = tuple(one.outputs[label] for label in ("signatures", "shingles") for one in signed)
     grouping = shards.Unit(inputs, {path.stem: path.name for path in paths})
-    (grouped,) = shards.build(group, [params.similarity, params.keep], [grouping], label="dedup-groups")
+    (grouped,) = shards.build(duplicates.group, [params.similarity, params.keep], [grouping], label="dedup-groups")
     dividing = [
         shards.Unit((path, grouped.outputs[path.stem]), {"kept": path.name, "dropped": path.name}) for path in paths
     ]
-    divided = shards.build(divide, None, dividing, label="dedup")
+    divided = shards.build(duplicates.divide, None, dividing, label="dedup")
     shards.publish(divided, "kept", kept)
     shards.publish(divided, "dropped", dropped)
     return {**shards.total(one.metrics for one in divided), "groups": grouped.metrics["groups"]}
-
-
-def sign(params: Signing, inputs: Sequence[Path], outputs: Mapping[str, Path]) -> Metrics:
-    """Signatures of one shard (Parquet), and the shingles of its documents one after another (array of uint64)."""
-    hashes, signer = WordHashes(), Signer(params.bands, params.rows, params.seed)
-    rows: list[Row] = []
-    sets: list[Hashes] = []
-    for document in document_shards.read(inputs[0], [*COLUMNS, "text"]):
-        words = hashes.of(document.pop("text"))
-        own = shingles(words, params.ngram)
-        sets.append(own)
-        exact = xxhash.xxh3_128_digest(words.tobytes())
-        keys = signer.keys(own).tobytes()
-        rows.append({**document, "words": len(words), "exact": exact, "keys": keys, "shingles": len(own)})
-    np.save(outputs["shingles"], np.concatenate([np.zeros(0, np.uint64), *sets]))
-    pq.write_table(pa.Table.from_pylist(rows, schema=SIGNATURES), outputs["signatures"], compression="zstd")
-    return {"in": len(rows)}
-
-
-SIGNATURES = pa.schema(
-    [document_shards.SCHEMA.field(name) for name in COLUMNS]
-    + [
-        pa.field("words", pa.int64()),
-        pa.field("exact", pa.binary(16)),
-        pa.field("keys", pa.binary()),
-        pa.field("shingles", pa.int64()),
-    ]
-)
-
-
-def group(params: list[Any], inputs: Sequence[Path], outputs: Mapping[str, Path]) -> Metrics:
-    """Decide over all shards; ``inputs`` are their signatures, then their shingles.
-
-    Holds about 1 kB per document in memory, whatever its length; shingles stay on disk.
-    """
-    similarity, keep = params
-    signatures, sets = inputs[: len(inputs) // 2], inputs[len(inputs) // 2 :]
-    rows: list[Row] = []
-    for shard, path in enumerate(signatures):
-        start = 0
-        for number, row in enumerate(pq.read_table(path).to_pylist()):
-            rows.append({**row, "shard": shard, "row": number, "start": start})
-            start += row["shingles"]
-    dropped = _resolve(rows, sets, similarity, PREFERENCES[keep])
-    decisions: dict[int, list[Row]] = {shard: [] for shard in range(len(signatures))}
-    for number, duplicate in sorted(dropped.items()):
-        decisions[rows[number]["shard"]].append(
-            {
-                "row": rows[number]["row"],
-                "reason": "exact_duplicate" if duplicate.exact else "near_duplicate",
-                "duplicate_of": rows[duplicate.of]["id"],
-                "similarity": duplicate.similarity,
-            }
-        )
-    for shard, path in enumerate(signatures):
-        pq.write_table(pa.Table.from_pylist(decisions[shard], schema=DECISIONS), outputs[path.stem])
-    sizes = Counter(duplicate.of for duplicate in dropped.values())
-    return {"in": len(rows), "groups": {"count": len(sizes), "largest": max(sizes.values(), default=0) + 1}}
-
-
-def _resolve(
-    rows: list[Row], sets: Sequence[Path], similarity: float, preference: Callable[[Row], tuple[Any, ...]]
-) -> dict[int, Duplicate]:
-    @functools.lru_cache(256)  # mapped files at a time
-    def shard(number: int) -> Hashes:
-        return np.load(sets[number], mmap_mode="r")
-
-    def own(number: int) -> Hashes:
-        row = rows[number]
-        return shard(row["shard"])[row["start"] : row["start"] + row["shingles"]]
-
-    # Nothing in the order depends on the shards, so the same documents stay however they are divided into shards.
-    order = sorted(
-        range(len(rows)),
-        key=lambda number: (*preference(rows[number]), *(rows[number][name] for name in COLUMNS)),
-    )
-    if not rows:
-        return {}
-    keys = np.frombuffer(b"".join(row["keys"] for row in rows), np.uint64).reshape(len(rows), -1)
-    return resolve(order, [row["exact"] for row in rows], keys, own, similarity)
-
-
-def divide(_: None, inputs: Sequence[Path], outputs: Mapping[str, Path]) -> Metrics:
-    """Write the kept and the dropped documents of one shard; ``inputs`` are the shard and its decisions."""
-    decisions = {row.pop("row"): row for row in pq.read_table(inputs[1]).to_pylist()}
-    reasons: Counter[str] = Counter(exact_duplicate=0, near_duplicate=0)
-    with (
-        document_shards.Writer(outputs["kept"]) as kept,
-        document_shards.Writer(outputs["dropped"], EXTRA, dropped=True) as dropped,
-    ):
-        for row, document in enumerate(document_shards.read(inputs[0])):
-            decision = decisions.get(row)
-            if decision is None:
-                kept.write(document)
-            else:
-                reasons[decision["reason"]] += 1
-                dropped.write(document, stage="dedup", **decision)
-        count = kept.count
-    return {"in": count + reasons.total(), "out": count, "dropped": dict(reasons)}
 
 
 if __name__ == "__main__":

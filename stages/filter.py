@@ -40,29 +40,6 @@ class Params:
     """What is replaced by a placeholder."""
 
 
-Rule = Callable[[Page, Any], str | None]
-REPETITION: tuple[Rule, ...] = (
-    repetition.repeated_paragraphs,
-    repetition.repeated_lines,
-    repetition.top_ngrams,
-    repetition.repeated_ngrams,
-)
-GOPHER: tuple[Rule, ...] = (
-    quality.word_count,
-    quality.word_length,
-    quality.symbols,
-    quality.line_ends,
-    quality.alphabetic,
-    quality.stop_words,
-)
-FINEWEB: tuple[Rule, ...] = (
-    quality.punctuation,
-    quality.short_lines,
-    quality.repeated_characters,
-    quality.newlines,
-)
-
-
 def run(params: Params, *, documents: Path, kept: Path, dropped: Path) -> Metrics:
     """Judge every document of every shard.
 
@@ -153,13 +130,15 @@ class Judge:
         if not text.strip():
             return "empty"
         page = Page(text, self._vocabulary)
-        reason = _first(REPETITION, page, self._params.repetition) or _first(GOPHER, page, self._params.gopher)
+        reason = _first(repetition.RULES, page, self._params.repetition) or _first(
+            quality.GOPHER, page, self._params.gopher
+        )
         if reason:
             return reason
         lines = c4.clean(text, self._params.c4)
         if isinstance(lines, str) or not lines.seen:
             return lines if isinstance(lines, str) else "empty"
-        return _first(FINEWEB, Page(lines.seen, self._vocabulary), self._params.fineweb) or lines
+        return _first(quality.FINEWEB, Page(lines.seen, self._vocabulary), self._params.fineweb) or lines
 
 
 @functools.lru_cache(1)
@@ -168,7 +147,7 @@ def _vocabulary(stop_words: tuple[str, ...]) -> Vocabulary:
     return Vocabulary(stop_words)
 
 
-def _first(rules: tuple[Rule, ...], page: Page, limits: Any) -> str | None:
+def _first(rules: Sequence[Callable[[Page, Any], str | None]], page: Page, limits: Any) -> str | None:
     return next(filter(None, (rule(page, limits) for rule in rules)), None)
 
 

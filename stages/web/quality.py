@@ -134,3 +134,7 @@ def newlines(page: Page, limits: FineWeb) -> str | None:
     if count <= limits.max_newlines * len(page.text.split()):
         return None
     return "fineweb_newlines" if count > limits.max_newlines * len(page.words) else None
+
+
+GOPHER = (word_count, word_length, symbols, line_ends, alphabetic, stop_words)
+FINEWEB = (punctuation, short_lines, repeated_characters, newlines)

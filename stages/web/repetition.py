@@ -135,3 +135,7 @@ def _repeated_characters(words: Words, n: int) -> int:
             seen.add(key)
             position += 1
     return characters
+
+
+RULES = (repeated_paragraphs, repeated_lines, top_ngrams, repeated_ngrams)
+"""In datatrove's order."""

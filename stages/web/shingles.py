@@ -57,7 +57,13 @@ def ngrams(hashes: Hashes, n: int) -> Hashes:
 def shingles(hashes: Hashes, n: int) -> Hashes:
     """The set of a text's word n-grams, sorted and never empty: a text of fewer words is one run of all of them."""
     runs = ngrams(hashes, min(n, len(hashes))) if len(hashes) else np.zeros(1, np.uint64)
-    return np.unique(runs)
+    return members(runs)
+
+
+def members(hashes: Hashes) -> Hashes:
+    """The set of ``hashes``, sorted."""
+    ordered = np.sort(hashes)  # np.unique of numpy 2.4 takes twenty times as long
+    return ordered[np.concatenate([[True], ordered[1:] != ordered[:-1]])] if len(ordered) else ordered
 
 
 def jaccard(a: Hashes, b: Hashes) -> float:
