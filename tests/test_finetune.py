@@ -20,13 +20,13 @@ from tests import small_model
 
 PARAMS = finetune.Params(
     data="headings",
-    max_conversations=60,
+    max_conversations=40,
     epochs=2,
     seed=1,
     headings=Headings(questions=("{heading}?", "{heading} in {title}?"), max_heading=60, min_answer=20, max_answer=80),
     training=Training(
         batch_sequences=4,
-        micro_batch=2,
+        micro_batch=4,
         precision="fp32",
         attention="eager",
         schedule=Schedule(shape="cosine", peak=3e-3, warmup=2, decay=1.0, final=0.1),
@@ -43,6 +43,13 @@ PARAMS = finetune.Params(
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small pretrained model."""
     return small_model.train(tmp_path_factory.mktemp("pretrained") / "model")
+
+
+@pytest.fixture(autouse=True)
+def one_thread(profile: Path) -> None:
+    """At this size, more threads would only wait for each other."""
+    file = profile.with_name("profile.yaml")
+    file.write_text(file.read_text("utf-8").replace("threads: 2", "threads: 1"), "utf-8")
 
 
 @pytest.fixture
@@ -69,21 +76,20 @@ def write(paths: dict[str, Path], *conversations: tuple[str, str]) -> None:
             file.write(json.dumps({"messages": messages}) + "\n")
 
 
-@pytest.mark.usefixtures("profile")
 def test_it_learns_from_headings_and_counts_every_section(paths: dict[str, Path]) -> None:
     metrics = finetune.run(PARAMS, **paths)
     assert metrics["in"] == metrics["out"] + sum(metrics["dropped"].values())
-    assert metrics["out"] == 60
+    assert metrics["out"] == 40
     assert metrics["dropped"]["not_sampled"] > 0
     assert metrics["loss"] < metrics["first_loss"] - 0.5
     assert paths["log"].read_text("utf-8").startswith("step,tokens,loss,learning_rate,gradient_norm\n1,")
 
 
-@pytest.mark.usefixtures("profile")
 def test_an_answer_learned_by_heart_comes_back_and_ends_the_turn(paths: dict[str, Path]) -> None:
-    write(paths, *[("What is a weir?", "the page reads a request."), ("And a lock?", "one log closes the answer.")] * 8)
-    training = dataclasses.replace(PARAMS.training, batch_sequences=2)
-    finetune.run(dataclasses.replace(PARAMS, data="incoming", epochs=25, training=training), **paths)
+    write(paths, *[("What is a weir?", "the page reads a request."), ("And a lock?", "one log closes the answer.")] * 4)
+    schedule = dataclasses.replace(PARAMS.training.schedule, peak=1e-2)
+    training = dataclasses.replace(PARAMS.training, batch_sequences=2, micro_batch=2, schedule=schedule)
+    finetune.run(dataclasses.replace(PARAMS, data="incoming", epochs=12, training=training), **paths)
     tokenizer: Any = AutoTokenizer.from_pretrained(paths["tuned"])
     tuned: Any = AutoModelForCausalLM.from_pretrained(paths["tuned"])
     asked = [{"role": "user", "content": "And a lock?"}]
@@ -102,7 +108,6 @@ def test_the_same_input_gives_the_same_bytes(paths: dict[str, Path], profile: Pa
     assert made[0] == made[1]
 
 
-@pytest.mark.usefixtures("profile")
 def test_conversations_that_do_not_fit_are_counted(paths: dict[str, Path]) -> None:
     short = [(f"Question {number}?", "the page reads a request.") for number in range(12)]
     write(paths, *short, ("Long?", "the page reads a request. " * 50))
@@ -111,13 +116,11 @@ def test_conversations_that_do_not_fit_are_counted(paths: dict[str, Path]) -> No
     assert metrics["dropped"] == {"not_sampled": 0, "too_long": 1}
 
 
-@pytest.mark.usefixtures("profile")
 def test_without_conversations_it_says_where_they_go(paths: dict[str, Path]) -> None:
     with pytest.raises(HeadwaterError, match=r"conversations holds no \.jsonl; put conversations there, or set"):
         finetune.run(dataclasses.replace(PARAMS, data="incoming"), **paths)
 
 
-@pytest.mark.usefixtures("profile")
 def test_where_no_heading_can_be_asked_for_it_says_why(paths: dict[str, Path]) -> None:
     strict = dataclasses.replace(PARAMS.headings, min_answer=80)
     with pytest.raises(HeadwaterError, match=r"no conversation to learn from, of \d+ seen \(.*short_answer \d+"):
