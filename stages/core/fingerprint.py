@@ -16,6 +16,9 @@ PACKAGES = ("stages", "flows")
 # A relative path with a suffix; ``_tree`` keeps docstrings, in which no one names a file alone.
 _RESOURCE = re.compile(r"[\w-]+(/[\w.-]+)*\.\w+")
 
+# How a build is executed and shown changes no byte, so a new progress bar leaves every shard and checkpoint in place.
+_NO_BYTES = {"stages.core.progress", "stages.core.runtime"}
+
 # Import names whose distribution is called otherwise; importlib.metadata's own table takes 3 s to make.
 _DISTRIBUTION = {"yaml": "pyyaml", "ruamel": "ruamel.yaml"}
 
@@ -68,6 +71,8 @@ def code(module: str) -> str:
     digest = hashlib.sha256()
     libraries: set[str] = set()
     for name in closure(module):
+        if name in _NO_BYTES:
+            continue
         digest.update(f"{name}\0{_normalised(name)}\n".encode())
         for resource in resources(name):
             digest.update(f"{resource.name}\0{file_hash(resource)}\n".encode())
