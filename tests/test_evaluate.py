@@ -1,11 +1,14 @@
 """The stage as a whole: figures that repeat, survive a change of batch size, and errors that say what to do."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 from stages import evaluate
+from stages.core import fingerprint
+from stages.core.errors import HeadwaterError
 from stages.scoring.cloze import Cloze
 from stages.scoring.generation import Samples
 from stages.scoring.likelihood import Windows
@@ -17,7 +20,16 @@ PARAMS = evaluate.Params(
     windows=Windows(overlap=0.25, batch_tokens=512),
     cloze=Cloze(seed=1, questions_per_document=2, choices=4, context=80, continuation=40),
     tasks=(),
-    samples=Samples(seed=1, continuations=2, answers=2, prompt=60, max_tokens=8, temperature=0.7, top_p=0.95),
+    samples=Samples(
+        seed=1,
+        continuations=2,
+        answers=2,
+        question="What is {heading}?",
+        prompt=60,
+        max_tokens=8,
+        temperature=0.7,
+        top_p=0.95,
+    ),
 )
 
 
@@ -51,3 +63,30 @@ def test_figures_of_a_run(paths: dict[str, Path], profile: Path, tmp_path: Path)
     samples = [json.loads(line) for line in (results / "samples.jsonl").read_text().splitlines()]
     assert [sample["model"] for sample in samples] == ["pretrained", "pretrained", "tuned", "tuned"]
     assert (results / "bits_per_byte.csv").read_text().splitlines()[0] == "name,bits_per_byte"
+
+
+def test_repeats_byte_for_byte_and_takes_what_is_built(paths: dict[str, Path], profile: Path, tmp_path: Path) -> None:
+    first = evaluate.run(PARAMS, **paths, results=tmp_path / "first")
+    shutil.rmtree(profile)
+    second = evaluate.run(PARAMS, **paths, results=tmp_path / "second")
+    assert first == second
+    assert fingerprint.file_hash(tmp_path / "first") == fingerprint.file_hash(tmp_path / "second")
+    built = (tmp_path / "second" / "pretrained.parquet").stat().st_ino
+    assert evaluate.run(PARAMS, **paths, results=tmp_path / "second") == first
+    assert (tmp_path / "second" / "pretrained.parquet").stat().st_ino == built
+
+
+def test_one_held_out_document(paths: dict[str, Path], profile: Path, tmp_path: Path) -> None:
+    shutil.rmtree(paths["heldout"])
+    small_model.write(paths["heldout"] / "00000.parquet", [small_model.document(1, text="A text without a heading.")])
+    metrics = evaluate.run(PARAMS, **paths, results=tmp_path / "results")
+    assert metrics["pretrained"]["tasks"] == {}
+    assert metrics["pretrained"]["stderr"] is None
+    assert (tmp_path / "results" / "samples.jsonl").read_text() == ""
+
+
+def test_nothing_held_out_says_what_to_do(paths: dict[str, Path], profile: Path, tmp_path: Path) -> None:
+    shutil.rmtree(paths["heldout"])
+    small_model.write(paths["heldout"] / "00000.parquet", [])
+    with pytest.raises(HeadwaterError, match="no held-out document to evaluate"):
+        evaluate.run(PARAMS, **paths, results=tmp_path / "results")

@@ -6,8 +6,10 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import yaml
+from pydantic import Field, PositiveInt
 
 from stages.core import documents
 from stages.core.params import params
@@ -25,13 +27,13 @@ class Cloze:
 
     seed: int
     """Of the cuts, the other continuations and their order."""
-    questions_per_document: int
+    questions_per_document: PositiveInt
     """Places at which each document is cut."""
-    choices: int
+    choices: Annotated[int, Field(ge=2)]
     """Continuations to choose from: the true one and those of other documents in the same language."""
-    context: int
+    context: PositiveInt
     """Text before the cut, in characters."""
-    continuation: int
+    continuation: PositiveInt
     """Text of each continuation, in characters."""
 
 

@@ -4,10 +4,11 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 import transformers
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 
 from stages.core import documents
 from stages.core.params import params
@@ -27,17 +28,19 @@ class Samples:
 
     seed: int
     """Of the choice of documents and of the sampling."""
-    continuations: int
+    continuations: NonNegativeInt
     """Held-out documents whose beginning the pretrained model continues."""
-    answers: int
+    answers: NonNegativeInt
     """Headings of held-out documents that the tuned model is asked about."""
-    prompt: int
+    question: str
+    """How it is asked, with ``{heading}`` in it."""
+    prompt: PositiveInt
     """Length of a beginning, in characters."""
-    max_tokens: int
+    max_tokens: PositiveInt
     """Tokens written at most."""
-    temperature: float
+    temperature: NonNegativeFloat
     """Of the sampling; 0 takes the likeliest token each time."""
-    top_p: float
+    top_p: Annotated[float, Field(gt=0, le=1)]
     """Only the likeliest tokens that have this probability together are sampled, 0–1."""
 
 
@@ -79,7 +82,7 @@ def _beginnings(read: Sequence[Mapping[str, Any]], samples: Samples) -> list[tup
 def _questions(read: Sequence[Mapping[str, Any]], samples: Samples) -> list[tuple[str, str]]:
     """The first heading of documents that have one below their title."""
     headings = [(row["url"], found[1]) for row in read if len(found := _HEADING.findall(row["text"])) > 1]
-    return headings[: samples.answers]
+    return [(url, samples.question.replace("{heading}", heading)) for url, heading in headings[: samples.answers]]
 
 
 def chat(scorer: Scorer, question: str) -> list[int]:

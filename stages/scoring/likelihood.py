@@ -7,10 +7,11 @@ figure does not depend on which texts happen to share a batch, but for the round
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 import transformers
+from pydantic import Field, PositiveInt
 
 from stages.core.errors import HeadwaterError
 from stages.core.params import params
@@ -24,9 +25,9 @@ _FILL = 0
 class Windows:
     """How long texts are cut for a model and put into batches."""
 
-    overlap: float
+    overlap: Annotated[float, Field(ge=0, lt=1)]
     """Share of the model's context that is given again at the start of the next window of a long text, 0–1."""
-    batch_tokens: int
+    batch_tokens: PositiveInt
     """Tokens of a batch, padding included; bounds the memory and must change no figure beyond fp32's rounding."""
 
 
@@ -139,7 +140,8 @@ class Scorer:
         first = min(len(window.tokens) - window.scored for window in windows)  # nothing before it is predicted
         logits = self.model(tokens[:, :-1], logits_to_keep=length - first, use_cache=False).logits
         targets = tokens[:, first:]
-        losses = torch.nn.functional.cross_entropy(logits.transpose(1, 2), targets, reduction="none").double()
+        losses = torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none")
+        losses = losses.view_as(targets).double()
         hits = logits.argmax(-1) == targets
         scores = []
         for row, window in enumerate(windows):

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from pydantic import PositiveInt
+
 from stages.core import documents
 from stages.core.errors import HeadwaterError
 from stages.core.params import params
@@ -19,7 +21,7 @@ class Sample:
 
     seed: int
     """Of the sample."""
-    max_documents: int
+    max_documents: PositiveInt
     """Held-out documents that are evaluated at most; of more, a sample by hash of the id."""
 
 
