@@ -1,0 +1,115 @@
+"""What a stage leaves in the Prefect UI: what went in and out with hashes, its metrics, reasons for drops, plots."""
+
+import json
+import re
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
+
+from flows import charts, graph
+from flows.graph import Stage
+
+Metrics = dict[str, float]
+"""Figures of a stage by dotted name, such as ``dropped.too_short``."""
+
+Row = dict[str, Any]
+
+# Signs between two letters or digits stay, but in "www.", which makes a link; every other sign of ASCII is escaped.
+_SPECIAL = re.compile(r"(?<=[^\W_])(?<!www)([_.,/-])(?=[^\W_])|[!-/:-@\[-`{-~]", re.IGNORECASE)
+
+_UNITS = ("B", "kB", "MB", "GB", "TB")
+
+
+def key(stage: str, kind: str) -> str:
+    """The name of a stage's artifact of one kind; Prefect allows lower-case letters, digits and dashes."""
+    return re.sub(r"[^a-z0-9]+", "-", f"{stage}-{kind}".lower()).strip("-")
+
+
+def escape(text: str) -> str:
+    """``text`` as Markdown that shows it as it is: the UI renders table cells, HTML too, and text may be from the web.
+
+    What is harmless inside a word, as in ``too_short``, stays as it is. The escape is the backslash, because the UI
+    shows ``&lt;`` in a cell as those four characters.
+    """
+    return _SPECIAL.sub(lambda found: found[1] or f"\\{found[0]}", " ".join(text.split()))
+
+
+def measured(paths: Sequence[Path]) -> Metrics:
+    """The figures of the last run: from the metrics files in the working tree, else from those of the last commit."""
+    figures: Metrics = {}
+    for path in paths:
+        text = path.read_text("utf-8") if path.exists() else _committed(path)
+        if text:
+            figures.update(_flatten(json.loads(text)))
+    return figures
+
+
+def leave(stage: Stage, before: Metrics) -> None:
+    """Create the artifacts of a stage that is built; ``before`` are its figures of the run before."""
+    files = list(_files(graph.locked(stage.name)))
+    create_table_artifact(files, key(stage.name, "files"), f"What went into {stage.name}, and what came out")
+    after = measured(stage.metrics)
+    drops = {name: count for name, count in after.items() if name.startswith("dropped.")}
+    rest = {name: figure for name, figure in after.items() if name not in drops}
+    if rest:
+        rows = [_compared(name, figure, before.get(name)) for name, figure in rest.items()]
+        create_table_artifact(rows, key(stage.name, "metrics"), f"Metrics of {stage.name} against the run before")
+    if drops:
+        ordered = sorted(drops.items(), key=lambda drop: (-drop[1], drop[0]))
+        rows = [_compared(name.removeprefix("dropped."), count, before.get(name), "reason") for name, count in ordered]
+        create_table_artifact(rows, key(stage.name, "drops"), f"What {stage.name} dropped, by reason")
+    if images := [f"![{escape(plot.title)}]({image})" for plot in stage.plots if (image := charts.image(plot))]:
+        create_markdown_artifact("\n\n".join(images), key(stage.name, "plots"), f"Plots of {stage.name}")
+
+
+def _files(record: Mapping[str, Any]) -> Iterator[Row]:
+    for kind, entries in (("in", record.get("deps", [])), ("out", record.get("outs", []))):
+        # The data first: the code that a stage depends on is a long list.
+        for entry in sorted(entries, key=lambda entry: (entry["path"].endswith(".py"), entry["path"])):
+            hashed = next((entry[name] for name in ("md5", "etag", "checksum") if name in entry), "")
+            yield {
+                "": kind,
+                "path": escape(entry["path"]),
+                "hash": hashed,
+                "size": _size(entry.get("size")),
+                "files": entry.get("nfiles", 1),
+            }
+
+
+def _compared(name: str, now: float, before: float | None, kind: str = "metric") -> Row:
+    change = "" if before is None or before == now else f"{now - before:+,.6g}"
+    return {
+        kind: escape(name),
+        "value": _figure(now),
+        "before": "" if before is None else _figure(before),
+        "change": change,
+    }
+
+
+def _figure(value: float) -> str:
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.6g}"
+
+
+def _size(size: int | None) -> str:
+    if size is None:
+        return ""
+    value, unit = float(size), 0
+    while value >= 1000 and unit < len(_UNITS) - 1:
+        value, unit = value / 1000, unit + 1
+    return f"{value:.3g} {_UNITS[unit]}" if unit else f"{size} B"
+
+
+def _flatten(metrics: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
+    for name, value in metrics.items():
+        if isinstance(value, Mapping):
+            yield from _flatten(value, f"{prefix}{name}.")
+        elif isinstance(value, int | float):
+            yield f"{prefix}{name}", value
+
+
+def _committed(path: Path) -> str:
+    shown = subprocess.run(["git", "show", f"HEAD:./{path}"], capture_output=True, text=True, check=False)
+    return shown.stdout if shown.returncode == 0 else ""

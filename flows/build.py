@@ -1,0 +1,193 @@
+"""Build the DVC graph as a Prefect flow: one task per stage, in dependency order, independent ones at the same time.
+
+DVC alone decides what is built and keeps what was built: Prefect caches and persists nothing. A stage that DVC finds
+unchanged, or restores from its own cache, ends as Cached; one that fails says why in one line, those that need it do
+not run, and the others go on.
+"""
+
+import argparse
+import functools
+import logging
+import os
+import re
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from prefect import flow, get_run_logger, task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State
+from prefect.exceptions import TerminationSignal
+from prefect.futures import PrefectFuture, wait
+from prefect.runtime import flow_run
+from prefect.states import Cancelled, Completed, Failed
+
+from flows import artifacts, graph, guard, server
+from flows.graph import Stage
+from stages.core.errors import HeadwaterError
+
+_BUSY = "it is being blocked by:"  # DVC's words for a stage that another process is building
+_SKIPPED = {
+    "didn't change, skipping": "nothing has changed",
+    "is cached - skipping run, checking out outputs": "taken from DVC's cache",
+}  # what DVC says of a stage that it does not run
+# DVC's advice after every stage; said once too often it hides the log.
+_HINTS = (
+    "To track the changes",
+    "\tgit add ",
+    "To enable auto staging",
+    "\tdvc config core.autostage",
+    "Use `dvc push`",
+)
+_RETRY = 2.0  # seconds between looks at a stage that another process is building
+
+
+class Commands:
+    """The commands of this run that are under way, so that all can be stopped at once."""
+
+    def __init__(self) -> None:
+        self.stopped = False
+        self._lock = threading.Lock()
+        self._running: set[guard.Guarded] = set()
+
+    def run(self, command: Sequence[str]) -> tuple[int, list[str]]:
+        """Run ``command`` and log each line that it prints; its exit status and those lines."""
+        # `python` in a stage's command is the one that runs this, also where its environment is not activated.
+        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+        logger = get_run_logger()
+        lines = []
+        with self._lock:
+            if self.stopped:
+                return -1, []
+            process = guard.start(command, {"PATH": path})
+            self._running.add(process)
+        assert process.stdout is not None
+        for line in process.stdout:
+            line = line.rstrip()
+            if line and not line.startswith(_HINTS):
+                lines.append(line)
+                logger.log(logging.ERROR if line.lower().startswith("error: ") else logging.INFO, "%s", line)
+        with self._lock:
+            self._running.remove(process)
+            guard.stop(process)
+        return process.wait(), lines
+
+    def stop(self) -> None:
+        """End every command with all that it started, and let no new one begin."""
+        with self._lock:
+            self.stopped = True
+            for process in self._running:
+                guard.stop(process)
+
+
+def _run_name() -> str:
+    return ", ".join(flow_run.parameters["stages"]) or "whole graph"
+
+
+@flow(name="build", flow_run_name=_run_name, persist_result=False)
+def build(stages: tuple[str, ...] = (), force: bool = False) -> State:
+    """Bring stages up to date, each after those that it needs.
+
+    Args:
+        stages: Names of the stages to build, with all that they need; none stands for the whole graph.
+        force: Build them even where DVC finds nothing changed.
+    """
+    try:
+        plan = graph.read(stages)
+    except HeadwaterError as error:
+        return Failed(message=str(error))
+    commands = Commands()
+    runs: dict[str, PrefectFuture[State]] = {}
+    for stage in plan:
+        work = task(
+            functools.partial(build_stage, stage, force, commands),
+            name=stage.name,
+            task_run_name=stage.name,
+            cache_policy=NO_CACHE,
+            persist_result=False,
+        )
+        runs[stage.name] = work.submit(wait_for=[runs[needed] for needed in stage.needs])
+    try:
+        wait(list(runs.values()))
+    except (KeyboardInterrupt, TerminationSignal) as signal:
+        commands.stop()
+        wait(list(runs.values()))
+        if isinstance(signal, TerminationSignal):
+            raise  # Prefect knows whether it was sent to cancel
+    return _outcome({name: run.state for name, run in runs.items()}, commands.stopped)
+
+
+def build_stage(stage: Stage, force: bool, commands: Commands) -> State:
+    """Bring one stage up to date and leave its artifacts; the work of one task."""
+    before = artifacts.measured(stage.metrics)
+    if stage.unchanged and not force:
+        artifacts.leave(stage, before)
+        return Completed(name="Cached", message="nothing has changed")
+    command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "--single-item", stage.name]
+    status, lines = commands.run([*command, "--force"] if force else command)
+    while status and not commands.stopped and any(_BUSY in line for line in lines):
+        get_run_logger().info("another process is building this stage; waiting for it")
+        time.sleep(_RETRY)
+        status, lines = commands.run(command)
+    if commands.stopped:
+        return Cancelled(message="stopped; what it has finished is kept")
+    if status:
+        return Failed(message=reason(stage.name, lines))
+    artifacts.leave(stage, before)
+    if skipped := _SKIPPED.get(_after_name(stage.name, lines)):
+        return Completed(name="Cached", message=skipped)
+    return Completed()
+
+
+def reason(stage: str, lines: Sequence[str]) -> str:
+    """Why a stage failed, in one line: its own error, else the last line of its traceback, else what DVC says."""
+    for line in reversed(lines):
+        if line.startswith("error: "):
+            return line.removeprefix("error: ").removeprefix(f"{stage}: ")
+    traces = [number for number, line in enumerate(lines) if line.startswith("Traceback (most recent call last):")]
+    if traces:
+        return next((line for line in lines[traces[-1] + 1 :] if not line.startswith(" ")), lines[-1])
+    return next((line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")), "no reason given")
+
+
+def _after_name(stage: str, lines: Sequence[str]) -> str:
+    """What DVC's first line about ``stage`` says of it."""
+    for line in lines:
+        if match := re.fullmatch(rf"(?:Stage )?'{re.escape(stage)}' (.*)", line):
+            return match[1]
+    return ""
+
+
+def _outcome(states: dict[str, State], stopped: bool) -> State:
+    failed = {name: state.message for name, state in states.items() if state.is_failed()}
+    if stopped:
+        return Cancelled(message="stopped; what is finished is kept, run again to continue")
+    if failed:
+        return Failed(message="; ".join(f"{name}: {message}" for name, message in failed.items()))
+    if all(state.name == "Cached" for state in states.values()):
+        return Completed(name="Cached", message="nothing has changed")
+    return Completed()
+
+
+def main() -> int:
+    """The command line of ``python -m flows.build``; its exit status."""
+    parser = argparse.ArgumentParser(prog="python -m flows.build", description="Build the DVC graph as a Prefect flow.")
+    parser.add_argument("stages", nargs="*", help="stages to build, with all that they need (default: the whole graph)")
+    parser.add_argument("--force", action="store_true", help="build them even where nothing has changed")
+    arguments = parser.parse_args()
+    try:
+        graph.read(arguments.stages)
+        with server.used():
+            state = build(tuple(arguments.stages), arguments.force, return_state=True)
+    except HeadwaterError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0 if state.is_completed() else 130 if state.is_cancelled() else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,121 @@
+"""The graph of stages as DVC sees it: what there is to build, in which order, and what has changed."""
+
+import difflib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from dvc.exceptions import DvcException
+from dvc.lock import LockError
+from dvc.repo import Repo, lock_repo
+from dvc.repo.reproduce import plan_repro
+
+from stages.core.errors import HeadwaterError
+
+
+@dataclass(frozen=True)
+class Plot:
+    """One column of a CSV file over another, as dvc.yaml declares it under ``plots``."""
+
+    name: str
+    path: Path
+    x: str
+    y: str
+    title: str
+    x_label: str
+    y_label: str
+    bars: bool
+    """Whether each row is a bar named by ``y``, rather than a point of a line."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of dvc.yaml."""
+
+    name: str
+    needs: tuple[str, ...]
+    """Names of the stages whose outputs it reads."""
+    unchanged: bool
+    """Whether DVC would skip it, and every stage before it, now."""
+    metrics: tuple[Path, ...]
+    """The metrics files that it writes, relative to the project's root."""
+    plots: tuple[Plot, ...]
+    """The plots of its outputs."""
+
+
+def read(targets: Sequence[str] = ()) -> list[Stage]:
+    """The stages of dvc.yaml, or only ``targets`` and what those need, each after all that it needs.
+
+    Raises:
+        HeadwaterError: there is no DVC project here, dvc.yaml is wrong, or a target is no stage of it.
+    """
+    try:
+        repo = Repo(_wait_for_lock=True)
+        with lock_repo(repo):
+            graph = repo.index.graph
+            by_name = {stage.addressing: stage for stage in graph}
+            wanted = [_named(target, by_name) for target in targets]
+            plots = list(_plots())
+            stages: dict[str, Stage] = {}
+            for stage in plan_repro(graph, wanted or None):
+                needs = tuple(sorted(other.addressing for other in graph.successors(stage)))
+                stages[stage.addressing] = Stage(
+                    name=stage.addressing,
+                    needs=needs,
+                    unchanged=all(stages[other].unchanged for other in needs) and _unchanged(stage),
+                    metrics=tuple(Path(out.def_path) for out in stage.outs if out.is_metric),
+                    plots=tuple(plot for plot in plots if any(_within(plot.path, out) for out in stage.outs)),
+                )
+            return list(stages.values())
+    except DvcException as error:
+        raise HeadwaterError(" ".join(str(error).split())) from None
+
+
+def locked(stage: str) -> dict[str, Any]:
+    """What dvc.lock records of ``stage``: ``deps``, ``params`` and ``outs``; empty if it was never built."""
+    repo = Repo(_wait_for_lock=True)
+    with repo.lock:  # DVC rewrites the file in place
+        try:
+            record = yaml.safe_load(Path("dvc.lock").read_text("utf-8"))
+        except FileNotFoundError:
+            return {}
+    entry: dict[str, Any] = record.get("stages", {}).get(stage, {})
+    return entry
+
+
+def _named(target: str, stages: dict[str, Any]) -> Any:
+    if target not in stages:
+        near = difflib.get_close_matches(target, stages, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"the stages are {', '.join(stages)}"
+        raise HeadwaterError(f"dvc.yaml: no stage {target!r}; {hint}")
+    return stages[target]
+
+
+def _plots() -> Iterator[Plot]:
+    for declared in yaml.safe_load(Path("dvc.yaml").read_text("utf-8")).get("plots", []):
+        for name, plot in declared.items():
+            for path, y in plot["y"].items():
+                x = plot["x"]
+                yield Plot(
+                    name=name,
+                    path=Path(path),
+                    x=x,
+                    y=y,
+                    title=plot.get("title", name),
+                    x_label=plot.get("x_label", x),
+                    y_label=plot.get("y_label", y),
+                    bars=plot.get("template", "").startswith("bar"),
+                )
+
+
+def _within(path: Path, out: Any) -> bool:
+    return path.is_relative_to(out.def_path)
+
+
+def _unchanged(stage: Any) -> bool:
+    try:
+        return not stage.changed()
+    except LockError:  # another build is at it; DVC will say when it gets there
+        return False

@@ -1,0 +1,178 @@
+"""Builds of a small DVC project through a real Prefect server: states, artifacts, failures, and stopping."""
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from flows.build import reason
+
+if TYPE_CHECKING:
+    from tests.flows.conftest import Project, Server
+
+
+def test_a_build_runs_the_graph_and_a_second_one_finds_nothing_to_do(project: "Project", server: "Server") -> None:
+    project.write("together", "")  # left and right wait for one another
+    project.build()
+    run = server.last_run()
+    tasks = server.tasks(run["id"])
+    assert run["state_name"] == "Completed"
+    assert {name: task["state_name"] for name, task in tasks.items()} == dict.fromkeys(
+        ["source", "left", "right", "joined"], "Completed"
+    )
+    upstream = {name: {one["id"] for one in task["task_inputs"].get("wait_for", [])} for name, task in tasks.items()}
+    assert upstream["joined"] == {tasks["left"]["id"], tasks["right"]["id"]}
+
+    artifacts = server.artifacts(run["id"])
+    assert set(artifacts) == {f"{s}-{kind}" for s in tasks for kind in ("files", "metrics", "drops")} | {"joined-plots"}
+    lock = (project.root / "dvc.lock").read_text()
+    files = {row["path"]: row["hash"] for row in _rows(artifacts["joined-files"])}
+    assert set(files) == {"data/left", "data/right", "data/joined", "metrics/joined.json"}
+    assert all(f"md5: {hash}" in lock for hash in files.values())
+    assert _rows(artifacts["source-drops"])[0]["reason"] == r"\<img src\=x\>"
+
+    project.build()
+    run = server.last_run()
+    assert run["state_name"] == "Cached"
+    assert {task["state_name"] for task in server.tasks(run["id"]).values()} == {"Cached"}
+    assert len(project.ran()) == 4
+
+
+def test_only_what_a_change_touches_is_built_again(project: "Project", server: "Server") -> None:
+    project.build()
+    project.write("dvc.yaml", (project.root / "dvc.yaml").read_text().replace("work.py left", "./work.py left"))
+    project.build("left")
+    assert {name: task["state_name"] for name, task in server.tasks(server.last_run()["id"]).items()} == {
+        "source": "Cached",
+        "left": "Completed",
+    }
+    project.write("incoming", "another page ")
+    project.build()
+    run = server.last_run()["id"]
+    assert {task["state_name"] for task in server.tasks(run).values()} == {"Completed"}
+    metrics = {row["metric"]: row for row in _rows(server.artifacts(run)["source-metrics"])}
+    assert metrics["in"] == {"metric": "in", "value": "13", "before": "5", "change": "+8"}
+
+    project.write("incoming", "page ")
+    project.build("source")  # DVC has kept what it built from this page
+    assert server.tasks(server.last_run()["id"])["source"]["state_name"] == "Cached"
+    assert len(project.ran()) == 4 + 1 + 4
+
+
+def test_a_stage_fails_with_its_own_words_and_the_others_go_on(project: "Project", server: "Server") -> None:
+    project.write("broken", "left")
+    project.build(status=1)
+    run = server.last_run()
+    tasks = server.tasks(run["id"])
+    assert {name: task["state_name"] for name, task in tasks.items()} == {
+        "source": "Completed",
+        "left": "Failed",
+        "right": "Completed",
+        "joined": "NotReady",
+    }
+    assert tasks["left"]["state"]["message"] == "incoming/page.html: no page"
+    assert run["state"]["message"] == "left: incoming/page.html: no page"
+
+    (project.root / "broken").unlink()
+    project.build()
+    assert project.ran()[-2:] == ["left", "joined"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_stopped_build_leaves_no_process_and_can_be_continued(
+    project: "Project", server: "Server", number: signal.Signals
+) -> None:
+    project.write("slow", "right")
+    process = project.start()
+    pids = [int(pid) for pid in _awaited(project.root / "pids").split()]
+    process.send_signal(number)
+    process.communicate(timeout=60)
+    assert process.returncode != 0
+    deadline = time.monotonic() + 20
+    while any(_alive(pid) for pid in pids):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    if number == signal.SIGINT:
+        run = server.last_run()
+        assert run["state_name"] == "Cancelled"
+        assert server.tasks(run["id"])["right"]["state_name"] == "Cancelled"
+
+    (project.root / "slow").unlink()
+    project.build()
+    assert project.ran().count("source") == 1
+
+
+def test_two_builds_at_once_share_the_work(project: "Project") -> None:
+    builds = [project.start(), project.start()]
+    for build in builds:
+        output, _ = build.communicate(timeout=200)
+        assert build.returncode == 0, output
+    assert sorted(project.ran()) == ["joined", "left", "right", "source"]
+
+
+def test_without_a_server_a_build_brings_its_own(project: "Project") -> None:
+    del project.environment["PREFECT_API_URL"]
+    output = project.build("source")
+    assert "Finished in state Completed" in output
+    assert "Traceback" not in output
+    assert "ERROR" not in output
+
+
+def test_errors_are_one_line(project: "Project") -> None:
+    assert project.build("sourse", status=1) == "error: dvc.yaml: no stage 'sourse'; did you mean 'source'?\n"
+    project.environment["PREFECT_API_URL"] = "http://127.0.0.1:9/api"
+    assert project.build(status=1).startswith("error: no Prefect server answers at http://127.0.0.1:9/api")
+    project.write("dvc.yaml", "stages: {source: {cmd: [}")
+    assert len(project.build(status=1).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        (
+            ["> python -m stages.pack", "error: pack: too few tokens", "ERROR: failed to reproduce 'pack'"],
+            "too few tokens",
+        ),
+        (
+            [
+                "Traceback (most recent call last):",
+                '  File "x.py", line 1',
+                "ValueError: a bug",
+                "ERROR: failed to run",
+            ],
+            "ValueError: a bug",
+        ),
+        (
+            ["ERROR: failed to reproduce 'pack': missing data 'source': data/x"],
+            "failed to reproduce 'pack': missing data 'source': data/x",
+        ),
+    ],
+)
+def test_reason(lines: list[str], expected: str) -> None:
+    assert reason("pack", lines) == expected
+
+
+def _rows(artifact: dict[str, str]) -> list[dict[str, str]]:
+
+    rows: list[dict[str, str]] = json.loads(artifact["data"])
+    return rows
+
+
+def _awaited(path: Path) -> str:
+    deadline = time.monotonic() + 100
+    while not (path.exists() and path.read_text()):
+        assert time.monotonic() < deadline, f"{path} does not appear"
+        time.sleep(0.1)
+    return path.read_text()
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (ProcessLookupError, FileNotFoundError):
+        return False
