@@ -7,7 +7,7 @@ leaves it (``Lines.seen``), while the document keeps its structure (``Lines.text
 
 import re
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from datatrove.utils.text import TERMINAL_PUNCTUATION
 
@@ -61,6 +61,7 @@ _SHORT, _REMOVED, _SEEN = range(3)
 
 def clean(text: str, rules: C4) -> Lines | str:
     """The lines of ``text`` that stay, or the reason to drop the page."""
+    rules = _applicable(text, rules)
     seen: list[str] = []
     kept: list[str] = []
     removed = 0
@@ -86,6 +87,18 @@ def clean(text: str, rules: C4) -> Lines | str:
     return Lines("\n".join(seen), _BLANK_LINES.sub("\n\n", "\n".join(kept)).strip("\n"), removed)
 
 
+def _applicable(text: str, rules: C4) -> C4:
+    """The rules less those that no line of ``text`` can break: lines are many, and most pages have none of it."""
+    lower = text.lower()
+    return replace(
+        rules,
+        javascript=rules.javascript and "javascript" in lower,
+        policy=rules.policy and any(policy in lower for policy in _POLICIES),
+        lorem_ipsum=rules.lorem_ipsum and "lorem ipsum" in lower,
+        curly_bracket=rules.curly_bracket and "{" in text,
+    )
+
+
 def _judge(stripped: str, shown: str, rules: C4) -> int | str:
     """What is done with a line; a reason where the whole page is dropped. In the order of datatrove's filter."""
     pieces = stripped.split()
@@ -95,6 +108,8 @@ def _judge(stripped: str, shown: str, rules: C4) -> int | str:
         return _REMOVED
     if len(pieces) < rules.min_line_words:
         return _SHORT
+    if not (rules.lorem_ipsum or rules.javascript or rules.curly_bracket or rules.policy):
+        return _SEEN
     lower = shown.lower()
     if rules.lorem_ipsum and "lorem ipsum" in lower:
         return "c4_lorem_ipsum"

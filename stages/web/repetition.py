@@ -64,13 +64,13 @@ def top_ngrams(page: Page, limits: Repetition) -> str | None:
 
 def repeated_ngrams(page: Page, limits: Repetition) -> str | None:
     """Longer runs of words that came before."""
-    if not limits.repeated_ngrams:
-        return None
     # A run that came before is made of shorter ones that did: what those cover bounds what the longer can.
-    bound = _covered_characters(page.words, min(limits.repeated_ngrams)) / len(page.text)
+    bound = 1.0
     for n, share in sorted(limits.repeated_ngrams.items()):
-        if bound > share and _repeated_characters(page.words, n) / len(page.text) > share:
-            return f"gopher_repeated_{n}_grams"
+        if bound > share:
+            bound = _covered_characters(page.words, n) / len(page.text)
+            if bound > share and _repeated_characters(page.words, n) / len(page.text) > share:
+                return f"gopher_repeated_{n}_grams"
     return None
 
 

@@ -18,6 +18,7 @@ BOTH = PersonalData(emails=True, ips=True)
         ("at 2606:2800:220:1:248:1893:25c8:1946 now", "at [ip] now"),
         ("at 2606:2800::1946.", "at [ip]."),
         ("private 192.168.0.1, 10.0.0.1, ::1 and 127.0.0.1", "private 192.168.0.1, 10.0.0.1, ::1 and 127.0.0.1"),
+        ("14.3.4.1 Section, release 9.2.1.4", "14.3.4.1 Section, release 9.2.1.4"),
         ("version 1.2.3.4.5 and 999.1.1.1", "version 1.2.3.4.5 and 999.1.1.1"),
         ("std::vector at 10:20:30, user@host", "std::vector at 10:20:30, user@host"),
     ],
@@ -27,7 +28,7 @@ def test_replaces(text: str, expected: str) -> None:
 
 
 def test_counts_by_kind_and_can_be_turned_off() -> None:
-    text = "a@b.org c@d.org 8.8.8.8"
+    text = "a@b.org c@d.org 93.184.216.34"
     assert replace(text, BOTH)[1] == {"email": 2, "ip": 1}
     assert replace(text, PersonalData(emails=False, ips=False)) == (text, {})
 
