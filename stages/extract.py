@@ -83,7 +83,7 @@ def extract(params: Params, inputs: Sequence[Path], outputs: Mapping[str, Path])
         "characters": characters,
         "languages": dict(sorted(languages.items())),
         "hosts": dict(sorted(hosts.items())),
-        "lost": {"stretches": loss.stretches, "bytes": loss.bytes},
+        "lost": loss.counts,
     }
 
 
@@ -131,8 +131,8 @@ def _host(url: str) -> str:
 def _report_loss(path: Path, lost: Mapping[str, int], max_lost: float) -> None:
     if not lost["stretches"]:
         return
-    share = lost["bytes"] / max(path.stat().st_size, 1)
-    said = f"{path}: {lost['bytes']:,} bytes ({share:.1%}) in {lost['stretches']} stretches could not be read"
+    share = lost["bytes"] / lost["seen"]
+    said = f"{path}: {lost['bytes']:,} bytes ({share:.1%}) could not be read, in {lost['stretches']} places"
     if share > max_lost:
         raise HeadwaterError(
             f"{said}, more than extract.max_lost = {max_lost:g} allows: mend or remove the file, or raise the limit"

@@ -91,7 +91,7 @@ def take(_: None, inputs: Sequence[Path], outputs: Mapping[str, Path]) -> shards
     shutil.copyfile(inputs[0], outputs["warc"])
     loss = warc.Loss()
     count = sum(_is_page(record) for record in warc.read(inputs[0], _MAX_BYTES, loss))
-    return {"in": count, "out": count, "lost": {"stretches": loss.stretches, "bytes": loss.bytes}}
+    return {"in": count, "out": count, "lost": loss.counts}
 
 
 def index(seed: int, inputs: Sequence[Path], outputs: Mapping[str, Path]) -> shards.Metrics:
@@ -116,8 +116,7 @@ def sample(_: None, inputs: Sequence[Path], outputs: Mapping[str, Path]) -> shar
             found += _is_page(record)
             if number in chosen:
                 file.write(member(_rewritten(record)))
-    lost = {"stretches": loss.stretches, "bytes": loss.bytes}
-    return {"in": found, "out": len(chosen), "dropped": {"not_sampled": found - len(chosen)}, "lost": lost}
+    return {"in": found, "out": len(chosen), "dropped": {"not_sampled": found - len(chosen)}, "lost": loss.counts}
 
 
 def _is_page(record: warc.Record) -> bool:
@@ -137,5 +136,11 @@ def _rewritten(record: warc.Record) -> bytes:
         if headers["content-type"] != "application/http":
             headers["warc-type"] = "resource"
     headers = {**headers, "content-length": str(len(record.body))}
-    lines = ["WARC/1.1", *(f"{name.title()}: {value}" for name, value in headers.items())]
+    lines = ["WARC/1.1", *(f"{_spelt(name)}: {value}" for name, value in headers.items())]
     return "\r\n".join(lines).encode("utf-8", "replace") + b"\r\n\r\n" + record.body + b"\r\n\r\n"
+
+
+def _spelt(name: str) -> str:
+    """A header name as the standard spells it; some readers mind, though they should not."""
+    capitals = {"warc": "WARC", "uri": "URI", "id": "ID", "ip": "IP"}
+    return "-".join(capitals.get(part, part.capitalize()) for part in name.split("-"))

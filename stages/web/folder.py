@@ -48,8 +48,10 @@ def files(site: Site) -> Iterator[File]:
         folders.sort()
         for name in sorted(names):
             path = Path(folder, name)
+            if not _PAGE.fullmatch(name) or not path.is_file():
+                continue
             target = path.resolve()
-            if _PAGE.fullmatch(name) and target.is_file() and target.is_relative_to(root):
+            if target.is_relative_to(root):
                 yield File(site.base + quote(path.relative_to(root).as_posix(), errors="surrogateescape"), target)
 
 

@@ -1,8 +1,11 @@
 """The language of a text, by the model that py3langid carries in its package: 97 languages, naive Bayes over bytes."""
 
 import functools
+import re
 
 from py3langid.langid import MODEL_FILE, LanguageIdentifier
+
+_CODE = re.compile(r"^(`{3,})$.*?^\1$", re.DOTALL | re.MULTILINE)
 
 
 @functools.cache
@@ -18,6 +21,7 @@ def identify(text: str, characters: int) -> tuple[str, float]:
         characters: How many of its characters to look at, from its middle: pages begin and end with what is the same
             on all. Time is linear in it.
     """
-    start = max((len(text) - characters) // 2, 0)
-    language, score = _identifier().classify(text[start : start + characters])
+    prose = _CODE.sub("", text).strip() or text  # code is in no language, whatever its words are
+    start = max((len(prose) - characters) // 2, 0)
+    language, score = _identifier().classify(prose[start : start + characters])
     return language, round(float(score), 4)

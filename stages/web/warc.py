@@ -46,7 +46,14 @@ class Loss:
 
     stretches: int = 0
     bytes: int = 0
-    """As they lie in the file: compressed where it is."""
+    """Decoded where that was possible, else as they lie in the file."""
+    seen: int = 0
+    """All bytes of the archive so far, counted alike."""
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """For metrics."""
+        return {"stretches": self.stretches, "bytes": self.bytes, "seen": self.seen}
 
     def add(self, count: int) -> None:
         """One more stretch of ``count`` bytes."""
@@ -98,6 +105,7 @@ class _Window:
                 self.gap = piece
             else:
                 self.data += piece.data
+                self.loss.seen += len(piece.data)
                 self.marks.append(piece)
         return len(self.data)
 
@@ -142,6 +150,7 @@ class _Window:
         if self.gap is None:
             return False
         self.loss.add(self.gap.length)
+        self.loss.seen += self.gap.length
         self.gap = None
         return True
 
@@ -162,7 +171,7 @@ def _records(window: _Window, max_bytes: int) -> Iterator[Record]:
         body = b"" if problem else window.take(length)
         there = window.skip(length) if problem else len(body)
         # What follows a whole record is another or the end; a gap there is the damaged end of its own member.
-        window.fill(len(window.data) + 1)
+        window.skip_blank()
         if there < length:
             problem = "truncated" if window.gap is None or window.gap.offset != offset else "damaged"
         elif not window.data and window.gap is not None and window.gap.offset == offset:

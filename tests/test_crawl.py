@@ -1,0 +1,216 @@
+import base64
+import hashlib
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastwarc.warc import ArchiveIterator, WarcRecordType
+
+from stages import crawl
+from stages.core import params
+from stages.core.errors import HeadwaterError
+from tests import warcs
+from tests.site import write_site
+
+VALUES = json.loads(params.as_json(params.load(crawl.Params, "crawl")))
+
+
+def run(tmp_path: Path, **changes: Any) -> tuple[dict[str, Any], dict[str, bytes], dict[str, Any]]:
+    """Metrics, the files written by name, the manifest."""
+    target, manifest = tmp_path / "out" / "warcs", tmp_path / "out" / "manifest.json"
+    (tmp_path / "incoming").mkdir(exist_ok=True)
+    values = params.check(crawl.Params, {**VALUES, **changes}, "params.yaml: crawl")
+    metrics = crawl.run(values, incoming=tmp_path / "incoming", warcs=target, manifest=manifest)
+    written = {path.name: path.read_bytes() for path in sorted(target.iterdir())}
+    return metrics, written, json.loads(manifest.read_text("utf-8"))
+
+
+def pages(folder: Path) -> dict[str, bytes]:
+    """URL to body, with every digest checked."""
+    found = {}
+    for path in sorted(folder.iterdir()):
+        with path.open("rb") as file:
+            for record in ArchiveIterator(file, record_types=WarcRecordType.response, parse_http=False):
+                block = record.reader.read()
+                body = block.partition(b"\r\n\r\n")[2]
+                assert record.headers["WARC-Block-Digest"] == digest(block)
+                assert record.headers["WARC-Payload-Digest"] == digest(body)
+                found[record.headers["WARC-Target-URI"]] = body
+    return found
+
+
+def digest(data: bytes) -> str:
+    return "sha1:" + base64.b32encode(hashlib.sha1(data).digest()).decode()
+
+
+def test_a_folder_becomes_archives_of_the_same_bytes_each_time(profile: Path, tmp_path: Path) -> None:
+    write_site(tmp_path / "incoming", 12)
+    metrics, first, manifest = run(tmp_path, source="folder", shard_mb=0.02)
+    assert metrics["in"] == metrics["out"] == manifest["pages"] == 19
+    assert len(first) > 2
+    assert [one["sha256"] for one in manifest["warcs"]] == [hashlib.sha256(data).hexdigest() for data in first.values()]
+    found = pages(tmp_path / "out" / "warcs")
+    assert found["http://folder.invalid/sailing/001.html"] == (tmp_path / "incoming/sailing/001.html").read_bytes()
+    for file in profile.rglob("*.gz"):
+        file.unlink()
+    assert run(tmp_path, source="folder", shard_mb=0.02)[1] == first
+
+
+def test_links_count_as_pages_but_lead_nowhere_else(profile: Path, tmp_path: Path) -> None:
+    incoming = tmp_path / "incoming"
+    warcs.write(tmp_path / "secret.html", b"<p>secret")
+    warcs.write(incoming / "a page.html", warcs.html(1))
+    warcs.write(incoming / "page.html.de", warcs.html(2))
+    warcs.write(incoming / "notes.txt", b"no page")
+    (incoming / "copy.html").symlink_to("a page.html")
+    (incoming / "out.html").symlink_to(tmp_path / "secret.html")
+    (incoming / "loop.html").symlink_to("loop.html")
+    run(tmp_path, source="folder")
+    assert pages(tmp_path / "out" / "warcs") == {
+        "http://folder.invalid/a%20page.html": warcs.html(1),
+        "http://folder.invalid/copy.html": warcs.html(1),
+        "http://folder.invalid/page.html.de": warcs.html(2),
+    }
+
+
+@pytest.mark.parametrize("source", ["folder", "warc"])
+def test_a_sample_is_part_of_every_larger_one(profile: Path, tmp_path: Path, source: str) -> None:
+    incoming = tmp_path / "incoming"
+    if source == "folder":
+        write_site(incoming, 20)
+    else:
+        records = warcs.pages(20)
+        image = warcs.response(b"\x89PNG", "http://example.org/image", "Content-Type: image/png\r\n")
+        warcs.write(incoming / "a.warc.gz", b"".join(warcs.gz([*records[:9], image])))
+        warcs.write(incoming / "b.warc", b"".join(records[9:]))
+    taken = []
+    for count in (5, 9):
+        metrics, _, _ = run(tmp_path, source=source, max_pages=count)
+        assert metrics["out"] == count
+        assert metrics["dropped"] == {"not_sampled": metrics["in"] - count}
+        taken.append(set(urls(tmp_path / "out" / "warcs")))
+    assert taken[0] < taken[1]
+    run(tmp_path, source=source, max_pages=5, seed=2)
+    assert set(urls(tmp_path / "out" / "warcs")) != taken[0]
+
+
+def urls(folder: Path) -> list[str]:
+    found = []
+    for path in folder.iterdir():
+        with path.open("rb") as file:
+            found += [record.headers["WARC-Target-URI"] for record in ArchiveIterator(file, WarcRecordType.response)]
+    return found
+
+
+def test_archives_are_copied_byte_for_byte_and_stay_the_users(profile: Path, tmp_path: Path) -> None:
+    incoming = tmp_path / "incoming"
+    whole = warcs.write(incoming / "one" / "a.warc.gz", b"".join(warcs.gz(warcs.pages(2))))
+    cut = warcs.write(incoming / "two" / "a.warc.gz", whole.read_bytes()[:-30])
+    warcs.write(incoming / "-odd name.warc", b"no archive")
+    warcs.write(incoming / "README.md", b"not looked at")
+    metrics, written, _ = run(tmp_path, source="warc")
+    assert written == {
+        "a.warc.gz": whole.read_bytes(),
+        "a-2.warc.gz": cut.read_bytes(),
+        "odd_name.warc": b"no archive",
+    }
+    assert metrics["out"] == 3
+    assert metrics["lost"]["stretches"] == 2
+    assert whole.stat().st_nlink == 1
+
+
+def test_archives_elsewhere_and_behind_urls_are_taken_with_a_word_about_dvc(
+    profile: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    there = warcs.write(tmp_path / "elsewhere" / "a.warc.gz", b"".join(warcs.gz(warcs.pages(2))))
+    for path in (str(there), f"{there.parent}/*.warc.gz", f"file://{there}"):
+        _, written, _ = run(tmp_path, source="warc", warc={"paths": [path]})
+        assert written == {"a.warc.gz": there.read_bytes()}
+        assert "DVC does not watch it" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"source": "warc"}, r"no pages in \.: crawl\.warc"),
+        ({"source": "warc", "warc": {"paths": ["a/*.warc"]}}, r"nothing at a/\*\.warc"),
+        ({"source": "warc", "warc": {"paths": ["nonsense://a"]}}, "nonsense://a: could not be read"),
+        ({"source": "folder"}, r"no pages in \.: crawl\.folder"),
+        ({"source": "folder", "folder": {"root": "x", "base_url": "http://x/"}}, "x is no folder"),
+        ({"source": "internet"}, "crawl.source: Input should be 'debian-docs', 'warc' or 'folder', got \"internet\""),
+    ],
+)
+def test_nothing_to_crawl_is_one_clear_line(profile: Path, tmp_path: Path, changes: Any, message: str) -> None:
+    with pytest.raises(HeadwaterError, match=message):
+        run(tmp_path, **changes)
+
+
+@pytest.fixture
+def debian(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A Debian archive in a folder, with one package of two pages; apt is told of no other."""
+    tree = tmp_path / "tree"
+    warcs.write(tree / "DEBIAN/control", b"Package: small-doc\nVersion: 1:2.0\nArchitecture: all\nDescription: x\n"
+                b"Maintainer: Nobody <nobody@example.org>\n")  # fmt: skip
+    page = warcs.write(tree / "usr/share/doc/small-doc/index.html", warcs.html(1))
+    os.utime(page, (1_700_000_000, 1_700_000_000))
+    (page.parent / "copy.html").symlink_to("index.html")
+    archive = tmp_path / "archive"
+    archive.mkdir()
+    deb = archive / "small-doc_2.0_all.deb"
+    subprocess.run(["dpkg-deb", "--root-owner-group", "-b", tree, deb], check=True, capture_output=True)
+    control = (tree / "DEBIAN/control").read_text()
+    sha256 = hashlib.sha256(deb.read_bytes()).hexdigest()
+    entry = f"{control}Filename: ./{deb.name}\nSize: {deb.stat().st_size}\nSHA256: {sha256}\n"
+    (archive / "Packages").write_text(entry)
+    (tmp_path / "sources.list").write_text(f"deb [trusted=yes] copy:{archive} ./\n")
+    config = f'Dir::Etc::sourcelist "{tmp_path}/sources.list";\nDir::Etc::sourceparts "-";\n'
+    (tmp_path / "apt.conf").write_text(config)
+    monkeypatch.setenv("APT_CONFIG", str(tmp_path / "apt.conf"))
+    return archive
+
+
+def has_apt() -> bool:
+    return all(any(Path(folder, tool).exists() for folder in os.get_exec_path()) for tool in ("apt-get", "dpkg-deb"))
+
+
+@pytest.mark.skipif(not has_apt(), reason="apt is not installed")
+def test_packages_are_fetched_by_apt_once(profile: Path, tmp_path: Path, debian: Path) -> None:
+    documents = {"packages": ["small-doc"]}
+    metrics, first, manifest = run(tmp_path, debian_docs=documents)
+    assert metrics["out"] == 2
+    deb = debian / "small-doc_2.0_all.deb"
+    sha256 = hashlib.sha256(deb.read_bytes()).hexdigest()
+    assert manifest["packages"] == [{"name": "small-doc", "version": "1:2.0", "sha256": sha256}]
+    root = "http://small-doc.debian.invalid/usr/share/doc/small-doc/"
+    assert pages(tmp_path / "out" / "warcs") == {f"{root}copy.html": warcs.html(1), f"{root}index.html": warcs.html(1)}
+    assert b"WARC-Date: 2023-11-14T22:13:20Z" in b"".join(map(_unpacked, first.values()))
+    deb.unlink()  # what is here already is not fetched again
+    assert run(tmp_path, debian_docs=documents)[1] == first
+
+
+def _unpacked(data: bytes) -> bytes:
+    return subprocess.run(["gzip", "-dc"], input=data, stdout=subprocess.PIPE, check=True).stdout
+
+
+@pytest.mark.skipif(not has_apt(), reason="apt is not installed")
+def test_a_package_that_apt_does_not_know_is_named_with_the_nearest(
+    profile: Path, tmp_path: Path, debian: Path
+) -> None:
+    with pytest.raises(HeadwaterError, match=r"apt knows no package smal-doc .*did you mean small-doc\?"):
+        run(tmp_path, debian_docs={"packages": ["smal-doc"]})
+    with pytest.raises(HeadwaterError, match="'--help' is no name of a package"):
+        run(tmp_path, debian_docs={"packages": ["--help"]})
+    (debian / "small-doc_2.0_all.deb").unlink()
+    with pytest.raises(HeadwaterError, match="apt could not download small-doc"):
+        run(tmp_path, debian_docs={"packages": ["small-doc"]})
+
+
+def test_a_machine_without_apt_is_told_what_to_do(
+    profile: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(HeadwaterError, match=r"apt-get is not installed: .* set crawl.source to warc or folder"):
+        run(tmp_path)
