@@ -1,5 +1,6 @@
 """Progress that a person can read: a bar on a terminal, a plain line now and then in a log."""
 
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +10,9 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 # A log line at most this often, in seconds: a build of ten minutes stays readable.
 _LOG_EVERY = 10.0
+
+# Of several training processes the first speaks for all; errors are told by each.
+_SPEAKS = os.environ.get("RANK", "0") == "0"
 
 console = Console(stderr=True, highlight=False, soft_wrap=True)
 
@@ -42,7 +46,7 @@ class Meter:
         text = f"{self.count:,.0f} {self.unit}, {self.rate:,.0f} {self.unit}/s {note}".rstrip()
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, completed=self.done, note=text)
-        elif now - self._said >= _LOG_EVERY or self.done >= self.total:
+        elif _SPEAKS and (now - self._said >= _LOG_EVERY or self.done >= self.total):
             self._said = now
             left = (now - self._start) * (self.total - self.done) / max(self.done - self._before, 1e-9)
             log(f"{self.label}: {100 * self.done / max(self.total, 1e-9):.0f} %, {text}, {max(left, 0):.0f} s left")
@@ -58,7 +62,7 @@ def meter(label: str, total: float, unit: str, done: float = 0) -> Iterator[Mete
         unit: What is counted, plural.
         done: How much of ``total`` an earlier run has done.
     """
-    if not console.is_terminal:
+    if not (console.is_terminal and _SPEAKS):
         yield Meter(label, total, unit, done, None)
         return
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"), TimeRemainingColumn())

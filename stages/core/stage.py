@@ -72,7 +72,9 @@ def _run(stage: str, run: Callable[..., Metrics], distributed: bool) -> int:
 def _torchrun(stage: str) -> int:
     count = str(profile().processes)
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", count]
-    return subprocess.call([*launcher, "-m", f"stages.{stage}", *sys.argv[1:]])
+    # The bare "--" keeps torchrun from taking the stage's flags for abbreviations of its own.
+    environment = {**os.environ, "OMP_NUM_THREADS": str(profile().threads)}
+    return subprocess.call([*launcher, "-m", "--", f"stages.{stage}", *sys.argv[1:]], env=environment)
 
 
 def _paths(run: Callable[..., Metrics]) -> dict[str, bool]:

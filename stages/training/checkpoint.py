@@ -7,6 +7,9 @@ renamed; the file ``latest`` names it only after that. A run that is killed at a
 
 import json
 import shutil
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +62,8 @@ class Checkpoints:
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir()
         self.accelerator.wait_for_everyone()
-        dcp.save(self._state(), storage_writer=dcp.FileSystemWriter(partial), no_dist=self._alone)
+        with _quiet():
+            dcp.save(self._state(), storage_writer=dcp.FileSystemWriter(partial), no_dist=self._alone)
         self.accelerator.wait_for_everyone()
         if self.accelerator.is_main_process:
             (partial / _LOG).write_text("\n".join(lines) + "\n", "utf-8")
@@ -77,7 +81,8 @@ class Checkpoints:
             return 0, []
         folder = self.folder / chosen[0]
         state = self._state()
-        dcp.load(state, storage_reader=dcp.FileSystemReader(folder), no_dist=self._alone)
+        with _quiet():
+            dcp.load(state, storage_reader=dcp.FileSystemReader(folder), no_dist=self._alone)
         set_state_dict(self.model, self.optimizer, model_state_dict=state["model"], optim_state_dict=state["optimizer"])
         step = json.loads((folder / _RECORD).read_text("utf-8"))["step"]
         return step, (folder / _LOG).read_text("utf-8").splitlines()
@@ -129,3 +134,11 @@ class Checkpoints:
             if fingerprint.file_hash(path) != expected:
                 return f"{name} is damaged"
         return None
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without DCP's warning that one process is one process, which it gives even to those who say so."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="torch.distributed is disabled", category=UserWarning)
+        yield

@@ -38,8 +38,7 @@ def start(wrapped: list[str]) -> Accelerator:
         # Every rank makes the same weights from the seed, so there is nothing to send.
         cpu_ram_efficient_loading=False,
     )
-    os.environ.setdefault("OMP_NUM_THREADS", str(profile().threads))
-    accelerator = Accelerator(mixed_precision="no", fsdp_plugin=plugin)
+    accelerator = Accelerator(mixed_precision="no", fsdp_plugin=plugin, cpu=not torch.accelerator.is_available())
     if accelerator.distributed_type == DistributedType.MULTI_CPU:
         # Accelerate shards on accelerators only; its FSDP2 code runs on a CPU over gloo once the state says so.
         accelerator.state.distributed_type = DistributedType.FSDP

@@ -9,6 +9,7 @@ import torch
 from pydantic import PositiveFloat, PositiveInt
 from transformers import AutoModelForCausalLM, GenerationConfig
 from transformers.models.llama.configuration_llama import LlamaConfig
+from transformers.utils.logging import disable_progress_bar
 
 from stages.core.errors import HeadwaterError
 from stages.core.params import params
@@ -73,7 +74,7 @@ def build(architecture: Architecture, *, vocab_size: int, context: int, seed: in
         **SPECIAL,
     )
     torch.manual_seed(seed)
-    return AutoModelForCausalLM.from_config(config, dtype=torch.float32, attn_implementation="sdpa")
+    return AutoModelForCausalLM.from_config(config, dtype=torch.float32)
 
 
 def load(folder: Path) -> Any:
@@ -85,7 +86,7 @@ def load(folder: Path) -> Any:
     if not (folder / "config.json").is_file():
         raise HeadwaterError(f"{folder}: no model here (config.json is missing)")
     return AutoModelForCausalLM.from_pretrained(
-        folder, dtype=torch.float32, attn_implementation="sdpa", local_files_only=True, trust_remote_code=False
+        folder, dtype=torch.float32, local_files_only=True, trust_remote_code=False
     )
 
 
@@ -105,7 +106,10 @@ def save(config: Any, weights: dict[str, torch.Tensor], folder: Path, *, stop: l
     model.generation_config = GenerationConfig(
         bos_token_id=config.bos_token_id, eos_token_id=stop, pad_token_id=config.pad_token_id
     )
+    disable_progress_bar()  # of transformers, which writes one even to a log
     model.save_pretrained(folder)
+    for path in folder.glob("*.safetensors"):
+        path.chmod(0o644)  # safetensors lets the owner alone read
 
 
 def copy_tokenizer(source: Path, folder: Path) -> None:
