@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from pydantic import PositiveInt
 
 from stages.core import documents as document_shards
 from stages.core import fingerprint, shards
@@ -22,7 +23,7 @@ from stages.text.packing import METHODS
 
 @params
 class Params:
-    context: int
+    context: PositiveInt
     """Tokens a row trains on; a row is one longer, for the token after the last."""
     method: Literal["best_fit", "concatenate"]
     """best_fit cuts no document that fits a row and pads; concatenate cuts wherever a row ends."""
@@ -36,8 +37,6 @@ def run(params: Params, *, documents: Path, tokenizer: Path, tokens: Path) -> Me
         tokenizer: folder of the tokenizer
         tokens: folder for the token shards, their index and pack.json
     """
-    if params.context < 1:
-        raise HeadwaterError(f"params.yaml: pack.context must be at least 1, got {params.context}")
     model = tokenizer / tokenizers.MODEL
     vocab_size = tokenizers.load(tokenizer).vocab_size
     units = []

@@ -6,9 +6,10 @@ The stage proves on the documents themselves and on hostile text that both give 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from pydantic import Field, PositiveInt
 
 from stages.core import documents as document_shards
 from stages.core import shards
@@ -20,15 +21,15 @@ from stages.text import conversion, parity, tokenizers, vocabulary
 
 @params
 class Params:
-    vocab_size: int
+    vocab_size: PositiveInt
     """Tokens in the vocabulary: 8 control tokens, 256 bytes, the rest learned."""
-    max_bytes: int
+    max_bytes: PositiveInt
     """Bytes of text the vocabulary is learned from: whole documents, drawn by seed."""
-    character_coverage: float
-    """Share of the text's characters that get a piece of their own, 0–1; rarer ones are spelled in bytes."""
-    max_piece_length: int
+    character_coverage: Annotated[float, Field(ge=0.98, le=1)]
+    """Share of the text's characters that get a piece of their own, 0.98–1; rarer ones are spelled in bytes."""
+    max_piece_length: Annotated[int, Field(ge=1, le=512)]
     """Characters of the longest piece."""
-    checked_bytes: int
+    checked_bytes: PositiveInt
     """Bytes of text, out of that above, on which both tokenizers are compared and measured."""
     seed: int
     """Draws the documents."""

@@ -91,12 +91,7 @@ def test_it_says_which_tokenizer_made_the_tokens(documents: Path, made: Path, tm
     assert description["dtype"] == "uint16"
 
 
-@pytest.mark.parametrize(
-    ("context", "message"), [(100_000, "too few tokens to train on: [0-9]+ are less than one row"), (0, "at least 1")]
-)
-def test_a_context_that_cannot_be_is_refused(
-    context: int, message: str, documents: Path, made: Path, tmp_path: Path
-) -> None:
-    params = dataclasses.replace(PARAMS, context=context)
-    with pytest.raises(HeadwaterError, match=message):
+def test_too_few_tokens_for_a_row_are_refused(documents: Path, made: Path, tmp_path: Path) -> None:
+    params = dataclasses.replace(PARAMS, context=100_000)
+    with pytest.raises(HeadwaterError, match=r"too few tokens to train on: \d+ are less than one row"):
         pack.run(params, documents=documents, tokenizer=made, tokens=tmp_path / "tokens")

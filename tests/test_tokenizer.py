@@ -71,7 +71,6 @@ def test_a_vocabulary_that_the_text_cannot_fill_is_refused_with_the_largest_that
     ("changes", "texts", "message"),
     [
         ({"vocab_size": 264}, ["Some text."], "vocab_size 264 is too small: .* alone are 2"),
-        ({"vocab_size": 0}, ["Some text."], "vocab_size must be above 0"),
         ({"max_bytes": 3}, ["Some text."], "max_bytes is below the first"),
         ({}, [], "no training document"),
     ],

@@ -97,6 +97,4 @@ def _explain(error: str, vocab_size: int) -> str:
         )
     if "sentences_.empty()" in error:
         return "no text to learn a vocabulary from: every document is empty, or tokenizer.max_bytes is below the first"
-    if "(trainer_spec.vocab_size()) > (0)" in error:
-        return f"params.yaml: tokenizer.vocab_size must be above 0, got {vocab_size}"
     return f"sentencepiece could not learn a vocabulary: {error}"
