@@ -1,0 +1,65 @@
+"""A published model on a published task: the score is known, and trust in all others rests on it."""
+
+import json
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from stages.scoring import cloze, harness
+from stages.scoring.generation import continue_until
+from stages.scoring.likelihood import Scorer, Windows
+from tests.scoring import stories
+
+DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
+WINDOWS = Windows(overlap=0.0, batch_tokens=1024)
+
+
+@pytest.fixture
+def stories260k(tmp_path: Path, profile: Path) -> Path:
+    weights, vocabulary = DATA / "models" / "stories260K.bin", DATA / "models" / "tok512.bin"
+    if not weights.is_file():
+        pytest.skip(f"{weights} is missing")
+    stories.convert(weights, vocabulary, tmp_path / "model")
+    return tmp_path / "model"
+
+
+def test_it_tells_the_story_that_llama2c_tells(stories260k: Path) -> None:
+    scorer = Scorer(stories260k, WINDOWS)
+    start = [scorer.begin, *scorer.encode("Once upon a time")]
+    text = continue_until(scorer, start, (), 80)
+    # Greedy, as in llama2.c's test_all.py (expected_stdout).
+    assert text.startswith(
+        ", there was a little girl named Lily. She loved to play outside in the park. One day, she saw a big, red ball."
+        " She wanted to play with it, but it was too high."
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_minimal_pairs(stories260k: Path, tmp_path: Path) -> None:
+    own, none = tmp_path / "own", tmp_path / "none"
+    own.mkdir()
+    rows = pq.read_table(DATA / "evaluation" / "blimp.parquet", columns=["good", "bad"]).to_pylist()
+    (own / "blimp.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    task = {
+        "task": "minimal_pairs",
+        "dataset_path": "json",
+        "dataset_kwargs": {"data_files": {"test": str(own / "blimp.jsonl")}},
+        "test_split": "test",
+        "output_type": "multiple_choice",
+        "doc_to_text": "",
+        "doc_to_choice": "{{[good, bad]}}",
+        "doc_to_target": 0,
+        "target_delimiter": "",
+        "metric_list": [{"metric": "acc", "aggregation": "mean", "higher_is_better": True}],
+    }
+    (own / "minimal_pairs.yaml").write_text(yaml.safe_dump(task), "utf-8")
+    none.mkdir()
+    (none / f"{cloze.NAME}.jsonl").touch()
+    tasks = harness.Tasks(names=("minimal_pairs",), windows=WINDOWS)
+    harness.measure(tasks, [stories260k, none, own], {"figures": tmp_path / "figures.json"})
+    figures = json.loads((tmp_path / "figures.json").read_text())["minimal_pairs"]
+    assert figures["questions"] == 67_000
+    assert figures["acc"] == pytest.approx(0.536, abs=0.0005)
