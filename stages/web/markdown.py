@@ -34,8 +34,11 @@ def from_minimal_html(html: str) -> str:
         if number % 2:
             blocks.code(unescape(part))
         else:
-            for mark in _MARKS.split(part):
-                blocks.take(mark)
+            for place, token in enumerate(_MARKS.split(part)):
+                if place % 2:
+                    blocks.mark(token)
+                elif token:
+                    blocks.words(token)
     blocks.end()
     return clean(blocks.text())
 
@@ -51,13 +54,14 @@ class _Blocks:
         self._counters: list[int] = []  # of the open lists; 0 in a list without numbers
         self._broken = False  # whether a line break was just taken
 
-    def take(self, mark: str) -> None:
-        """Text, a tag or a line break."""
-        name = mark.strip("</>") if _MARKS.fullmatch(mark) else ""
-        if not name and mark != "\n":
-            self._lines[-1] += mark
-            self._broken = self._broken and not mark.strip()
-        elif name == "br":
+    def words(self, text: str) -> None:
+        """Text within a line."""
+        self._lines[-1] += text
+        self._broken = self._broken and not text.strip()
+
+    def mark(self, mark: str) -> None:
+        """A tag or a line feed."""
+        if mark == "<br>":
             self._lines.append("")
             self._broken = True
         elif mark == "\n":
@@ -66,7 +70,7 @@ class _Blocks:
             self._broken = False
         else:
             self.end()
-            self._structure(name, opens=not mark.startswith("</"))
+            self._structure(mark.strip("</>"), opens=mark[1] != "/")
 
     def _structure(self, name: str, *, opens: bool) -> None:
         if name in ("ul", "ol"):
@@ -88,6 +92,8 @@ class _Blocks:
 
     def end(self) -> None:
         """The block under way is complete."""
+        if self._lines == [""]:
+            return
         lines = [_joined(line) for line in self._lines]
         self._lines, self._broken = [""], False
         text = "\n".join(line for line in lines if line)
