@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
+import torch
 from accelerate import PartialState
 from pydantic import PositiveInt
 
@@ -128,8 +129,8 @@ class _Made:
 
 def _headings(params: Params, paths: Sequence[Path]) -> _Made:
     units = [shards.Unit(inputs=(path,), outputs={"sections": f"{path.stem}.jsonl"}) for path in paths]
-    # The first process fills the work area, the others then find it filled.
-    with PartialState().main_process_first():
+    # The first process fills the work area, the others then find it filled. The loop's Accelerator joins this state.
+    with PartialState(cpu=not torch.accelerator.is_available()).main_process_first():
         built = shards.build(headings.collect, params.headings, units, label="finetune-headings", count="sections")
     found, dropped = headings.ask(
         headings.load([one.outputs["sections"] for one in built]), params.headings.questions, params.seed
