@@ -51,7 +51,8 @@ def measure(windows: Windows, inputs: Sequence[Path], outputs: Mapping[str, Path
     read = list(documents.read(shard, ["id", "url", "language", "text"]))
     encoded = [scorer.encode(row["text"]) for row in read]
     texts = [scorer.windows([scorer.begin], tokens) for tokens in encoded]
-    with meter(outputs["scores"].stem, sum(len(w.tokens) - 1 for text in texts for w in text), "tokens") as progress:
+    label = f"bits per byte, {outputs['scores'].stem}"
+    with meter(label, sum(len(w.tokens) - 1 for text in texts for w in text), "tokens") as progress:
         scores = scorer.score(texts, progress.advance)
     rows = [
         {

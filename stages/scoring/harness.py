@@ -114,7 +114,7 @@ def measure(tasks: Tasks, inputs: Sequence[Path], outputs: Mapping[str, Path]) -
     with _quiet():
         loaded = load(tasks.names, made, own)
         if loaded["tasks"]:
-            model = HeadwaterLM(Scorer(folder, tasks.windows), outputs["figures"].stem)
+            model = HeadwaterLM(Scorer(folder, tasks.windows), f"tasks, {outputs['figures'].stem}")
             results = evaluate(model, loaded, bootstrap_iters=_BOOTSTRAP, log_samples=False)["results"]
             figures = {name: _figures(loaded["tasks"].get(name), found) for name, found in results.items()}
     outputs["figures"].write_text(json.dumps(figures, sort_keys=True), "utf-8")
