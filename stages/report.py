@@ -90,7 +90,7 @@ def run(
         }
     )
     size = _write(rendered, report, params.max_bytes)
-    available = sum(sum(counts[stage].get("dropped", {}).values()) for stage in chain)
+    available = sum(sum(counts[stage].get("dropped", {}).values()) for stage in chain[1:])
     shown = sum(map(len, examples.values()))
     return {"in": available, "out": shown, "dropped": {"not_shown": available - shown}, "bytes": size}
 

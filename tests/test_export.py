@@ -38,7 +38,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ...]:
     folder = tmp_path_factory.mktemp("metrics")
     figures = {
-        "crawl": {"in": 1234, "out": 1200, "dropped": {"too_large": 34}},
+        "crawl": {"in": 1234, "out": 1200, "dropped": {"too_large": 30, "no_text": 4}},
         "evaluate": {
             "in": 5,
             "out": 5,
@@ -81,7 +81,7 @@ def test_the_card_is_filled_from_the_metrics_and_nothing_in_them_is_markup(
     card = (exported[0] / "README.md").read_text("utf-8")
 
     assert card.startswith("---\nlicense: apache-2.0\n")
-    assert r"| crawl | 1,234 | 1,200 | too\_large 34 (2.8 %) |" in card
+    assert r"| crawl | 1,234 | 1,200 | too\_large 30 (2.4 %), no\_text 4 (0.3 %) |" in card
     assert "<script" not in card
     assert r"\[x\]\(javascript\:alert\(2\)\) \| y" in card
 

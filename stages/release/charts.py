@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 # Units of the drawing, which are about pixels where a chart has the width it is made for: half a page or all of it.
 _HALF, _WHOLE = 520, 960
-_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 14, 14, 44
+_LEFT, _RIGHT, _TOP, _BOTTOM = 58, 24, 14, 44
 
 
 @dataclass(frozen=True)

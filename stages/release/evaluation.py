@@ -62,7 +62,7 @@ def comparison(figures: Mapping[str, Any]) -> Markup | None:
     bars = []
     for name, value, error in rows:
         style = "s1" if name.endswith(" model") else "muted"
-        note = f"{value:.3f}" + (f" ± {2 * error:.3f}" if error else "")
+        note = f"{value:.3f}" + (f" ± {error:.3f}" if error else "")
         bars.append(charts.Bar(name, [(value, style, f"{name}: {note} bits per byte")], note, error))
     return charts.bars("Bits per byte of the held-out text; shorter is better", bars) if bars else None
 

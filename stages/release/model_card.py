@@ -53,9 +53,6 @@ def _figures(metrics: dict[str, Any]) -> list[tuple[str, Any]]:
 
 
 def _languages(measured: Measured) -> list[str]:
-    """Codes of the languages trained on, for the card's header, from whichever stage counted them last."""
-    for stage in reversed(list(measured)):
-        counted = measured[stage].get("languages")
-        if isinstance(counted, dict):
-            return sorted(code for code in counted if _LANGUAGE.fullmatch(code))
-    return []
+    """Codes of the languages trained on, for the card's header: those that the tokenizer was measured on."""
+    counted = measured.get("tokenizer", {}).get("bytes_per_token_by_language", {})
+    return sorted(code for code in counted if _LANGUAGE.fullmatch(code))

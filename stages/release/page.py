@@ -11,7 +11,7 @@ from typing import Any
 from markupsafe import Markup
 
 from stages.release import charts, rendering
-from stages.release.figures import Measured, flat
+from stages.release.figures import Measured, flat, number
 
 _TEMPLATE = "templates/report.html"
 _STYLE = "templates/report.css"
@@ -27,11 +27,12 @@ def render(sections: dict[str, Any]) -> str:
 
 
 def funnel(measured: Measured, stages: list[str]) -> Markup:
-    """What each of the document stages kept and dropped, as bars."""
+    """What each of the document stages kept and dropped, as bars; of the first, the crawl, what it took."""
     rows = []
     for stage in stages:
         metrics = measured[stage]
-        dropped = sum(metrics.get("dropped", {}).values())
+        # A sample of a large crawl leaves most of it out: beside that, nothing else would be seen.
+        dropped = 0 if stage == stages[0] else sum(metrics.get("dropped", {}).values())
         share = f" (−{100 * dropped / metrics['in']:.1f} %)" if dropped else ""
         parts = [
             (float(metrics["out"]), "s1", f"{stage}: {metrics['out']:,} kept"),
@@ -62,8 +63,12 @@ def headlines(measured: Measured, stages: list[str], evaluation: tuple[str, str]
     """The figures at the top: value, what it is, and what to see it beside; absent ones are left out."""
     first, last = measured[stages[0]], measured[stages[-1]]
     found: list[tuple[str, Any, str]] = [
-        ("pages crawled", first["in"], ""),
-        ("documents kept", last["out"], f"{100 * last['out'] / first['in']:.1f} % of the pages" if first["in"] else ""),
+        ("pages crawled", first["out"], f"of {number(first['in'])}" if first["in"] > first["out"] else ""),
+        (
+            "documents trained on",
+            last["out"],
+            f"{100 * last['out'] / first['out']:.1f} % of them" if first["out"] else "",
+        ),
     ]
     tokens = measured.get("pack", {}).get("tokens")
     if tokens:

@@ -14,6 +14,8 @@ from stages.release.untrusted import shorten
 # Longer than any text that is shown whole: only the figures need the rest.
 _MEASURED_CHARACTERS = 20_000
 
+_SHOWN = str.maketrans({"\n": "⏎", "\t": "⇥"})
+
 
 @dataclass(frozen=True)
 class Vocabulary:
@@ -21,7 +23,7 @@ class Vocabulary:
 
     size: int
     longest: list[str]
-    """The longest pieces that were learned, longest first, with spaces as ``▁``."""
+    """The longest pieces that were learned, longest first, with spaces as ``▁``, line ends as ``⏎``, tabs as ``⇥``."""
     bytes_per_token: list[tuple[str, float]]
     """Language and figure in the sampled documents; the language with most text first."""
     sample: list[str]
@@ -59,7 +61,7 @@ def describe(folder: Path, documents: Sequence[Mapping[str, Any]], pieces: int, 
     shown = shorten(documents[0]["text"].strip(), characters) if documents else ""
     return Vocabulary(
         size=processor.get_piece_size(),
-        longest=sorted(learned, key=lambda piece: (-len(piece), piece))[:pieces],
+        longest=[piece.translate(_SHOWN) for piece in sorted(learned, key=lambda piece: (-len(piece), piece))[:pieces]],
         bytes_per_token=[(code, size[code] / tokens[code]) for code, _ in size.most_common() if tokens[code]],
         sample=[piece.replace("▁", " ") for piece in processor.encode(shown, out_type=str)],
         sample_url=documents[0]["url"] if documents else "",
