@@ -98,6 +98,7 @@ def build(stages: tuple[str, ...] = (), force: bool = False) -> State:
         plan = graph.read(stages)
     except HeadwaterError as error:
         return Failed(message=str(error))
+    logging.getLogger("prefect.task_runs").addFilter(_has_cause)
     commands = Commands()
     runs: dict[str, PrefectFuture[State]] = {}
     for stage in plan:
@@ -117,6 +118,11 @@ def build(stages: tuple[str, ...] = (), force: bool = False) -> State:
         if isinstance(signal, TerminationSignal):
             raise  # Prefect knows whether it was sent to cancel
     return _outcome({name: run.state for name, run in runs.items()}, commands.stopped)
+
+
+def _has_cause(record: logging.LogRecord) -> bool:
+    """Whether a record is worth showing; Prefect logs a failed state with the traceback of no exception."""
+    return record.exc_info != (None, None, None)
 
 
 def build_stage(stage: Stage, force: bool, commands: Commands) -> State:

@@ -82,7 +82,9 @@ def test_a_stage_fails_with_its_own_words_and_the_others_go_on(project: "Project
     assert project.ran()[-2:] == ["left", "joined"]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, signal.SIGKILL, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+)
 def test_a_stopped_build_leaves_no_process_and_can_be_continued(
     project: "Project", server: "Server", number: signal.Signals
 ) -> None:
@@ -106,6 +108,7 @@ def test_a_stopped_build_leaves_no_process_and_can_be_continued(
     assert project.ran().count("source") == 1
 
 
+@pytest.mark.slow
 def test_two_builds_at_once_share_the_work(project: "Project") -> None:
     builds = [project.start(), project.start()]
     for build in builds:
