@@ -192,9 +192,8 @@ def _run(jobs: list[tuple[Function, Any, Unit, Path]]) -> Iterable[tuple[tuple[F
         for job in jobs:
             yield job, _build(*job)
         return
-    # A fresh server process forks the workers: it has the imports once, and none of this process's threads.
+    # A server process forks the workers: it imports the stage once, and has none of this process's threads.
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([jobs[0][0].__module__])
     with concurrent.futures.ProcessPoolExecutor(workers, mp_context=context) as pool:
         # The largest first, so that no worker is left alone with one at the end.
         ordered = sorted(jobs, key=lambda job: -_size(job[2]))
