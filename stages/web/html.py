@@ -16,6 +16,9 @@ _BOUNDED_TAGS = re.compile(
     rf"(?:[^<]++|<(?![a-zA-Z])|<[a-zA-Z][^\s/>]*+(?:{_ATTRIBUTE}){{0,{_MAX_ATTRIBUTES - 1}}}+(?!{_ATTRIBUTE}))*+"
 )
 
+_SCRIPT = re.compile(r"<script\b", re.IGNORECASE)
+_SCRIPT_END = re.compile(r"</script[^>]*+>?", re.IGNORECASE)
+
 # Navigation that main-content extraction leaves in, by the names that generators of documentation give it: DocBook,
 # Publican, Sphinx, Doxygen, Apache's manual; and what any page may mark as such.
 _NAVIGATION = (
@@ -39,9 +42,11 @@ def main_text(html: str, max_nodes: int, max_depth: int) -> tuple[str, str]:
     tags = html.count("<")
     if tags > max_nodes:
         return "", "too_many_nodes"
-    matched = _BOUNDED_TAGS.match(html)
-    if matched is None or matched.end() < len(html):
-        return "", "too_many_attributes"
+    if not _has_bounded_tags(html):
+        # To the pattern, `i<a.length` in a script is a tag. What is parsed is what was checked: without scripts.
+        html = _without_scripts(html)
+        if not _has_bounded_tags(html):
+            return "", "too_many_attributes"
     tree = HTMLTree.parse(html.replace("\0", "\ufffd"))
     if tree.document is None or tree.body is None:
         return "", "no_text"
@@ -53,6 +58,20 @@ def main_text(html: str, max_nodes: int, max_depth: int) -> tuple[str, str]:
         extract_plain_text(tree, main_content=True, preserve_formatting="minimal_html", alt_texts=False)
     )
     return text, "" if text else "no_text"
+
+
+def _has_bounded_tags(html: str) -> bool:
+    matched = _BOUNDED_TAGS.match(html)
+    return matched is not None and matched.end() == len(html)
+
+
+def _without_scripts(html: str) -> str:
+    kept = []
+    at = 0
+    while (begin := _SCRIPT.search(html, at)) and (end := _SCRIPT_END.search(html, begin.end())):
+        kept.append(html[at : begin.start()])
+        at = end.end()
+    return "".join([*kept, html[at:]])
 
 
 @functools.cache

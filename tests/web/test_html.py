@@ -53,6 +53,12 @@ def test_pages_that_cost_too_much_are_refused_at_once(page: str, reason: str) ->
     assert time.process_time() - start < 5  # unbounded, they take from half a minute to hours
 
 
+def test_a_script_is_not_taken_for_a_tag() -> None:
+    script = "for (i = 0; i<a.length; i++) { " + "word " * 2000 + "}"
+    page = f"<script>{script}</script><p>Text of the page.</p><SCRIPT src=x>{script}</SCRIPT >"
+    assert text(page) == "Text of the page."
+
+
 def test_no_tag_text_is_scanned_twice() -> None:
     start = time.process_time()
     for page in (
@@ -60,6 +66,7 @@ def test_no_tag_text_is_scanned_twice() -> None:
         '<a b="' * 200_000,
         "<a b='\"" * 200_000,
         "<" * 90_000 + "a" * 1_000_000,
+        "<script a" * 300_000,
         "<a =" * 50_000,
     ):
         html.main_text(page, max_nodes=10**9, max_depth=512)
