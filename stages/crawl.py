@@ -75,7 +75,9 @@ def run(params: Params, *, incoming: Path, warcs: Path, manifest: Path) -> Metri
         built, total, found = _archives(params, incoming)
     metrics = shards.total(one.metrics for one in built)
     if not metrics.get("out"):
-        raise HeadwaterError(f"no pages in {', '.join(found['searched'])}: crawl.{_section(params)} says where to look")
+        raise HeadwaterError(
+            f"no pages in {', '.join(found['searched'])}: crawl.{params.source.replace('-', '_')} says where to look"
+        )
     shards.publish(built, "warc", warcs)
     files = [
         {"name": path.name, "bytes": path.stat().st_size, "sha256": file_hash(path), "pages": one.metrics["out"]}
@@ -86,10 +88,6 @@ def run(params: Params, *, incoming: Path, warcs: Path, manifest: Path) -> Metri
     manifest.parent.mkdir(parents=True, exist_ok=True)
     manifest.write_text(json.dumps(listed, indent=1, sort_keys=True, ensure_ascii=False) + "\n", "utf-8")
     return {**metrics, "in": total, "dropped": {"not_sampled": total - metrics["out"]}, "warcs": len(built)}
-
-
-def _section(params: Params) -> str:
-    return params.source.replace("-", "_")
 
 
 def _debian(params: Params) -> tuple[list[shards.Built], int, dict[str, Any]]:

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import BinaryIO
 
 from stages.web.members import RECORD_START, Gap, Piece, pieces
 
@@ -76,11 +75,7 @@ def read(path: Path, max_bytes: int, loss: Loss) -> Iterator[Record]:
 def read_at(path: Path, offset: int, max_bytes: int) -> Iterator[Record]:
     """The records of an archive from the offset of one on."""
     with path.open("rb") as file:
-        yield from _records(_Window(_pieces_from(file, offset), Loss()), max_bytes)
-
-
-def _pieces_from(file: BinaryIO, offset: int) -> Iterator[Piece | Gap]:
-    return pieces(file, offset)
+        yield from _records(_Window(pieces(file, offset), Loss()), max_bytes)
 
 
 @dataclass
