@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import fsspec  # type: ignore[import-untyped]
+import fsspec
 
 from stages.core import shards
 from stages.core.errors import HeadwaterError
