@@ -13,7 +13,7 @@ from stages.scoring.likelihood import Scorer, Windows
 from tests.scoring import stories
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
-WINDOWS = Windows(overlap=0.0, batch_tokens=1024)
+WINDOWS = Windows(overlap=0.0, batch_tokens=4096)
 
 
 @pytest.fixture
@@ -37,11 +37,11 @@ def test_it_tells_the_story_that_llama2c_tells(stories260k: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(900)
 def test_minimal_pairs(stories260k: Path, tmp_path: Path) -> None:
     own, none = tmp_path / "own", tmp_path / "none"
     own.mkdir()
-    rows = pq.read_table(DATA / "evaluation" / "blimp.parquet", columns=["good", "bad"]).to_pylist()
+    rows = pq.read_table(DATA / "evaluation" / "blimp.parquet", columns=["good", "bad"]).to_pylist()[::10]
     (own / "blimp.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
     task = {
         "task": "minimal_pairs",
@@ -61,5 +61,7 @@ def test_minimal_pairs(stories260k: Path, tmp_path: Path) -> None:
     tasks = harness.Tasks(names=("minimal_pairs",), windows=WINDOWS)
     harness.measure(tasks, [stories260k, none, own], {"figures": tmp_path / "figures.json"})
     figures = json.loads((tmp_path / "figures.json").read_text())["minimal_pairs"]
-    assert figures["questions"] == 67_000
-    assert figures["acc"] == pytest.approx(0.536, abs=0.0005)
+    assert figures["questions"] == 6_700
+    assert figures["acc"] == pytest.approx(0.5388, abs=0.0005)
+    # Of all 67,000 pairs it is known to get 53.6 % right.
+    assert abs(figures["acc"] - 0.536) < 2 * figures["acc_stderr"]
