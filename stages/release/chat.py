@@ -6,8 +6,9 @@
 import argparse
 import contextlib
 import io
+import readline  # noqa: F401 - gives input() line editing and history
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,23 +52,34 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--model", type=Path, required=True, metavar="PATH", help="folder with the exported model")
     parser.add_argument("--system", default="", help="instruction that the conversation begins with")
     parser.add_argument(
-        "--temperature", type=_temperature, default=0.7, help="0 takes the likeliest token (%(default)s)"
+        "--temperature", type=_number(float, 0, 100), default=0.7, help="0 takes the likeliest token (%(default)s)"
     )
     parser.add_argument(
-        "--top-p", type=float, default=0.95, help="share of the likeliest tokens drawn from (%(default)s)"
+        "--top-p",
+        type=_number(float, 0, 1),
+        default=0.95,
+        help="share of the likeliest tokens drawn from (%(default)s)",
     )
-    parser.add_argument("--max-tokens", type=int, default=256, help="of one answer (%(default)s)")
+    parser.add_argument(
+        "--max-tokens", type=_number(int, 1, 1_000_000), default=256, help="of one answer (%(default)s)"
+    )
     parser.add_argument(
         "--seed", type=int, default=0, help="the same seed and words give the same answers (%(default)s)"
     )
     return parser
 
 
-def _temperature(text: str) -> float:
-    value = float(text)
-    if not 0 <= value < float("inf"):
-        raise argparse.ArgumentTypeError("must be 0 or more")
-    return value
+def _number(kind: type[float], low: float, high: float) -> Callable[[str], float]:
+    """A type for argparse: a number from ``low`` to ``high``, which it says where it gets another."""
+
+    def checked(text: str) -> float:
+        value = kind(text)
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"must be {low:g} to {high:g}, got {text}")
+        return value
+
+    checked.__name__ = kind.__name__  # what argparse calls it where the text is no number at all
+    return checked
 
 
 def _load(folder: Path) -> tuple[Any, Any]:
