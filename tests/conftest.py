@@ -12,10 +12,10 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @pytest.fixture
 def profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A profile with one worker and a work area in the test's folder; gives that work area."""
+    """A profile with one worker, one thread and a work area in the test's folder; gives that work area."""
     work = tmp_path / "work"
     file = tmp_path / "profile.yaml"
-    file.write_text(f"workers: 1\nprocesses: 1\nthreads: 2\nwork: {work}\nwork_limit_gb: 10\n", "utf-8")
+    file.write_text(f"workers: 1\nprocesses: 1\nthreads: 1\nwork: {work}\nwork_limit_gb: 10\n", "utf-8")
     monkeypatch.setenv("HEADWATER_PROFILE", str(file))
     runtime.profile.cache_clear()
     yield work
