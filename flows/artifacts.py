@@ -66,14 +66,14 @@ def leave(stage: Stage, before: Metrics) -> None:
 
 
 def _files(record: Mapping[str, Any]) -> Iterator[Row]:
-    for kind, entries in (("in", record.get("deps", [])), ("out", record.get("outs", []))):
-        # The data first: the code that a stage depends on is a long list.
-        for entry in sorted(entries, key=lambda entry: (entry["path"].endswith(".py"), entry["path"])):
-            hashed = next((entry[name] for name in ("md5", "etag", "checksum") if name in entry), "")
+    code = [entry for entry in record.get("deps", []) if entry["path"].endswith(".py")]
+    data = [entry for entry in record.get("deps", []) if entry not in code]
+    for kind, entries in (("in", data), ("out", record.get("outs", [])), ("code", code)):
+        for entry in entries:
             yield {
-                "": kind,
+                "kind": kind,
                 "path": escape(entry["path"]),
-                "hash": hashed,
+                "hash": next((entry[name] for name in ("md5", "etag", "checksum") if name in entry), ""),
                 "size": _size(entry.get("size")),
                 "files": entry.get("nfiles", 1),
             }

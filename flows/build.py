@@ -13,10 +13,10 @@ import re
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from prefect import flow, get_run_logger, task
+from prefect import allow_failure, flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.exceptions import TerminationSignal
@@ -103,13 +103,13 @@ def build(stages: tuple[str, ...] = (), force: bool = False) -> State:
     runs: dict[str, PrefectFuture[State]] = {}
     for stage in plan:
         work = task(
-            functools.partial(build_stage, stage, force, commands),
+            functools.partial(build_stage, stage, {name: runs[name] for name in stage.needs}, force, commands),
             name=stage.name,
             task_run_name=stage.name,
             cache_policy=NO_CACHE,
             persist_result=False,
         )
-        runs[stage.name] = work.submit(wait_for=[runs[needed] for needed in stage.needs])
+        runs[stage.name] = work.submit(wait_for=[allow_failure(runs[name]) for name in stage.needs])
     try:
         wait(list(runs.values()))
     except (KeyboardInterrupt, TerminationSignal) as signal:
@@ -125,8 +125,11 @@ def _has_cause(record: logging.LogRecord) -> bool:
     return record.exc_info != (None, None, None)
 
 
-def build_stage(stage: Stage, force: bool, commands: Commands) -> State:
-    """Bring one stage up to date and leave its artifacts; the work of one task."""
+def build_stage(stage: Stage, needed: Mapping[str, PrefectFuture[State]], force: bool, commands: Commands) -> State:
+    """Bring one stage up to date and leave its artifacts; the work of one task, which begins after ``needed``."""
+    if missing := [name for name, run in needed.items() if not run.state.is_completed()]:
+        # Prefect's own NotReady is no final state: the UI would show these stages as pending for ever.
+        return Cancelled(name="NotReady", message=f"needs {', '.join(missing)}")
     before = artifacts.measured(stage.metrics)
     if stage.unchanged and not force:
         artifacts.leave(stage, before)

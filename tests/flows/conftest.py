@@ -107,9 +107,7 @@ class Server:
         deadline = time.monotonic() + 30
         while True:
             found = self.ask("task_runs/filter", flow_runs={"id": {"any_": [run]}})
-            if all(
-                task["state_type"] not in ("PENDING", "RUNNING") or task["state_name"] == "NotReady" for task in found
-            ):
+            if not any(task["state_type"] in ("PENDING", "RUNNING") for task in found):
                 return {task["name"]: task for task in found}
             assert time.monotonic() < deadline, found
             time.sleep(0.2)

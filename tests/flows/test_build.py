@@ -75,6 +75,7 @@ def test_a_stage_fails_with_its_own_words_and_the_others_go_on(project: "Project
         "joined": "NotReady",
     }
     assert tasks["left"]["state"]["message"] == "incoming/page.html: no page"
+    assert tasks["joined"]["state"]["message"] == "needs left"
     assert run["state"]["message"] == "left: incoming/page.html: no page"
 
     (project.root / "broken").unlink()
