@@ -17,6 +17,8 @@ from stages.training.loop import Rows, Training, train
 from stages.training.loss import IGNORED
 from stages.training.order import Integers
 
+_CHECKED = 4096  # rows at a time
+
 
 @params
 class Params:
@@ -89,8 +91,8 @@ def _check(packed: TokenShards, tokens: Path, tokenizer: Path) -> None:
             f"{tokens} was packed with a vocabulary of {packed.vocab_size}, {tokenizer} has one of {size}: "
             "run `dvc repro pack`"
         )
-    if not len(packed):
-        raise HeadwaterError(f"{tokens} holds no rows to train on")
+    for start in range(0, len(packed), _CHECKED):  # reading finds ids beyond the vocabulary: all of them, before step 1
+        packed.rows(np.arange(start, min(start + _CHECKED, len(packed))))
 
 
 if __name__ == "__main__":

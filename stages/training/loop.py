@@ -155,7 +155,7 @@ def train(
     peak = matmul_peak(accelerator.device, training.precision) * accelerator.num_processes if done < steps else 0.0
     with distributed.stoppable() as stop, meter(label, steps, "tokens", done) as progress:
         for step in range(done, steps):
-            row, positions, stopping = run.step(step, stop.asked)
+            row, positions, stopping = run.step(step, stop)
             lines.append(row.line)
             used = progress.rate * run.flops / peak if progress.rate else 0.0
             progress.advance(positions, 1, f"loss {row.loss:.3f}, {used:.0%} of matmul peak")
@@ -201,17 +201,17 @@ class _Run:
         self.optimizer = prepared.optimizer
         self.parameters = list(self.model.parameters())
 
-    def step(self, step: int, stop: bool) -> tuple[_Row, int, bool]:
+    def step(self, step: int, stop: distributed.Stop) -> tuple[_Row, int, bool]:
         """Train on the batch of ``step``: its row, its positions, and whether a process was told to stop."""
         batches = self._batches(step)
         counts = [sum(int((rows.labels != IGNORED).sum()) for rows in batches), sum(r.input_ids.size for r in batches)]
-        targets, positions, stopping = (int(count) for count in self._summed([*counts, int(stop)]))
+        targets, positions = (int(count) for count in self._summed(counts))
         rate = learning_rate(self.training.schedule, step, self.steps)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         # Dropout, where a model has it, repeats itself after a resume.
         torch.manual_seed(order.mixed(self.seed, step, self.accelerator.process_index))
-        (loss,) = self._summed([self._backward(batches, max(targets, 1))])
+        loss, stopping = self._summed([self._backward(batches, max(targets, 1)), stop.asked])
         norm = self.accelerator.clip_grad_norm_(self.parameters, self.training.clip)
         norm = float(norm.full_tensor() if hasattr(norm, "full_tensor") else norm)
         if not (math.isfinite(loss) and math.isfinite(norm)):

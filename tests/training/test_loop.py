@@ -1,0 +1,126 @@
+"""The loop: what the loss of a step is, what stops it, and what it refuses before it starts."""
+
+import math
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from stages.core.errors import HeadwaterError
+from stages.core.params import check
+from stages.training import model as models
+from stages.training.checkpoint import Saving
+from stages.training.loop import Rows, Trained, Training, train
+from stages.training.loss import IGNORED
+from stages.training.order import Integers
+from tests.training.small_run import changed
+
+
+class Repeats:
+    """Rows that say the same eight ids twice; every third ends in something that is no target."""
+
+    def __init__(self, count: int = 40) -> None:
+        half = np.random.default_rng(0).integers(8, 64, (count, 8))
+        self.ids = np.concatenate([half, half, half[:, :1]], axis=1)
+        self.labels = self.ids[:, 1:].copy()
+        self.labels[::3, 5:] = IGNORED
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def rows(self, indices: Integers) -> Rows:
+        return Rows(self.ids[indices, :-1], self.labels[indices])
+
+
+def trained(area: Path, data: Any = None, steps: int = 6, **training: Any) -> Trained:
+    area.mkdir(exist_ok=True)
+    values = changed(training={"precision": "fp32", **training})
+    model = models.build(check(models.Architecture, values["model"], "model"), vocab_size=64, context=16, seed=1)
+    settings = check(Training, values["training"], "training")
+    saving = Saving(every=100, keep_last=2)
+    return train(model, data or Repeats(), settings, steps=steps, seed=1, saving=saving, area=area, label="test")
+
+
+def column(result: Trained, name: str) -> list[float]:
+    header, *lines = result.log.splitlines()
+    return [float(line.split(",")[header.split(",").index(name)]) for line in lines]
+
+
+def test_it_learns(profile: Path, tmp_path: Path) -> None:
+    losses = column(trained(tmp_path / "run", steps=40), "loss")
+    assert losses[0] == pytest.approx(math.log(64), abs=0.05)  # it begins by knowing nothing
+    assert losses[-1] < losses[0] - 1
+
+
+def test_the_loss_is_the_mean_over_the_targets_of_the_batch_however_it_is_cut(profile: Path, tmp_path: Path) -> None:
+    whole, cut = (trained(tmp_path / str(micro), micro_batch=micro) for micro in (8, 1))
+    for name in ("loss", "gradient_norm"):
+        assert column(cut, name) == pytest.approx(column(whole, name), rel=1e-4)
+    assert whole.metrics["tokens"] == cut.metrics["tokens"] == 6 * 8 * 16
+
+
+def test_sdpa_and_eager_attention_agree(profile: Path, tmp_path: Path) -> None:
+    first, second = (trained(tmp_path / kind, attention=kind) for kind in ("sdpa", "eager"))
+    assert column(first, "loss") == pytest.approx(column(second, "loss"), rel=1e-4)
+
+
+def test_rows_are_counted_as_reached_or_not(profile: Path, tmp_path: Path) -> None:
+    few = trained(tmp_path / "few", steps=2).metrics
+    assert (few["in"], few["out"], few["dropped"]) == (40, 16, {"not_reached": 24})
+    many = trained(tmp_path / "many", steps=6).metrics
+    assert (many["in"], many["out"], many["dropped"]) == (40, 40, {"not_reached": 0})
+
+
+def test_matrices_decay_and_scales_of_norms_do_not(profile: Path, tmp_path: Path) -> None:
+    free, held = (trained(tmp_path / str(decay), steps=1, weight_decay=decay).weights for decay in (0.0, 2.0))
+    name = "model.layers.0.mlp.up_proj.weight"
+    assert held[name].norm() < 0.999 * free[name].norm()
+    assert held["model.norm.weight"].equal(free["model.norm.weight"])
+
+
+class StoppedAt(Repeats):
+    """Data that bring a SIGTERM with their n-th batch of rows."""
+
+    def __init__(self, call: int) -> None:
+        super().__init__()
+        self.calls, self.call = 0, call
+
+    def rows(self, indices: Integers) -> Rows:
+        self.calls += 1
+        if self.calls == self.call:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return super().rows(indices)
+
+
+def test_sigterm_saves_at_the_end_of_a_step_and_the_next_run_ends_the_same(profile: Path, tmp_path: Path) -> None:
+    with pytest.raises(HeadwaterError, match="told to stop; saved at step 4 of 6, run again to continue"):
+        trained(tmp_path / "stopped", StoppedAt(4 * 2 - 1), micro_batch=4)  # in the fourth step
+    stopped, whole = (trained(tmp_path / name, micro_batch=4) for name in ("stopped", "whole"))
+    assert stopped.log == whole.log
+    assert all(stopped.weights[name].equal(weight) for name, weight in whole.weights.items())
+
+
+def test_a_loss_that_is_no_number_ends_the_run(profile: Path, tmp_path: Path) -> None:
+    schedule = {"shape": "wsd", "peak": 1e30, "warmup": 0, "decay": 0.1, "final": 0.0}
+    with pytest.raises(HeadwaterError, match=r"at step \d+: lower schedule.peak"):
+        trained(tmp_path / "run", schedule=schedule)
+
+
+@pytest.mark.parametrize(
+    ("training", "rows", "said"),
+    [
+        ({"batch_sequences": 8, "micro_batch": 3}, 40, "batch_sequences is 8, which does not divide"),
+        ({}, 7, "7 rows to train on are too few for one batch of 8"),
+        ({"precision": "fp16"}, 40, "training.precision: fp16 overflows without loss scaling"),
+        ({"precision": "fp8"}, 40, "training.precision: Input should be 'bf16' or 'fp32'"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused_first(
+    profile: Path, tmp_path: Path, training: dict[str, Any], rows: int, said: str
+) -> None:
+    with pytest.raises(HeadwaterError, match=said):
+        trained(tmp_path / "run", Repeats(rows), **training)
+    assert not list((tmp_path / "run").iterdir())
