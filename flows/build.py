@@ -16,7 +16,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from prefect import allow_failure, flow, get_run_logger, task
+from prefect import flow, get_client, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.exceptions import TerminationSignal
@@ -103,13 +103,13 @@ def build(stages: tuple[str, ...] = (), force: bool = False) -> State:
     runs: dict[str, PrefectFuture[State]] = {}
     for stage in plan:
         work = task(
-            functools.partial(build_stage, stage, {name: runs[name] for name in stage.needs}, force, commands),
+            functools.partial(build_stage, stage, force, commands),
             name=stage.name,
             task_run_name=stage.name,
             cache_policy=NO_CACHE,
             persist_result=False,
         )
-        runs[stage.name] = work.submit(wait_for=[allow_failure(runs[name]) for name in stage.needs])
+        runs[stage.name] = work.submit(wait_for=[runs[name] for name in stage.needs])
     try:
         wait(list(runs.values()))
     except (KeyboardInterrupt, TerminationSignal) as signal:
@@ -117,6 +117,7 @@ def build(stages: tuple[str, ...] = (), force: bool = False) -> State:
         wait(list(runs.values()))
         if isinstance(signal, TerminationSignal):
             raise  # Prefect knows whether it was sent to cancel
+    _close(plan, runs)
     return _outcome({name: run.state for name, run in runs.items()}, commands.stopped)
 
 
@@ -125,11 +126,19 @@ def _has_cause(record: logging.LogRecord) -> bool:
     return record.exc_info != (None, None, None)
 
 
-def build_stage(stage: Stage, needed: Mapping[str, PrefectFuture[State]], force: bool, commands: Commands) -> State:
-    """Bring one stage up to date and leave its artifacts; the work of one task, which begins after ``needed``."""
-    if missing := [name for name, run in needed.items() if not run.state.is_completed()]:
-        # Prefect's own NotReady is no final state: the UI would show these stages as pending for ever.
-        return Cancelled(name="NotReady", message=f"needs {', '.join(missing)}")
+def _close(plan: Sequence[Stage], runs: Mapping[str, PrefectFuture[State]]) -> None:
+    """End the tasks that did not run; Prefect leaves them pending, and the UI would show them so for ever."""
+    with get_client(sync_client=True) as client:
+        for stage in plan:
+            if not runs[stage.name].state.is_final():
+                missing = [name for name in stage.needs if not runs[name].state.is_completed()]
+                state = Cancelled(name="NotReady", message=f"needs {', '.join(missing)}")
+                client.set_task_run_state(runs[stage.name].task_run_id, state, force=True)
+                client.set_task_run_name(runs[stage.name].task_run_id, stage.name)  # given only to those that begin
+
+
+def build_stage(stage: Stage, force: bool, commands: Commands) -> State:
+    """Bring one stage up to date and leave its artifacts; the work of one task."""
     before = artifacts.measured(stage.metrics)
     if stage.unchanged and not force:
         artifacts.leave(stage, before)
