@@ -5,6 +5,7 @@ SHELL := /bin/bash
 
 PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export DO_NOT_TRACK := 1
 
 help:  ## say what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 14
@@ -39,7 +40,7 @@ check: setup  ## lint, format, types, and the contract of dvc.yaml
 	python -m stages.core.contract
 
 test: check  ## the checks and the tests
-	python -m pytest -m "not slow"
+	python -m pytest --numprocesses auto --dist loadfile -m "not slow"
 
 test-slow: setup  ## the tests that take long: many kills, whole data sets
 	python -m pytest -m slow

@@ -20,9 +20,11 @@ class Params:
     seed: int
     """Draws the documents."""
     ngram: int
-    """Words in a run that a training document must not share."""
+    """Words in a run that tells an overlap."""
     common_after: int
     """Training documents beyond which a run is boilerplate and is ignored."""
+    max_heldout_overlap: float
+    """Share of a training document's runs that held-out documents may have, 0–1; evaluation texts may have none."""
 
 
 def run(params: Params, *, documents: Path, evaluation: Path, training: Path, heldout: Path, dropped: Path) -> Metrics:
@@ -62,7 +64,7 @@ def run(params: Params, *, documents: Path, evaluation: Path, training: Path, he
         shards.Unit((path, index, own, common.outputs["common"]), {"training": path.name, "dropped": path.name})
         for path, own in zip(paths, matches, strict=True)
     ]
-    settings = [draw.limit, draw.seed, params.ngram, names]
+    settings = [draw.limit, draw.seed, params.ngram, params.max_heldout_overlap, names]
     decided = shards.build(decontamination.decide, settings, deciding, label="decontaminate")
     shards.publish(decided, "training", training)
     shards.publish(held, "heldout", heldout)

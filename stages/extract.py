@@ -26,8 +26,10 @@ class Params:
     """Tags that a page may have; one with more is dropped as too_many_nodes."""
     max_depth: int
     """Elements that may lie within one another; a page with more is dropped as too_deep."""
+    language_windows: int
+    """Places of a text, spread evenly, in which its language is looked at."""
     language_characters: int
-    """Characters of a text, from its middle, that its language is told from."""
+    """Characters looked at in each."""
     max_lost: float
     """Share of a WARC's bytes that may be unreadable, 0-1; the stage fails and names the file where more is."""
 
@@ -99,7 +101,7 @@ def _document(params: Params, record: warc.Record, source: str) -> tuple[dict[st
         else:
             text = markdown.clean(charset.decode(page.body, page.charset))
             reason = "" if text else "no_text"
-    code, score = language.identify(text, params.language_characters) if text else ("", 0.0)
+    code, score = language.identify(text, params.language_windows, params.language_characters) if text else ("", 0.0)
     document = {
         "id": _identity(record),
         "url": markdown.clean(record.url),

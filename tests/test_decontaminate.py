@@ -14,7 +14,9 @@ from stages.core.errors import HeadwaterError
 from stages.core.params import load
 from stages.core.stage import Metrics
 
-PARAMS = replace(load(stage.Params, "decontaminate"), heldout_share=0.1, heldout_max_documents=1000)
+PARAMS = replace(
+    load(stage.Params, "decontaminate"), heldout_share=0.1, heldout_max_documents=1000, max_heldout_overlap=0.0
+)
 
 
 def prose(seed: str, words: int = 40) -> str:
@@ -113,6 +115,17 @@ def test_what_many_documents_share_is_boilerplate(profile: Path, tmp_path: Path)
     assert run(tmp_path / "ignored", everything)["dropped"]["heldout_overlap"] == 0
     with pytest.raises(HeadwaterError, match="no document is left to train on"):
         run(tmp_path / "counted", everything, replace(PARAMS, common_after=60))
+
+
+def test_a_document_may_share_some_of_its_text_with_held_out_ones_but_not_most(profile: Path, tmp_path: Path) -> None:
+    everything = [document(number, prose(str(number))) for number in range(100)]
+    run(tmp_path / "before", everything)
+    training, heldout = (list(rows(tmp_path / "before" / name)) for name in ("training", "heldout"))
+    held = next(row for row in everything if row["id"] == heldout[0])["text"]
+    texts = {training[0]: f"{prose('a', 60)} {held}", training[1]: f"{prose('b', 10)} {held}"}
+    changed = [{**row, "text": texts.get(row["id"], row["text"])} for row in everything]
+    run(tmp_path / "after", changed, replace(PARAMS, max_heldout_overlap=0.5))
+    assert set(rows(tmp_path / "after" / "dropped")) == {training[1]}
 
 
 def test_nothing_held_out_names_the_parameter(profile: Path, tmp_path: Path) -> None:

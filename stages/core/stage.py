@@ -6,12 +6,11 @@ import importlib
 import inspect
 import json
 import os
-import subprocess
 import sys
 import typing
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from stages.core import params as parameters
 from stages.core.errors import HeadwaterError
@@ -62,19 +61,19 @@ def _run(stage: str, run: Callable[..., Metrics], distributed: bool) -> int:
     target = arguments.pop("metrics")
     values = parameters.load(kind, stage)
     if distributed and profile().processes > 1 and "WORLD_SIZE" not in os.environ:
-        return _torchrun(stage)
+        _torchrun(stage)
     metrics = run(values, **arguments)
     if int(os.environ.get("RANK", "0")) == 0:
         _write(stage, metrics, target)
     return 0
 
 
-def _torchrun(stage: str) -> int:
+def _torchrun(stage: str) -> NoReturn:
+    """Become torchrun, which starts this stage once for each process and ends them all when it is interrupted."""
     count = str(profile().processes)
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", count]
     # The bare "--" keeps torchrun from taking the stage's flags for abbreviations of its own.
-    environment = {**os.environ, "OMP_NUM_THREADS": str(profile().threads)}
-    return subprocess.call([*launcher, "-m", "--", f"stages.{stage}", *sys.argv[1:]], env=environment)
+    os.execv(sys.executable, [*launcher, "-m", "--", f"stages.{stage}", *sys.argv[1:]])
 
 
 def _paths(run: Callable[..., Metrics]) -> dict[str, bool]:

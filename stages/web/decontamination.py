@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -123,11 +123,12 @@ def decide(params: list[Any], inputs: Sequence[Path], outputs: Mapping[str, Path
     Held-out documents are in neither, and are counted as dropped for ``held_out``.
 
     Args:
-        params: The limit and seed of the draw, the words of an n-gram, names of the sources in the index.
+        params: The limit and seed of the draw, the words of an n-gram, the share of its n-grams that a document may
+            have in common with the held-out ones, names of the sources in the index.
         inputs: The shard, the index, the shard's matches, the common n-grams.
         outputs: ``training`` and ``dropped``.
     """
-    limit, seed, n, names = params
+    limit, seed, n, most, names = params
     index = Index.load(inputs[1])
     overlaps = _overlaps(pq.read_table(inputs[2]), index, np.load(inputs[3]))
     reasons: Counter[str] = Counter(evaluation_overlap=0, held_out=0, heldout_overlap=0)
@@ -138,26 +139,46 @@ def decide(params: list[Any], inputs: Sequence[Path], outputs: Mapping[str, Path
         for row, document in enumerate(documents.read(inputs[0])):
             if _key(document["id"], seed) < limit:
                 reasons["held_out"] += 1
-            elif row in overlaps:
-                source, position = overlaps[row]
-                reason = "heldout_overlap" if names[source] == HELDOUT else "evaluation_overlap"
-                words = " ".join(split(document["text"])[position : position + n])
+                continue
+            reason, found = "", overlaps.get(row)
+            if found:
+                words = split(document["text"])
+                if names[found.source] != HELDOUT:
+                    reason = "evaluation_overlap"
+                elif found.ngrams > most * (len(words) - n + 1):
+                    reason = "heldout_overlap"
+            if found and reason:
                 reasons[reason] += 1
-                dropped.write(document, stage="decontaminate", reason=reason, overlaps=names[source], overlap=words)
+                shared = " ".join(words[found.position : found.position + n])
+                dropped.write(
+                    document, stage="decontaminate", reason=reason, overlaps=names[found.source], overlap=shared
+                )
             else:
                 training.write(document)
         count = training.count
     return {"in": count + reasons.total(), "out": count, "dropped": dict(reasons)}
 
 
-def _overlaps(matches: pa.Table, index: Index, common: np.ndarray[Any, Any]) -> dict[int, tuple[int, int]]:
-    """Row to the source that it overlaps and the position, of the match whose source and position come first."""
+class Overlap(NamedTuple):
+    """What a document has in common with what must stay unseen."""
+
+    source: int
+    """The first of the sources in the index."""
+    position: int
+    """The first word of the first n-gram in common with it."""
+    ngrams: int
+    """N-grams of the document in common with any source."""
+
+
+def _overlaps(matches: pa.Table, index: Index, common: np.ndarray[Any, Any]) -> dict[int, Overlap]:
+    """Row of the document to its overlap; n-grams that are ``common`` do not count."""
     found = matches["ngram"].to_numpy()
     unusual = ~np.isin(found, common)
     sources = index.sources_of(found[unusual])
     rows, positions = (matches[name].to_numpy()[unusual] for name in ("row", "position"))
+    counts = Counter(rows.tolist())
     order = np.lexsort((positions, sources, rows))
-    first: dict[int, tuple[int, int]] = {}
+    first: dict[int, Overlap] = {}
     for row, source, position in zip(*(column[order].tolist() for column in (rows, sources, positions)), strict=True):
-        first.setdefault(row, (source, position))
+        first.setdefault(row, Overlap(source, position, counts[row]))
     return first
