@@ -89,8 +89,11 @@ def test_a_stage_fails_with_its_own_words_and_the_others_go_on(project: "Project
 def test_a_stopped_build_leaves_no_process_and_can_be_continued(
     project: "Project", server: "Server", number: signal.Signals
 ) -> None:
+    # A shell that runs the tests in the background has them ignore interrupts, and what they start would inherit that.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     project.write("slow", "right")
     process = project.start()
+    signal.signal(signal.SIGINT, before)
     pids = [int(pid) for pid in _awaited(project.root / "pids").split()]
     process.send_signal(number)
     process.communicate(timeout=60)
