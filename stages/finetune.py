@@ -22,7 +22,6 @@ from stages.text import chat, headings, tokenizers
 from stages.text import conversations as talk
 from stages.text.conversations import Conversation
 from stages.training import model as models
-from stages.training.checkpoint import Saving
 from stages.training.loop import Rows, Training, train
 from stages.training.loss import IGNORED
 from stages.training.order import Integers
@@ -42,8 +41,6 @@ class Params:
     """How documents become conversations."""
     training: Training
     """How the model learns."""
-    saving: Saving
-    """Checkpoints."""
 
 
 class Answers:
@@ -91,16 +88,13 @@ def run(params: Params, *, model: Path, documents: Path, conversations: Path, tu
         reasons = ", ".join(f"{reason} {count}" for reason, count in made.dropped.items() if count)
         raise HeadwaterError(f"no conversation to learn from, of {made.seen} seen" + f" ({reasons})" * bool(reasons))
     inputs, labels = chat.pack(fitting, context + 1, IGNORED)
-    # How often it saves is no part of what a run is: its checkpoints are good after a change of that.
-    what = {name: value for name, value in dataclasses.asdict(params).items() if name != "saving"}
-    area = shards.area("finetune", shards.identity(run, what, [model, *paths]))
+    area = shards.area("finetune", shards.identity(run, params, [model, *paths]))
     trained = train(
         pretrained,
         Answers(inputs, labels),
         params.training,
         steps=math.ceil(params.epochs * len(inputs) / params.training.batch_sequences),
         seed=params.seed,
-        saving=params.saving,
         area=area,
         label="finetune",
     )

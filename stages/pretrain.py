@@ -1,6 +1,5 @@
 """Train a language model from nothing on the packed tokens."""
 
-import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,6 @@ from stages.core.params import params
 from stages.core.stage import Metrics, main
 from stages.core.tokens import TokenShards
 from stages.training import model as models
-from stages.training.checkpoint import Saving
 from stages.training.loop import Rows, Training, train
 from stages.training.loss import IGNORED
 from stages.training.order import Integers
@@ -30,8 +28,6 @@ class Params:
     """The model's shape."""
     training: Training
     """How it learns."""
-    saving: Saving
-    """Checkpoints."""
 
 
 class Packed:
@@ -61,9 +57,7 @@ def run(params: Params, *, tokens: Path, tokenizer: Path, model: Path, log: Path
     """
     packed = TokenShards(tokens)
     _check(packed, tokens, tokenizer)
-    # How often it saves is no part of what a run is: its checkpoints are good after a change of that.
-    what = {name: value for name, value in dataclasses.asdict(params).items() if name != "saving"}
-    area = shards.area("pretrain", shards.identity(run, what, [tokens, tokenizer]))
+    area = shards.area("pretrain", shards.identity(run, params, [tokens, tokenizer]))
     fresh = models.build(params.model, vocab_size=packed.vocab_size, context=packed.context, seed=params.seed)
     config = fresh.config
     trained = train(
@@ -72,7 +66,6 @@ def run(params: Params, *, tokens: Path, tokenizer: Path, model: Path, log: Path
         params.training,
         steps=params.steps,
         seed=params.seed,
-        saving=params.saving,
         area=area,
         label="pretrain",
     )

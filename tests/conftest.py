@@ -15,7 +15,8 @@ def profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A profile with one worker, one thread and a work area in the test's folder; gives that work area."""
     work = tmp_path / "work"
     file = tmp_path / "profile.yaml"
-    file.write_text(f"workers: 1\nprocesses: 1\nthreads: 1\nwork: {work}\nwork_limit_gb: 10\n", "utf-8")
+    settings = ["workers: 1", "processes: 1", "threads: 1", "saving: {every: 100, keep_last: 2}", "work_limit_gb: 10"]
+    file.write_text("\n".join([*settings, f"work: {work}"]), "utf-8")
     monkeypatch.setenv("HEADWATER_PROFILE", str(file))
     runtime.profile.cache_clear()
     yield work

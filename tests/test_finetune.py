@@ -13,7 +13,6 @@ from stages import finetune
 from stages.core.errors import HeadwaterError
 from stages.core.fingerprint import file_hash
 from stages.text.headings import Headings
-from stages.training.checkpoint import Saving
 from stages.training.loop import Training
 from stages.training.schedule import Schedule
 from tests import small_model
@@ -35,7 +34,6 @@ PARAMS = finetune.Params(
         weight_decay=0.0,
         clip=1.0,
     ),
-    saving=Saving(every=100, keep_last=1),
 )
 
 

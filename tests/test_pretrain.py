@@ -82,12 +82,12 @@ def test_killed_at_any_instant_it_ends_in_the_same_bytes(tmp_path: Path) -> None
 
 @pytest.mark.slow
 def test_killed_twenty_times_it_ends_in_the_same_bytes(tmp_path: Path) -> None:
-    killed(small_run.prepare(tmp_path / "project", steps=150, saving={"every": 1}), processes=1, kills=20, seed=2)
+    killed(small_run.prepare(tmp_path / "project", steps=150, every=1), processes=1, kills=20, seed=2)
 
 
 @pytest.mark.slow
 def test_two_processes_killed_at_any_instant_end_in_the_same_bytes(tmp_path: Path) -> None:
-    killed(small_run.prepare(tmp_path / "project", steps=24, saving={"every": 1}), processes=2, kills=5, seed=3)
+    killed(small_run.prepare(tmp_path / "project", steps=24, every=1), processes=2, kills=5, seed=3)
 
 
 def stage(folder: Path, processes: int, name: str) -> "subprocess.Popen[str]":
@@ -119,7 +119,7 @@ def test_two_processes_share_the_work_and_agree_with_one(
 
 
 def test_sigterm_to_the_stage_ends_it_with_one_line_and_nothing_lost(tmp_path: Path) -> None:
-    folder = small_run.prepare(tmp_path / "project", steps=100_000, saving={"every": 3})
+    folder = small_run.prepare(tmp_path / "project", steps=100_000)
     running = stage(folder, 1, "run")
     while not list((folder / "run").glob("pretrain/*/latest")) and running.poll() is None:
         time.sleep(0.02)

@@ -4,9 +4,21 @@ import functools
 import os
 from pathlib import Path
 
+from pydantic import PositiveInt
+
 from stages.core.params import check, params, read
 
 DEFAULT = Path("infra/profiles/default.yaml")
+
+
+@params
+class Saving:
+    """When training saves."""
+
+    every: PositiveInt
+    """Steps between checkpoints."""
+    keep_last: PositiveInt
+    """Checkpoints kept; more than one lets a run go back past a damaged one."""
 
 
 @params
@@ -19,6 +31,8 @@ class Profile:
     """Training processes on this machine; more than one trains with FSDP2 under torchrun."""
     threads: int
     """Threads of each training process."""
+    saving: Saving
+    """Checkpoints."""
     work: Path
     """Folder of the work area, relative to the project's root."""
     work_limit_gb: float

@@ -16,26 +16,15 @@ from typing import Any
 import torch.distributed.checkpoint as dcp
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
-from pydantic import PositiveInt
 from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_dict
 
 from stages.core import fingerprint, shards
-from stages.core.params import params
 from stages.core.progress import log
+from stages.core.runtime import profile
 
 _RECORD = "record.json"
 _LOG = "log.csv"
 _LATEST = "latest"
-
-
-@params
-class Saving:
-    """When training saves; changes no byte of the result."""
-
-    every: PositiveInt
-    """Steps between checkpoints."""
-    keep_last: PositiveInt
-    """Checkpoints kept; more than one lets a run go back past a damaged one."""
 
 
 class Checkpoints:
@@ -43,14 +32,13 @@ class Checkpoints:
 
     Args:
         folder: Where they lie; its name identifies the run, and a checkpoint of another run is refused.
-        saving: How many are kept.
         accelerator: The processes that save and load together.
         model: What is saved and loaded, in place.
         optimizer: The same.
     """
 
-    def __init__(self, folder: Path, saving: Saving, accelerator: Accelerator, model: Any, optimizer: Any) -> None:
-        self.folder, self.saving, self.accelerator = folder, saving, accelerator
+    def __init__(self, folder: Path, accelerator: Accelerator, model: Any, optimizer: Any) -> None:
+        self.folder, self.accelerator = folder, accelerator
         self.model, self.optimizer = model, optimizer
         self._alone = accelerator.num_processes == 1
 
@@ -102,7 +90,7 @@ class Checkpoints:
         shards.replace(partial, self.folder / _LATEST)
 
     def _prune(self) -> None:
-        for old in self._saved()[self.saving.keep_last :]:
+        for old in self._saved()[profile().saving.keep_last :]:
             shutil.rmtree(old)
 
     def _saved(self) -> list[Path]:

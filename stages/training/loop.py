@@ -7,7 +7,7 @@ How to use it::
         def rows(self, indices) -> Rows: ...
 
     area = shards.area("finetune", shards.identity(run, what_identifies_it, [inputs]))
-    trained = train(model, Answers(...), params.training, steps=..., seed=..., saving=..., area=area, label="finetune")
+    trained = train(model, Answers(...), params.training, steps=..., seed=..., area=area, label="finetune")
     trained.weights   # whole, by name; for model.save; empty but on the process that publishes (is_main)
     trained.log       # log.csv: step, tokens, loss, learning_rate, gradient_norm
     trained.metrics   # in, out, dropped (rows), steps, tokens, parameters, flops, loss
@@ -32,9 +32,10 @@ from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_
 from stages.core.errors import HeadwaterError
 from stages.core.params import params
 from stages.core.progress import log, meter
+from stages.core.runtime import profile
 from stages.core.shards import Metrics
 from stages.training import distributed, order
-from stages.training.checkpoint import Checkpoints, Saving
+from stages.training.checkpoint import Checkpoints
 from stages.training.loss import IGNORED, cross_entropy
 from stages.training.model import flops_per_token
 from stages.training.order import Integers
@@ -122,9 +123,7 @@ class _Row(NamedTuple):
         return ",".join(repr(value) for value in self)
 
 
-def train(
-    model: Any, data: Data, training: Training, *, steps: int, seed: int, saving: Saving, area: Path, label: str
-) -> Trained:
+def train(model: Any, data: Data, training: Training, *, steps: int, seed: int, area: Path, label: str) -> Trained:
     """Train ``model`` for ``steps`` steps, from its last checkpoint in ``area`` if there is one.
 
     Args:
@@ -133,7 +132,6 @@ def train(
         training: Batches, precision, optimizer and schedule.
         steps: Length of the run.
         seed: Of the data's order, and of dropout where the model has any.
-        saving: When checkpoints are made and how many are kept.
         area: Folder of the work area for this run's checkpoints, named for the run's identity.
         label: The stage's name, for progress.
 
@@ -144,7 +142,7 @@ def train(
     accelerator = distributed.start(model._no_split_modules)
     _check(training, len(data), accelerator.num_processes)
     run = _Run(accelerator, model, data, training, steps, seed)
-    checkpoints = Checkpoints(area, saving, accelerator, run.model, run.optimizer)
+    checkpoints = Checkpoints(area, accelerator, run.model, run.optimizer)
     done, lines = checkpoints.load()
     if done:
         run.tokens = int(lines[-1].split(",")[1])
@@ -159,7 +157,7 @@ def train(
             lines.append(row.line)
             used = progress.rate * run.flops / peak if progress.rate else 0.0
             progress.advance(positions, 1, f"loss {row.loss:.3f}, {used:.0%} of matmul peak")
-            if step + 1 == steps or (step + 1) % saving.every == 0 or stopping:
+            if step + 1 == steps or (step + 1) % profile().saving.every == 0 or stopping:
                 checkpoints.save(step + 1, lines)
             if stopping and step + 1 < steps:
                 raise HeadwaterError(f"told to stop; saved at step {step + 1:,} of {steps:,}, run again to continue")

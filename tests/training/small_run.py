@@ -47,7 +47,6 @@ PARAMS: dict[str, Any] = {
         "weight_decay": 0.1,
         "clip": 1.0,
     },
-    "saving": {"every": 3, "keep_last": 2},
 }
 
 
@@ -59,8 +58,15 @@ def changed(**changes: Any) -> dict[str, Any]:
     return values
 
 
-def prepare(folder: Path, rows: int = ROWS, **changes: Any) -> Path:
-    """A project's folder with packed tokens, a tokenizer's vocabulary, params.yaml and a profile; gives the folder."""
+def prepare(folder: Path, rows: int = ROWS, every: int = 3, **changes: Any) -> Path:
+    """A project's folder with packed tokens, a tokenizer's vocabulary, and params.yaml; gives the folder.
+
+    Args:
+        folder: To be made.
+        rows: Of the packed tokens.
+        every: Steps between checkpoints.
+        changes: To ``PARAMS``.
+    """
     packed, tokenizer = folder / "tokens", folder / "tokenizer"
     packed.mkdir(parents=True)
     tokenizer.mkdir()
@@ -75,14 +81,15 @@ def prepare(folder: Path, rows: int = ROWS, **changes: Any) -> Path:
     vocabulary = {"model": {"vocab": {str(token): token for token in range(VOCABULARY)}}, "added_tokens": []}
     (tokenizer / "tokenizer.json").write_text(json.dumps(vocabulary))
     (folder / "params.yaml").write_text(yaml.safe_dump({"pretrain": changed(**changes)}))
+    (folder / "saving.yaml").write_text(f"saving: {{every: {every}, keep_last: 2}}\n")
     return folder
 
 
 def profile(folder: Path, processes: int, name: str) -> Path:
-    """An execution profile with a work area ``name`` in ``folder``."""
+    """An execution profile for what :func:`prepare` made, with a work area ``name``."""
     path = folder / f"{name}.yaml"
     lines = [f"processes: {processes}", f"work: {folder / name}", "workers: 1", "threads: 1", "work_limit_gb: 1"]
-    path.write_text("\n".join(lines))
+    path.write_text("\n".join([*lines, (folder / "saving.yaml").read_text()]))
     return path
 
 

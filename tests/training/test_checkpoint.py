@@ -77,9 +77,9 @@ def test_when_it_saves_is_no_part_of_what_a_run_is(
 ) -> None:
     folder = small_run.prepare(tmp_path / "project", steps=9)
     attempt(folder, "run", monkeypatch)
-    values = (folder / "params.yaml").read_text()
-    assert "every: 3" in values
-    (folder / "params.yaml").write_text(values.replace("every: 3", "every: 4"))
+    saving = (folder / "saving.yaml").read_text()
+    assert "every: 3" in saving
+    (folder / "saving.yaml").write_text(saving.replace("every: 3", "every: 4"))
     capsys.readouterr()
     attempt(folder, "run", monkeypatch)
     assert "continues at step 9 of 9" in capsys.readouterr().err

@@ -12,7 +12,6 @@ import pytest
 from stages.core.errors import HeadwaterError
 from stages.core.params import check
 from stages.training import model as models
-from stages.training.checkpoint import Saving
 from stages.training.loop import Rows, Trained, Training, train
 from stages.training.loss import IGNORED
 from stages.training.order import Integers
@@ -40,8 +39,7 @@ def trained(area: Path, data: Any = None, steps: int = 6, **training: Any) -> Tr
     values = changed(training={"precision": "fp32", **training})
     model = models.build(check(models.Architecture, values["model"], "model"), vocab_size=64, context=16, seed=1)
     settings = check(Training, values["training"], "training")
-    saving = Saving(every=100, keep_last=2)
-    return train(model, data or Repeats(), settings, steps=steps, seed=1, saving=saving, area=area, label="test")
+    return train(model, data or Repeats(), settings, steps=steps, seed=1, area=area, label="test")
 
 
 def column(result: Trained, name: str) -> list[float]:
