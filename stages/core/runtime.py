@@ -3,12 +3,37 @@
 import functools
 import os
 from pathlib import Path
+from typing import Any, Literal
 
 from pydantic import PositiveInt
 
 from stages.core.params import check, params, read
 
-DEFAULT = Path("infra/profiles/default.yaml")
+DEFAULT = Path(__file__).resolve().parents[2] / "infra" / "profiles" / "default.yaml"
+
+
+@params
+class Ray:
+    """Engine ``ray``: tasks of a Ray cluster."""
+
+    address: str
+    """``local`` starts Ray on this machine for one stage; ``auto`` or host:port join a cluster that is there."""
+
+
+@params
+class Slurm:
+    """Engine ``slurm``: tasks of a job array."""
+
+    partition: str
+    """Where tasks run."""
+    time: str
+    """Limit of a task, as Slurm writes it, such as 24:00:00."""
+    memory_gb: PositiveInt
+    """Memory of a task."""
+    units_per_task: PositiveInt
+    """Units that one task of the array builds, one after the other: more where there are many small ones."""
+    options: dict[str, str]
+    """Further options of sbatch, such as account or qos."""
 
 
 @params
@@ -23,10 +48,14 @@ class Saving:
 
 @params
 class Profile:
-    """Execution settings, from the YAML file that HEADWATER_PROFILE names, or infra/profiles/default.yaml."""
+    """Execution settings: infra/profiles/default.yaml, and over it the YAML file that HEADWATER_PROFILE names."""
 
+    engine: Literal["local", "ray", "slurm"]
+    """What runs the document stages: processes of this machine, a Ray cluster, or Slurm."""
     workers: int
-    """Processes for the document stages; 0 takes one per core."""
+    """Units of the document stages built at a time; 0 takes one per core, of this machine or of the cluster."""
+    ray: Ray
+    slurm: Slurm
     processes: int
     """Training processes on this machine; more than one trains with FSDP2 under torchrun."""
     threads: int
@@ -52,4 +81,13 @@ def profile() -> Profile:
         HeadwaterError: the file is missing or has a wrong key.
     """
     path = Path(os.environ.get("HEADWATER_PROFILE", DEFAULT))
-    return check(Profile, read(path), where=str(path))
+    return check(Profile, _over(read(DEFAULT), read(path)), where=str(path))
+
+
+def _over(values: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """``changes`` laid over ``values``, section by section."""
+    merged = dict(values)
+    for key, value in changes.items():
+        below = merged.get(key)
+        merged[key] = _over(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
+    return merged

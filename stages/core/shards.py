@@ -7,22 +7,18 @@ with that name is whole, and one without is not there. DVC removes a stage's out
 results are published to the outputs by link at the end: a killed stage loses one unfinished unit for each worker.
 """
 
-import concurrent.futures
 import hashlib
 import json
-import multiprocessing
 import os
 import shutil
 import socket
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stages.core import fingerprint
-from stages.core.errors import HeadwaterError
+from stages.core import engines, fingerprint
 from stages.core.params import as_json
 from stages.core.progress import log, meter
 from stages.core.runtime import profile
@@ -56,7 +52,7 @@ class Built:
 def build(
     function: Function, params: Any, units: Iterable[Unit], *, label: str, count: str = "documents"
 ) -> list[Built]:
-    """Build every unit that is not yet committed, in parallel as the profile says; results in the order of ``units``.
+    """Build every unit that is not yet committed, by the profile's engine; results in the order of ``units``.
 
     Args:
         function: A module's own function (it is sent to worker processes by name).
@@ -65,7 +61,7 @@ def build(
         count: What ``metrics["in"]`` counts, for the progress display.
 
     Raises:
-        HeadwaterError: from the function, or when a worker was killed.
+        HeadwaterError: from the function, or from the engine, such as when a worker was killed.
     """
     todo = list(units)
     area = _area(label)
@@ -73,11 +69,13 @@ def build(
     missing = [index for index, folder in enumerate(folders) if not _committed(folder)]
     if len(missing) < len(todo):
         log(f"{label}: {len(todo) - len(missing)} of {len(todo)} are built already")
+    # The largest first, so that no worker is left alone with one at the end.
+    missing.sort(key=lambda index: -_size(todo[index]))
     jobs = [(function, params, todo[index], folders[index]) for index in missing]
-    total = sum(_size(job[2]) for job in jobs)
-    with meter(label, total, count) as progress:
-        for job, metrics in _run(jobs):
-            progress.advance(metrics.get("in", 1), _size(job[2]))
+    with meter(label, sum(_size(todo[index]) for index in missing), count) as progress:
+        for number in engines.run(_build, jobs, module=function.__module__, label=label):
+            index = missing[number]
+            progress.advance(_read(folders[index], todo[index]).metrics.get("in", 1), _size(todo[index]))
     collect(keep=folders)
     return [_read(folder, unit) for folder, unit in zip(folders, todo, strict=True)]
 
@@ -186,31 +184,7 @@ def _size(unit: Unit) -> int:
     return sum(path.stat().st_size for path in unit.inputs if path.is_file()) or 1
 
 
-def _run(jobs: list[tuple[Function, Any, Unit, Path]]) -> Iterable[tuple[tuple[Function, Any, Unit, Path], Metrics]]:
-    workers = min(profile().worker_count, len(jobs))
-    if workers <= 1:
-        for job in jobs:
-            yield job, _build(*job)
-        return
-    # A server process forks the workers: it imports the stage once, and has none of this process's threads.
-    context = multiprocessing.get_context("forkserver")
-    with concurrent.futures.ProcessPoolExecutor(workers, mp_context=context) as pool:
-        # The largest first, so that no worker is left alone with one at the end.
-        ordered = sorted(jobs, key=lambda job: -_size(job[2]))
-        futures = {pool.submit(_build, *job): job for job in ordered}
-        try:
-            for future in concurrent.futures.as_completed(futures):
-                yield futures[future], future.result()
-        except BrokenProcessPool:
-            raise HeadwaterError(
-                "a worker process was killed, most likely for want of memory; finished shards are kept: "
-                "lower `workers` in the execution profile and run again"
-            ) from None
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-
-def _build(function: Function, params: Any, unit: Unit, folder: Path) -> Metrics:
+def _build(function: Function, params: Any, unit: Unit, folder: Path) -> None:
     _remove_abandoned(folder)
     partial = folder.with_name(f"{folder.name}.partial-{socket.gethostname()}-{os.getpid()}")
     partial.mkdir()
@@ -232,7 +206,6 @@ def _build(function: Function, params: Any, unit: Unit, folder: Path) -> Metrics
         replace(partial, folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    return metrics
 
 
 def _remove_abandoned(folder: Path) -> None:

@@ -1,0 +1,108 @@
+"""Where units of work are built: in processes of this machine, on a Ray cluster, or by Slurm. It changes no byte.
+
+Ray and Slurm take it for granted that every machine sees the project's folder, its work area and its environment under
+the same paths, on a shared file system. A machine whose code or libraries differ refuses to build.
+"""
+
+import concurrent.futures
+import multiprocessing
+import os
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from stages.core import fingerprint
+from stages.core.errors import HeadwaterError
+from stages.core.runtime import profile
+
+Jobs = Sequence[tuple[Any, ...]]
+"""The arguments of one call each, in the order in which they should begin."""
+
+KILLED = "a worker process was killed, most likely for want of memory; finished shards are kept: "
+
+
+class Elsewhere:
+    """A call that another machine makes as this one would: in the same folder, with the same code below it.
+
+    Args:
+        call: A module's own function.
+        module: Whose code the call runs, see :func:`stages.core.fingerprint.code`.
+    """
+
+    def __init__(self, call: Callable[..., Any], module: str) -> None:
+        self.folder = Path.cwd()
+        self._call, self._module = call, module
+        self._code, self._host = fingerprint.code(module), socket.gethostname()
+
+    def __call__(self, *job: Any) -> None:
+        """Call.
+
+        Raises:
+            HeadwaterError: this machine has other code or libraries, which could make other bytes.
+        """
+        os.chdir(self.folder)
+        if fingerprint.code(self._module) != self._code:
+            raise HeadwaterError(
+                f"{socket.gethostname()} has other code or libraries for {self._module} than {self._host}: "
+                "give all machines one environment on a shared file system"
+            )
+        self._call(*job)
+
+
+def run(call: Callable[..., Any], jobs: Jobs, *, module: str, label: str) -> Iterator[int]:
+    """Make every call by the profile's engine; yields the number of each as it is done.
+
+    Args:
+        call: What is called: a module's own function, for it is sent to other processes by name.
+        jobs: Its arguments.
+        module: Whose code the calls run.
+        label: A name for the work, for people.
+
+    Raises:
+        HeadwaterError: from a call, or when a worker was killed, or the engine cannot be had.
+    """
+    engine = profile().engine
+    if not jobs:
+        return
+    if engine == "local":
+        yield from _local(call, jobs)
+    elif engine == "slurm":
+        from stages.core import engine_slurm
+
+        yield from engine_slurm.run(Elsewhere(call, module), jobs, label)
+    else:
+        yield from _ray().run(Elsewhere(call, module), jobs, label)
+
+
+def _ray() -> ModuleType:
+    try:
+        from stages.core import engine_ray
+    except ModuleNotFoundError:
+        raise HeadwaterError(
+            "engine ray of the execution profile: Ray is not installed: pip install '.[ray]', or take engine local"
+        ) from None
+    return engine_ray
+
+
+def _local(call: Callable[..., Any], jobs: Jobs) -> Iterator[int]:
+    workers = min(profile().worker_count, len(jobs))
+    if workers <= 1:
+        for number, job in enumerate(jobs):
+            call(*job)
+            yield number
+        return
+    # A server process forks the workers: it imports the stage once, and has none of this process's threads.
+    context = multiprocessing.get_context("forkserver")
+    with concurrent.futures.ProcessPoolExecutor(workers, mp_context=context) as pool:
+        futures = {pool.submit(call, *job): number for number, job in enumerate(jobs)}
+        try:
+            for future in concurrent.futures.as_completed(futures):
+                future.result()
+                yield futures[future]
+        except BrokenProcessPool:
+            raise HeadwaterError(KILLED + "lower `workers` in the execution profile and run again") from None
+        finally:
+            pool.shutdown(cancel_futures=True)
