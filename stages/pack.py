@@ -1,24 +1,22 @@
 """Tokenise the training documents and pack them into rows: token shards, with an index back to the documents.
 
-Each shard of documents is packed for itself, so a crawl that grew by a shard adds one and leaves the others.
+Each shard of documents is encoded and packed for itself: a crawl that grew by a shard adds one and leaves the others.
+How often documents are used is decided over all of them, from their ids, hosts and scores; no text is read for it.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 from pydantic import PositiveInt
 
-from stages.core import documents as document_shards
 from stages.core import fingerprint, shards
 from stages.core import tokens as token_shards
 from stages.core.errors import HeadwaterError
 from stages.core.params import params
 from stages.core.stage import Metrics, main
-from stages.text import tokenizers
-from stages.text.packing import METHODS
+from stages.text import encoding, mixing, rows, tokenizers
 
 
 @params
@@ -27,6 +25,8 @@ class Params:
     """Tokens a row trains on; a row is one longer, for the token after the last."""
     method: Literal["best_fit", "concatenate"]
     """best_fit cuts no document that fits a row and pads; concatenate cuts wherever a row ends."""
+    mix: mixing.Mix
+    """How often documents are used, by source, language, host or quality, and how much of one host."""
 
 
 def run(params: Params, *, documents: Path, tokenizer: Path, tokens: Path) -> Metrics:
@@ -35,36 +35,38 @@ def run(params: Params, *, documents: Path, tokenizer: Path, tokens: Path) -> Me
     Args:
         documents: training documents
         tokenizer: folder of the tokenizer
-        tokens: folder for the token shards, their index and pack.json
+        tokens: folder for the token shards, their index, pack.json, and ids of documents that were not used
     """
-    model = tokenizer / tokenizers.MODEL
     vocab_size = tokenizers.load(tokenizer).vocab_size
-    units = []
-    for path in shards.files(documents, "*.parquet"):
-        name = f"{path.stem}.npy"
-        outputs = {"shard": name, "index": token_shards.index_name(name)}
-        units.append(shards.Unit(inputs=(path, model), outputs=outputs))
-    built = [one for one in shards.build(pack, params, units, label="pack") if one.metrics["rows"]]
-    metrics = shards.total(one.metrics for one in built)
+    file = tokenizers.file(tokenizer)
+    paths = shards.files(documents, "*.parquet")
+    encoded = _encode(paths, file)
+    packed = _arrange(params, encoded, _mix(params.mix, paths, encoded))
+    metrics = shards.total(one.metrics for one in packed)
+    metrics |= shards.total({key: one.metrics[key] for key in ("compared", "encoder")} for one in encoded)
     if metrics.get("tokens", 0) <= params.context:
         raise HeadwaterError(
             f"too few tokens to train on: {metrics.get('tokens', 0)} are less than one row of pack.context "
             f"{params.context} + 1; bring more pages, loosen the filters or lower pack.context"
         )
-    shards.publish(built, "shard", tokens)
-    for one in built:
+    filled = [one for one in packed if one.metrics["rows"]]
+    shards.publish(filled, "shard", tokens)
+    for one in filled:
         shards.publish_file(one.outputs["index"], tokens / one.outputs["index"].name)
+    for one in packed:
+        if one.metrics["dropped"]:
+            shards.publish_file(one.outputs["dropped"], tokens / one.outputs["dropped"].name)
     description = {
         "context": params.context,
         "vocab_size": vocab_size,
         "dtype": token_shards.narrowest(vocab_size).name,
         "pad_id": tokenizers.PAD,
         "method": params.method,
-        "tokenizer": fingerprint.file_hash(model),
+        "tokenizer": fingerprint.file_hash(file),
         **{key: metrics[key] for key in ("rows", "tokens", "padding")},
         "shards": [
             {"file": one.outputs["shard"].name, **{key: one.metrics[key] for key in ("rows", "tokens", "padding")}}
-            for one in built
+            for one in filled
         ],
     }
     (tokens / token_shards.DESCRIPTION).write_text(json.dumps(description, indent=1) + "\n", "utf-8")
@@ -73,31 +75,29 @@ def run(params: Params, *, documents: Path, tokenizer: Path, tokens: Path) -> Me
     return metrics
 
 
-def pack(params: Params, inputs: Sequence[Path], outputs: Mapping[str, Path]) -> Metrics:
-    """Make one shard of rows, with its index, from one shard of documents and the tokenizer's model."""
-    path, model = inputs
-    tokenizer = tokenizers.load(model.parent)
-    dtype = token_shards.narrowest(tokenizer.vocab_size)
-    names, encoded, size = [], [], 0
-    for document in document_shards.read(path, ("id", "text")):
-        names.append(document["id"])
-        encoded.append(np.array(tokenizer.encode_document(document["text"]), dtype=dtype))
-        size += len(document["text"].encode())
-    width = params.context + 1
-    packed = METHODS[params.method]([len(ids) for ids in encoded], width)
-    rows = np.full((len(packed), width), tokenizers.PAD, dtype=dtype)
-    spans = []
-    for number, pieces in enumerate(packed):
-        start = 0
-        for which, offset, length in pieces:
-            rows[number, start : start + length] = encoded[which][offset : offset + length]
-            first = number * width + start
-            spans.append(token_shards.Span(names[which], first, first + length, offset))
-            start += length
-    token_shards.write(outputs["shard"], outputs["index"], rows, spans)
-    count = sum(len(ids) for ids in encoded)
-    counts = {"in": len(names), "out": len(names), "dropped": {}}
-    return counts | {"rows": len(rows), "tokens": count, "padding": rows.size - count, "bytes": size}
+def _encode(documents: Sequence[Path], tokenizer: Path) -> list[shards.Built]:
+    units = [
+        shards.Unit((path, tokenizer), {"ids": f"{path.stem}.npy", "documents": f"{path.stem}.parquet"})
+        for path in documents
+    ]
+    return shards.build(encoding.encode_shard, None, units, label="pack-encode")
+
+
+def _mix(mix: mixing.Mix, documents: Sequence[Path], encoded: Sequence[shards.Built]) -> list[Path]:
+    """For each shard the file that says how often to use its documents; a host's limit counts over all shards."""
+    lengths = [one.outputs["documents"] for one in encoded]
+    unit = shards.Unit((*documents, *lengths), {path.stem: path.name for path in documents})
+    (built,) = shards.build(mixing.uses, mix, [unit], label="pack-mix")
+    return list(built.outputs.values())
+
+
+def _arrange(params: Params, encoded: Sequence[shards.Built], uses: Sequence[Path]) -> list[shards.Built]:
+    units = []
+    for one, used in zip(encoded, uses, strict=True):
+        shard = f"{used.stem}.npy"
+        outputs = {"shard": shard, "index": token_shards.index_name(shard), "dropped": f"{used.stem}.dropped.parquet"}
+        units.append(shards.Unit((one.outputs["ids"], one.outputs["documents"], used), outputs))
+    return shards.build(rows.arrange, [params.context + 1, params.method], units, label="pack")
 
 
 if __name__ == "__main__":

@@ -1,12 +1,13 @@
-"""Learn a vocabulary from the training documents: sentencepiece BPE, and the same tokenizer for transformers.
+"""Learn a vocabulary from the training documents: sentencepiece BPE or byte-level BPE, in the form of transformers.
 
-The stage proves on the documents themselves and on hostile text that both give the same ids and the text back.
+The stage proves on the documents themselves and on hostile text that two implementations give the same ids and the text
+back: of sentencepiece its own and ``tokenizers``, of byte-level BPE ``tokenizers`` and gigatoken.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import Field, PositiveInt
@@ -15,20 +16,27 @@ from stages.core import documents as document_shards
 from stages.core import shards
 from stages.core.errors import HeadwaterError
 from stages.core.params import params
+from stages.core.progress import log
 from stages.core.stage import Metrics, main
-from stages.text import conversion, parity, tokenizers, vocabulary
+from stages.text import byte_level, conversion, encoding, parity, tokenizers, vocabulary
+from stages.text.encoding import Encode
+from stages.text.tokenizers import Tokenizer
 
 
 @params
 class Params:
+    kind: Literal["sentencepiece", "byte_level"]
+    """sentencepiece: BPE over characters with byte fallback, which every runtime of GGUF reads. byte_level: BPE over
+    bytes within GPT-4's kind of words, which keeps every character and is the faster one to encode with."""
     vocab_size: PositiveInt
     """Tokens in the vocabulary: 8 control tokens, 256 bytes, the rest learned."""
     max_bytes: PositiveInt
     """Bytes of text the vocabulary is learned from: whole documents, drawn by seed."""
     character_coverage: Annotated[float, Field(ge=0.98, le=1)]
-    """Share of the text's characters that get a piece of their own, 0.98–1; rarer ones are spelled in bytes."""
+    """Share of the text's characters that get a piece of their own, 0.98–1; rarer ones are spelled in bytes. Of the
+    sentencepiece kind."""
     max_piece_length: Annotated[int, Field(ge=1, le=512)]
-    """Characters of the longest piece."""
+    """Characters of the longest piece; of the byte-level kind, bytes."""
     checked_bytes: PositiveInt
     """Bytes of text, out of that above, on which both tokenizers are compared and measured."""
     seed: int
@@ -40,7 +48,7 @@ def run(params: Params, *, documents: Path, tokenizer: Path) -> Metrics:
 
     Args:
         documents: training documents
-        tokenizer: folder for the tokenizer: tokenizer.model, tokenizer.json, chat template
+        tokenizer: folder for the tokenizer: tokenizer.model (sentencepiece), tokenizer.json, chat template
     """
     units = [shards.Unit(inputs=tuple(shards.files(documents, "*.parquet")), outputs={"tokenizer": "tokenizer"})]
     (built,) = shards.build(make, params, units, label="tokenizer")
@@ -55,23 +63,28 @@ def make(params: Params, inputs: Sequence[Path], outputs: Mapping[str, Path]) ->
         raise HeadwaterError("no training document: the stages before dropped all of them; see metrics/*.json")
     drawn = vocabulary.draw(inputs, params.seed)
     chosen = vocabulary.within(drawn, params.max_bytes)
-    model = vocabulary.learn(
-        (document["text"] for document in _read(inputs, chosen)),
-        params.vocab_size,
-        params.character_coverage,
-        params.max_piece_length,
-    )
     folder = outputs["tokenizer"]
     folder.mkdir()
-    (folder / tokenizers.MODEL).write_bytes(model)
+    learn = _sentencepiece if params.kind == "sentencepiece" else _byte_level
+    learn(params, (document["text"] for document in _read(inputs, chosen)), folder)
     tokenizer = tokenizers.load(folder)
-    conversion.save(conversion.convert(tokenizer), folder)
-    fast = conversion.load(folder)
     checked = list(_read(inputs, vocabulary.within(drawn, min(params.checked_bytes, params.max_bytes))))
-    parity.prove(tokenizer, fast, parity.hostile())
-    parity.prove(tokenizer, fast, ((f"document {document['id']}", document["text"]) for document in checked))
+    texts = [*parity.hostile(), *((f"document {document['id']}", document["text"]) for document in checked)]
+    parity.prove(tokenizer, conversion.load(folder), texts)
+    encode, agreeing = _fastest(tokenizer, texts)
     counts = {"in": total, "out": len(chosen), "dropped": {"not_sampled": total - len(chosen)}}
-    return counts | {"vocab_size": tokenizer.vocab_size} | _figures(tokenizer, checked)
+    counts |= {"vocab_size": tokenizer.vocab_size, "gigatoken_agrees": agreeing}
+    return counts | _figures(tokenizer, encode, checked)
+
+
+def _sentencepiece(params: Params, texts: Iterable[str], folder: Path) -> None:
+    model = vocabulary.learn(texts, params.vocab_size, params.character_coverage, params.max_piece_length)
+    (folder / tokenizers.MODEL).write_bytes(model)
+    conversion.save(conversion.convert(tokenizers.parse(model)), folder)
+
+
+def _byte_level(params: Params, texts: Iterable[str], folder: Path) -> None:
+    conversion.save(byte_level.learn(texts, params.vocab_size, params.max_piece_length), folder)
 
 
 def _read(inputs: Sequence[Path], chosen: set[str]) -> Iterator[dict[str, Any]]:
@@ -81,17 +94,29 @@ def _read(inputs: Sequence[Path], chosen: set[str]) -> Iterator[dict[str, Any]]:
                 yield document
 
 
-def _figures(tokenizer: tokenizers.Tokenizer, checked: Sequence[Mapping[str, Any]]) -> Metrics:
+def _fastest(tokenizer: Tokenizer, texts: Sequence[tuple[str, str]]) -> tuple[Encode, int]:
+    """What encodes as the tokenizer does, the fastest there is, and on how many texts gigatoken was seen to agree."""
+    try:
+        encode = encoding.fast(tokenizer)
+        for name, text in texts:
+            encoding.agree(tokenizer, encode, name, text)
+    except encoding.MismatchError as difference:
+        log(f"tokenizer: {difference}; packing will use the tokenizer itself, which takes longer")
+        return tokenizer.encode, 0
+    return encode, len(texts)
+
+
+def _figures(tokenizer: Tokenizer, encode: Encode, checked: Sequence[Mapping[str, Any]]) -> Metrics:
     """Bytes per token of the checked documents, in all and by language, and what the vocabulary is made of."""
     used = np.zeros(tokenizer.vocab_size, dtype=np.int64)
     size: Counter[str] = Counter()
     tokens: Counter[str] = Counter()
     for document in checked:
-        ids = np.asarray(tokenizer.encode(document["text"]), dtype=np.int64)
+        ids = np.asarray(encode(document["text"]), dtype=np.int64)
         used += np.bincount(ids, minlength=len(used))
         size[document["language"]] += len(document["text"].encode())
         tokens[document["language"]] += len(ids)
-    first = len(tokenizers.CONTROL) + 256
+    first = tokenizers.FIRST_LEARNED
     return {
         "checked": {"documents": len(checked), "bytes": size.total(), "tokens": tokens.total()},
         "bytes_per_token": round(size.total() / max(tokens.total(), 1), 4),

@@ -1,5 +1,6 @@
 """The stage ``pack``: rows of tokens that lead back, token by token, to the documents' text."""
 
+import collections
 import dataclasses
 import json
 import shutil
@@ -7,17 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from stages import pack, tokenizer
 from stages.core import runtime
 from stages.core.errors import HeadwaterError
 from stages.core.fingerprint import file_hash
+from stages.core.params import check
 from stages.core.tokens import TokenShards
-from stages.text import tokenizers
+from stages.text import mixing, tokenizers
 from tests.text import corpus
 
-PARAMS = pack.Params(context=100, method="best_fit")
+NO_MIX = mixing.Mix(weights=(), max_tokens_per_host=0, seed=1)
+PARAMS = pack.Params(context=100, method="best_fit", mix=NO_MIX)
 
 
 @pytest.fixture
@@ -89,6 +93,62 @@ def test_it_says_which_tokenizer_made_the_tokens(documents: Path, made: Path, tm
     description = json.loads((tmp_path / "tokens" / "pack.json").read_text("utf-8"))
     assert description["tokenizer"] == file_hash(made / "tokenizer.model")
     assert description["dtype"] == "uint16"
+
+
+def test_a_mix_repeats_and_leaves_out_whole_documents_and_every_use_leads_back(
+    documents: Path, made: Path, tmp_path: Path
+) -> None:
+    weights = [{"field": "host", "value": "example.org", "weight": 2.5}, {"field": "url", "value": "*7", "weight": 0}]
+    mix = check(mixing.Mix, {"weights": weights, "max_tokens_per_host": 0, "seed": 1}, "mix")
+    params = dataclasses.replace(PARAMS, mix=mix)
+    metrics = pack.run(params, documents=documents, tokenizer=made, tokens=tmp_path / "tokens")
+    assert metrics["in"] == metrics["out"] + sum(metrics["dropped"].values())
+    assert metrics["dropped"]["not_drawn"] == sum(str(number).endswith("7") for number in range(metrics["in"]))
+
+    packed = TokenShards(tmp_path / "tokens")
+    found: dict[tuple[str, int], dict[int, int]] = collections.defaultdict(dict)
+    for number in range(len(packed)):
+        (row,) = packed.rows([number])
+        spans = packed.documents(number)
+        assert len({span.id for span in spans}) == len(spans)  # no document twice in a row
+        for span in spans:
+            ids = row[span.start : span.end].tolist()
+            found[span.id, span.use].update(enumerate(ids, start=span.offset))
+    texts = {corpus.name(text): text for text in corpus.manual(60_000)}
+    reader = tokenizers.load(made)
+    for (name, _), tokens in found.items():
+        ids = [tokens[place] for place in range(len(tokens))]
+        assert ids == reader.encode_document(texts[name])
+    used = collections.Counter(name for name, _ in found)
+    assert metrics["out"] == len(used)
+    assert metrics["repeated"] == used.total() - len(used) > 0
+    assert metrics["tokens"] == sum(map(len, found.values()))
+    left_out = {
+        row["id"]: row["reason"]
+        for path in (tmp_path / "tokens").glob("*.dropped.parquet")
+        for row in pq.read_table(path).to_pylist()
+    }
+    assert set(left_out) == set(texts) - set(used)
+    assert collections.Counter(left_out.values()) == metrics["dropped"]
+
+
+def test_a_host_beyond_its_limit_is_said(documents: Path, made: Path, tmp_path: Path) -> None:
+    params = dataclasses.replace(PARAMS, mix=dataclasses.replace(NO_MIX, max_tokens_per_host=5_000))
+    metrics = pack.run(params, documents=documents, tokenizer=made, tokens=tmp_path / "tokens")
+    assert metrics["in"] == metrics["out"] + metrics["dropped"]["host_cap"]
+    assert 0 < metrics["tokens"] <= 5_000
+
+
+def test_a_shard_more_is_one_shard_more_to_encode_and_to_pack(
+    documents: Path, made: Path, tmp_path: Path, profile: Path
+) -> None:
+    pack.run(PARAMS, documents=documents, tokenizer=made, tokens=tmp_path / "before")
+    built = {folder for label in ("pack-encode", "pack") for folder in (profile / label).iterdir()}
+    corpus.write(tmp_path / "more", ["One page more."], shards=1)
+    (tmp_path / "more/00000.parquet").rename(documents / "00003.parquet")
+    pack.run(PARAMS, documents=documents, tokenizer=made, tokens=tmp_path / "after")
+    added = {folder for label in ("pack-encode", "pack") for folder in (profile / label).iterdir()} - built
+    assert sorted(folder.parent.name for folder in added) == ["pack", "pack-encode"]
 
 
 def test_too_few_tokens_for_a_row_are_refused(documents: Path, made: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import dataclasses
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from transformers import AutoTokenizer
@@ -33,6 +34,24 @@ def test_transformers_gives_the_ids_of_sentencepiece(documents: Path, tmp_path: 
         assert theirs.encode(text, add_special_tokens=False, split_special_tokens=True) == ids
         assert ours.decode(ids) == theirs.decode(ids) == text.replace("▁", " ")
     assert theirs("a b").input_ids == [tokenizers.BEGIN, *ours.encode("a b")]
+
+
+@pytest.mark.usefixtures("profile")
+def test_transformers_gives_the_ids_of_the_byte_level_kind(documents: Path, tmp_path: Path) -> None:
+    made = tmp_path / "tokenizer"
+    params = dataclasses.replace(corpus.PARAMS, kind="byte_level")
+    metrics = tokenizer.run(params, documents=documents, tokenizer=made)
+    assert metrics["gigatoken_agrees"] == metrics["checked"]["documents"] + len(list(parity.hostile()))
+    ours, theirs = tokenizers.load(made), AutoTokenizer.from_pretrained(made)
+    assert len(theirs) == ours.vocab_size == 600
+    assert theirs.convert_ids_to_tokens(list(range(8))) == list(tokenizers.CONTROL)
+    for text in [corpus.HOSTILE, *(text for _, text in parity.hostile())]:
+        ids = ours.encode(text)
+        assert theirs.encode(text, add_special_tokens=False, split_special_tokens=True) == ids
+        assert ours.decode(ids) == theirs.decode(ids) == text
+    assert theirs("a b").input_ids == [tokenizers.BEGIN, *ours.encode("a b")]
+    asked = theirs.apply_chat_template([{"role": "user", "content": "Hello"}], tokenize=False)
+    assert asked == "<s><|user|>Hello<|end|>"
 
 
 @pytest.mark.usefixtures("profile")
@@ -76,7 +95,7 @@ def test_a_vocabulary_that_the_text_cannot_fill_is_refused_with_the_largest_that
     ],
 )
 def test_what_cannot_be_learned_is_explained(
-    changes: dict[str, int], texts: list[str], message: str, tmp_path: Path
+    changes: dict[str, Any], texts: list[str], message: str, tmp_path: Path
 ) -> None:
     documents = corpus.write(tmp_path / "documents", texts)
     with pytest.raises(HeadwaterError, match=message):

@@ -9,7 +9,7 @@ import json
 import textwrap
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, TypeVar, cast, dataclass_transform
+from typing import Any, TypeVar, cast, dataclass_transform, get_args
 
 import yaml
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -112,8 +112,17 @@ def _show(value: Any) -> str:
 
 def _fields(kind: Any, location: list[str]) -> list[str]:
     for part in location:
-        kind = {field.name: field.type for field in dataclasses.fields(kind)}.get(part, kind)
+        if dataclasses.is_dataclass(kind):
+            kind = {field.name: field.type for field in dataclasses.fields(kind)}.get(part, kind)
+        else:  # a list, or one of several kinds, which pydantic calls by its tag
+            kind = next((one for one in _within(kind) if one.__name__.lower() == part.lower()), kind)
     return [field.name for field in dataclasses.fields(kind)] if dataclasses.is_dataclass(kind) else []
+
+
+def _within(kind: Any) -> list[type]:
+    """The dataclasses that a type such as ``tuple[A | B, ...]`` is made of."""
+    inner = [one for argument in get_args(kind) for one in _within(argument)]
+    return [kind, *inner] if isinstance(kind, type) and dataclasses.is_dataclass(kind) else inner
 
 
 def nearest(name: str, known: Iterable[object]) -> str:

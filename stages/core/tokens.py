@@ -28,6 +28,7 @@ INDEX = pa.schema(
         pa.field("end", pa.int64(), nullable=False),  # one past its last
         pa.field("id", pa.string(), nullable=False),  # of the document
         pa.field("offset", pa.int64(), nullable=False),  # of the range in the document, in tokens; 0 is its <s>
+        pa.field("use", pa.int32(), nullable=False),  # of the document: 0 the first, more where a mix repeats it
     ]
 )
 
@@ -39,6 +40,8 @@ class Span(NamedTuple):
     start: int
     end: int
     offset: int
+    use: int = 0
+    """Which use of the document: a mix can repeat it."""
 
 
 def narrowest(vocab_size: int) -> np.dtype[Any]:
@@ -54,7 +57,8 @@ def index_name(shard: str) -> str:
 def write(shard: Path, index: Path, rows: Ids, spans: Sequence[Span]) -> None:
     """Write one shard: ``rows`` of shape (rows, context + 1), and its ``spans``, counted through all rows, in order."""
     np.save(shard, rows, allow_pickle=False)
-    table = pa.Table.from_pylist([span._asdict() for span in spans], schema=INDEX)
+    columns = {name: [getattr(span, name) for span in spans] for name in INDEX.names}
+    table = pa.table(columns, schema=INDEX)
     pq.write_table(table, index, compression="zstd")
 
 
@@ -109,14 +113,14 @@ class TokenShards:
         (shard,) = self._shards_of(np.asarray([row]))
         width = self.context + 1
         first = (row - int(self._first[shard])) * width
-        starts, ends, offsets, ids = self._index(int(shard))
+        starts, ends, offsets, uses, ids = self._index(int(shard))
         begin, stop = np.searchsorted(ends, first, "right"), np.searchsorted(starts, first + width, "left")
         spans = []
         for entry in range(int(begin), int(stop)):
             start = max(int(starts[entry]), first)
             end = min(int(ends[entry]), first + width)
             offset = int(offsets[entry]) + start - int(starts[entry])
-            spans.append(Span(ids[entry].as_py(), start - first, end - first, offset))
+            spans.append(Span(ids[entry].as_py(), start - first, end - first, offset, int(uses[entry])))
         return spans
 
     def _shards_of(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
@@ -139,8 +143,8 @@ class TokenShards:
         return array
 
     @functools.lru_cache(maxsize=8)  # noqa: B019 - a reader lives as long as its process
-    def _index(self, shard: int) -> tuple[Ids, Ids, Ids, Any]:
+    def _index(self, shard: int) -> tuple[Ids, Ids, Ids, Ids, Any]:
         name = self.description["shards"][shard]["file"]
         table = pq.read_table(self.folder / index_name(name))
-        starts, ends, offsets = (table.column(column).to_numpy() for column in ("start", "end", "offset"))
-        return starts, ends, offsets, table.column("id").combine_chunks()
+        starts, ends, offsets, uses = (table.column(column).to_numpy() for column in ("start", "end", "offset", "use"))
+        return starts, ends, offsets, uses, table.column("id").combine_chunks()

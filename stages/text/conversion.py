@@ -1,4 +1,4 @@
-"""The same tokenizer for ``transformers``: a sentencepiece model as a fast tokenizer, with the chat template."""
+"""The form for ``transformers``: a sentencepiece model as a fast tokenizer, and the files beside one."""
 
 import json
 from pathlib import Path
@@ -6,9 +6,18 @@ from pathlib import Path
 from tokenizers import AddedToken, decoders, models, normalizers, processors
 from tokenizers import Tokenizer as Fast
 
-from stages.text.tokenizers import BEGIN, CONTROL, END, PAD, UNKNOWN, Tokenizer
-
-FILE = "tokenizer.json"
+from stages.text.tokenizers import (
+    BEGIN,
+    CONTROL,
+    END,
+    FAST,
+    FIRST_LEARNED,
+    PAD,
+    UNKNOWN,
+    ByteLevel,
+    SentencePiece,
+    Tokenizer,
+)
 
 CHAT_TEMPLATE = """\
 {{- bos_token -}}
@@ -25,14 +34,17 @@ CHAT_TEMPLATE = """\
 
 
 def convert(tokenizer: Tokenizer) -> Fast:
-    """A fast tokenizer that gives the same ids as the sentencepiece model.
+    """A fast tokenizer that gives the same ids; a byte-level tokenizer is one already.
 
     Sentencepiece joins, again and again, the leftmost neighbours that make the best piece; the fast tokenizer knows a
     list of merges, best first. So the pieces are taken, best first, with every way to split each into two pieces.
     """
+    if isinstance(tokenizer, ByteLevel):
+        return tokenizer.fast
+    assert isinstance(tokenizer, SentencePiece)
     processor = tokenizer.processor
     vocabulary = {tokenizer.piece(token): token for token in range(tokenizer.vocab_size)}
-    first = len(CONTROL) + 256
+    first = FIRST_LEARNED
     assert all(processor.is_byte(token) for token in range(len(CONTROL), first))
     learned = [tokenizer.piece(token) for token in range(first, tokenizer.vocab_size)]
     known = set(learned)
@@ -55,7 +67,7 @@ def convert(tokenizer: Tokenizer) -> Fast:
 
 def save(fast: Fast, folder: Path) -> None:
     """Write what ``AutoTokenizer.from_pretrained`` needs: tokenizer, configuration and chat template."""
-    fast.save(str(folder / FILE))
+    fast.save(str(folder / FAST))
     configuration = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "unk_token": CONTROL[UNKNOWN],
@@ -72,4 +84,4 @@ def save(fast: Fast, folder: Path) -> None:
 
 def load(folder: Path) -> Fast:
     """The fast tokenizer of a folder."""
-    return Fast.from_file(str(folder / FILE))
+    return Fast.from_file(str(folder / FAST))

@@ -14,7 +14,13 @@ HOSTILE = (
 )
 
 PARAMS = tokenizer.Params(
-    vocab_size=600, max_bytes=100_000, character_coverage=0.9995, max_piece_length=16, checked_bytes=50_000, seed=1
+    kind="sentencepiece",
+    vocab_size=600,
+    max_bytes=100_000,
+    character_coverage=0.9995,
+    max_piece_length=16,
+    checked_bytes=50_000,
+    seed=1,
 )
 
 
