@@ -65,8 +65,9 @@ def test_keeps_one_of_each_group_and_says_which(profile: Path, tmp_path: Path) -
     assert metrics == {
         "in": 60,
         "out": 30,
-        "dropped": {"exact_duplicate": 20, "near_duplicate": 10},
+        "dropped": {"exact_duplicate": 20, "near_duplicate": 10, "too_short_after_cuts": 0},
         "groups": {"count": 20, "largest": 3},
+        "cut": {"documents": 0, "characters": 0},
     }
     kept, dropped = rows(tmp_path / "kept"), rows(tmp_path / "dropped")
     assert set(kept) | set(dropped) == {row["id"] for row in corpus()}

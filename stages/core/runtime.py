@@ -64,6 +64,8 @@ class Profile:
     """Checkpoints."""
     work: Path
     """Folder of the work area, relative to the project's root."""
+    memory_mb: PositiveInt
+    """Memory that one unit of sorting over all shards may take; with less it goes over its files in more parts."""
     work_limit_gb: float
     """Size above which the least recently used results of the work area are collected, in GB."""
 

@@ -13,7 +13,8 @@ Hashes = npt.NDArray[np.uint64]
 _UNSPACED = (
     "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 )
-_WORD = re.compile(rf"[^\W{_UNSPACED}]+|[{_UNSPACED}]")
+WORD = re.compile(rf"[^\W{_UNSPACED}]+|[{_UNSPACED}]")
+"""A word; :func:`split` gives those of the text in lower case."""
 _ASCII_WORDS = bytes(byte if chr(byte).isalnum() or byte == ord("_") else ord(" ") for byte in range(128)).ljust(256)
 _BASE = np.uint64(0x9E3779B97F4A7C15)  # odd, so that multiplying loses nothing modulo 2**64
 _LIMIT = 1_000_000  # distinct words remembered; about 150 bytes each
@@ -25,7 +26,7 @@ def split(text: str) -> list[str]:
     # Lines of ASCII, which is most of them, take a path that is three times as fast.
     for plain, lines in groupby(text.lower().split("\n"), str.isascii):
         part = "\n".join(lines)
-        words += part.encode().translate(_ASCII_WORDS).decode().split() if plain else _WORD.findall(part)
+        words += part.encode().translate(_ASCII_WORDS).decode().split() if plain else WORD.findall(part)
     return words
 
 

@@ -18,7 +18,7 @@ def test_case_spacing_and_punctuation_do_not_count() -> None:
     "text", ["plain ascii_text, 10 lines", "Straße und Öl\nplain line\n“quoted”", "日本語 text と\nเรา", ""]
 )
 def test_lines_of_ascii_take_a_faster_path_to_the_same_words(text: str) -> None:
-    assert shingles.split(text) == shingles._WORD.findall(text.lower())
+    assert shingles.split(text) == shingles.WORD.findall(text.lower())
 
 
 def test_scripts_without_spaces_are_split_into_characters() -> None:
