@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 from fastwarc.stream_io import BrotliReader, ZstdReader
 
-from stages.web.warc import Record, parse_headers
+from stages.web.warc import HEADER_END, Record, parse_headers
 
-_HEADER_END = re.compile(rb"\r?\n\r?\n")
 _STATUS = re.compile(rb"HTTP/\d(?:\.\d)? +(\d{3})\b")
 _CHUNK = re.compile(rb"\s*([0-9a-fA-F]{1,8})[^\r\n]{0,256}\r?\n")
 _HTML = re.compile(rb"<(?:!doctype|html|head|body|title|meta|p|div|h[1-6]|table)\b", re.IGNORECASE)
@@ -47,7 +46,7 @@ def page(record: Record, max_bytes: int) -> Page | str:
         return "not_a_page" if is_message or not _HTML.search(record.body[:1024]) else _page(media_type, record.body)
     if status[1] != b"200":
         return "status"
-    end = _HEADER_END.search(record.body)
+    end = HEADER_END.search(record.body)
     if end is None:
         return "not_a_page"
     headers = parse_headers(record.body[: end.start()])

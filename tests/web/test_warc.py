@@ -1,3 +1,4 @@
+import time
 import zlib
 from contextlib import suppress
 from pathlib import Path
@@ -92,6 +93,49 @@ def test_what_is_no_archive_is_lost_as_a_whole(tmp_path: Path) -> None:
         records, loss = read(warcs.write(tmp_path / "a.warc.gz", data))
         assert records == []
         assert loss.bytes == len(data)
+
+
+def lying(record: bytes, length: object) -> bytes:
+    """The record with another Content-Length than its own."""
+    head, _, block = record.partition(b"\r\n\r\n")
+    fields, _, _ = head.rpartition(b"Content-Length: ")
+    return fields + f"Content-Length: {length}\r\n\r\n".encode() + block
+
+
+@pytest.mark.parametrize("length", [0, 40, 5000, 10**9, 10**17, -1, "1e3", "", "9" * 40])
+@pytest.mark.parametrize("compress", [warcs.gz, warcs.zst, list, lambda them: warcs.gz([b"".join(them)])],
+                         ids=["gzip", "zstd", "plain", "one member"])  # fmt: skip
+def test_a_record_that_lies_about_its_length_costs_no_other(tmp_path: Path, compress, length: object) -> None:  # type: ignore[no-untyped-def]
+    pages = warcs.pages(5)
+    records, loss = read(
+        warcs.write(tmp_path / "a", b"".join(compress([*pages[:2], lying(pages[2], length), *pages[3:]])))
+    )
+    if compress not in (warcs.gz, warcs.zst, list) and length in (10**9, 10**17):
+        # Within one member nothing but the length says where a record ends, and this one cannot be looked at again.
+        assert urls(records) == ["0", "1"]
+        assert records[2].problem == "truncated"
+        return
+    assert [record.url[-1] for record in records] == ["0", "1", "2", "3", "4"]
+    assert urls(records)[-2:] == ["3", "4"]
+    lost = loss.bytes > 0
+    assert lost != (length == 5000)  # which ends, whole, where the next record begins
+
+
+def test_a_record_whose_lines_lost_their_carriage_returns_is_whole(tmp_path: Path) -> None:
+    plain = b"".join(warcs.pages(4)).replace(b"\r", b"")
+    records, _ = read(warcs.write(tmp_path / "a.warc", plain))
+    assert urls(records) == ["0", "1", "2"]
+    assert all(record.body.endswith(b"</html>") for record in records[:3])
+    assert records[3].problem == "truncated"  # the last cannot be told from one that was cut off
+
+
+@pytest.mark.parametrize("start", [b"WARC/1.0\n", b"WARC/1.0\n\n", b"a: 192.0.2.1 20080430204826 x\n"])
+def test_starts_without_records_cost_time_in_proportion(tmp_path: Path, start: bytes) -> None:
+    data = b"x\n" + start * ((1 << 20) // len(start)) + b"\r\n\r\n" + warcs.pages(1)[0]
+    began = time.process_time()
+    records, _ = read(warcs.write(tmp_path / "a.warc", data))
+    assert time.process_time() - began < 5  # each start tried to the next blank line, this takes minutes
+    assert urls(records) == ["0"]
 
 
 def test_arc_records_are_read(tmp_path: Path) -> None:
