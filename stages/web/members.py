@@ -16,6 +16,8 @@ from isal import isal_zlib as zlib  # the same interface and bytes, twice as fas
 RECORD_START = re.compile(rb"WARC/\d|[a-z][a-z0-9+.-]*:\S* [0-9a-fA-F.:]+ \d{14} ")
 """How a record begins: a WARC version, or the URL, address and date of an ARC record."""
 
+_DAMAGED: type[Exception] = zlib.IsalError  # type: ignore[assignment]  # its stub takes the class for an instance
+
 _GZIP = b"\x1f\x8b\x08"
 _ZSTD = b"\x28\xb5\x2f\xfd"
 _ZSTD_SKIPPABLE = re.compile(rb"[\x50-\x5f]\x2a\x4d\x18")
@@ -95,7 +97,7 @@ def _member(file: BinaryIO, offset: int) -> Generator[Piece, None, int | None]:
             read += len(pending)
         try:
             data = decoder.decompress(pending, _PIECE)
-        except zlib.IsalError:
+        except _DAMAGED:
             return None
         made += len(data)
         if data:
@@ -224,6 +226,6 @@ def _opens_record(file: BinaryIO, offset: int, magic: bytes, dictionary: bytes |
         else:
             end = _frame_end(file, offset)
             head = ZstdReader(_Part(file, offset, end), dictionary=dictionary).read(_PROBE) if end else b""
-    except (zlib.IsalError, OSError):
+    except (_DAMAGED, OSError):
         return False
     return RECORD_START.match(head) is not None
