@@ -91,16 +91,11 @@ def extract(params: Params, inputs: Sequence[Path], outputs: Mapping[str, Path])
 
 def _document(params: Params, record: warc.Record, source: str) -> tuple[dict[str, Any], str]:
     """The document of a page, and the reason why it is dropped, or ""."""
-    text, reason = "", record.problem
-    if not reason:
-        page = http.page(record, params.max_bytes)
-        if isinstance(page, str):
-            reason = page
-        elif page.is_html:
-            text, reason = html.main_text(charset.decode(page.body, page.charset), params.max_nodes, params.max_depth)
-        else:
-            text = markdown.clean(charset.decode(page.body, page.charset))
-            reason = "" if text else "no_text"
+    content = _content(params, record)
+    reason = content if isinstance(content, str) else ""
+    if isinstance(content, str):
+        content = html.Content("", "", "")
+    text = content.text
     code, score = language.identify(text, params.language_windows, params.language_characters) if text else ("", 0.0)
     document = {
         "id": _identity(record),
@@ -110,9 +105,25 @@ def _document(params: Params, record: warc.Record, source: str) -> tuple[dict[st
         "offset": record.offset,
         "language": code,
         "language_score": score,
+        "title": content.title,
+        "published": content.published,
         "text": text,
     }
     return document, reason
+
+
+def _content(params: Params, record: warc.Record) -> html.Content | str:
+    """What a record says, or the reason why it says nothing."""
+    if record.problem:
+        return record.problem
+    page = http.page(record, params.max_bytes)
+    if isinstance(page, str):
+        return page
+    text = charset.decode(page.body, page.charset)
+    if page.is_html:
+        return html.content(text, params.max_nodes, params.max_depth, record.url, record.date)
+    text = markdown.clean(text)
+    return html.Content(text, "", "") if text else "no_text"
 
 
 def _identity(record: warc.Record) -> str:

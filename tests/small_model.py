@@ -42,6 +42,8 @@ def document(number: int, language: str = "en", count: int = 24, **changes: Any)
         "offset": number,
         "language": language,
         "language_score": 1.0,
+        "title": "",
+        "published": "",
         "text": sentences(language, number, count),
         **changes,
     }

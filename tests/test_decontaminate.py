@@ -33,6 +33,8 @@ def document(number: int, text: str) -> dict[str, Any]:
         "offset": number,
         "language": "en",
         "language_score": 1.0,
+        "title": "",
+        "published": "",
         "text": text,
     }
 

@@ -29,6 +29,8 @@ def document(number: int, text: str, **changes: Any) -> dict[str, Any]:
         "offset": 1000 - number,
         "language": "en",
         "language_score": 1.0,
+        "title": "",
+        "published": "",
         "text": text,
         **changes,
     }

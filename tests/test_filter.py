@@ -37,6 +37,8 @@ def document(number: int, text: str, **changes: Any) -> dict[str, Any]:
         "offset": number,
         "language": "en",
         "language_score": 0.99,
+        "title": "",
+        "published": "",
         "text": text,
         **changes,
     }

@@ -18,6 +18,8 @@ SCHEMA = pa.schema(
         pa.field("offset", pa.int64(), nullable=False),  # of the record in that file, in bytes
         pa.field("language", pa.string(), nullable=False),  # ISO 639-1
         pa.field("language_score", pa.float32(), nullable=False),  # 0–1
+        pa.field("title", pa.string(), nullable=False),  # that the page states, without its site's name, or ""
+        pa.field("published", pa.string(), nullable=False),  # day that the page states, YYYY-MM-DD, or ""
         pa.field("text", pa.string(), nullable=False),
     ]
 )

@@ -1,12 +1,14 @@
-"""The main text of an HTML page, as Markdown-like text; pages that would cost too much to read are refused."""
+"""What an HTML page says: its main text, title and date; pages that would cost too much to read are refused."""
 
 import functools
 import re
+from dataclasses import dataclass
 
-from resiliparse.extract.html2text import extract_plain_text
 from resiliparse.parse.html import HTMLTree
 
-from stages.web.markdown import from_minimal_html
+from stages.web import blocks as text_blocks
+from stages.web import flat_tree, title_and_date
+from stages.web.main_text import main_text
 
 # One tag after the other as the HTML standard's tokenizer sees them (section 13.2.5), none with _MAX_ATTRIBUTES or
 # more: the parser compares each attribute with all before it, so that 16,000 take it 0.5 s and 160,000 a minute.
@@ -16,62 +18,86 @@ _BOUNDED_TAGS = re.compile(
     rf"(?:[^<]++|<(?![a-zA-Z])|<[a-zA-Z][^\s/>]*+(?:{_ATTRIBUTE}){{0,{_MAX_ATTRIBUTES - 1}}}+(?!{_ATTRIBUTE}))*+"
 )
 
-_SCRIPT = re.compile(r"<script\b", re.IGNORECASE)
-_SCRIPT_END = re.compile(r"</script[^>]*+>?", re.IGNORECASE)
+# What a page has that is neither text nor tag. A script may hold `<!--` and a comment
+# `<script>`: what begins first counts.
+_OPAQUE = re.compile(r"<(?:!--|script\b|style\b)", re.IGNORECASE)
+_OPAQUE_ENDS = {
+    "<!--": re.compile("-->"),
+    "<script": re.compile(r"</script\b[^>]*+>?", re.IGNORECASE),
+    "<style": re.compile(r"</style\b[^>]*+>?", re.IGNORECASE),
+}
 
-# Navigation that main-content extraction leaves in, by the names that generators of documentation give it: DocBook,
-# Publican, Sphinx, Doxygen, Apache's manual; and what any page may mark as such.
-_NAVIGATION = (
-    "nav, [role=navigation], [role=search], .navheader, .navfooter, .docnav, .sphinxsidebar, .related, .breadcrumb, "
-    ".breadcrumbs, .toplang, .bottomlang, #path, #page-header, #quickview, a.headerlink, a.permalink"
-)
+
+@dataclass(frozen=True)
+class Content:
+    """What a page says."""
+
+    text: str
+    """Main text, Markdown-like."""
+    title: str
+    """The page's own title without the name of its site, or ""."""
+    published: str
+    """Day of publication that the page states, YYYY-MM-DD, or ""."""
 
 
-def main_text(html: str, max_nodes: int, max_depth: int) -> tuple[str, str]:
-    """The main text of a page, and the reason if there is none.
+def content(html: str, max_nodes: int, max_depth: int, url: str = "", captured: str = "") -> Content | str:
+    """The main text of a page with its title and date, or the reason why there is none.
 
     Args:
         html: The page; anything.
         max_nodes: Tags that a page may have.
-        max_depth: Elements that may lie within one another, html and body included: main-content extraction takes
-            time quadratic in it.
+        max_depth: Elements that may lie within one another, html and body included.
+        url: Where the page was found, which may tell its date.
+        captured: When it was fetched, ISO 8601: it cannot have been published later.
 
     Returns:
-        Text and "", or "" and one of ``too_many_nodes``, ``too_many_attributes``, ``too_deep``, ``no_text``.
+        The content, or one of ``too_many_nodes``, ``too_many_attributes``, ``too_deep``, ``no_text``.
     """
+    tree, reason = normalised(html, max_nodes, max_depth)
+    if reason:
+        return reason
+    blocks = text_blocks.find(flat_tree.read(tree))
+    text = main_text(blocks) if blocks else ""
+    if blocks is None or not text:
+        return "no_text"
+    return Content(text, title_and_date.title(blocks), title_and_date.published(blocks, html, url, captured))
+
+
+def normalised(html: str, max_nodes: int, max_depth: int) -> tuple[str, str]:
+    """A page without scripts, styles and comments, as the parser understands it, and the reason if it is refused."""
     tags = html.count("<")
     if tags > max_nodes:
         return "", "too_many_nodes"
+    html = _without_opaque(html)
     if not _has_bounded_tags(html):
-        # To the pattern, `i<a.length` in a script is a tag. What is parsed is what was checked: without scripts.
-        html = _without_scripts(html)
-        if not _has_bounded_tags(html):
-            return "", "too_many_attributes"
+        return "", "too_many_attributes"
     tree = HTMLTree.parse(html.replace("\0", "\ufffd"))
     if tree.document is None or tree.body is None:
         return "", "no_text"
     if tags > max_depth and tree.document.query_selector(_chain(max_depth + 1)):
         return "", "too_deep"
-    for element in tree.document.query_selector_all(_NAVIGATION):
-        element.decompose()
-    text = from_minimal_html(
-        extract_plain_text(tree, main_content=True, preserve_formatting="minimal_html", alt_texts=False)
-    )
-    return text, "" if text else "no_text"
+    return tree.document.html, ""
+
+
+def _without_opaque(html: str) -> str:
+    kept = []
+    at = search_from = 0
+    endless = set()  # what has no end is text to the parser too, or all that follows; no end is looked for twice
+    while begin := _OPAQUE.search(html, search_from):
+        kind = begin[0].lower()
+        end = None if kind in endless else _OPAQUE_ENDS[kind].search(html, begin.start() + 2)
+        if end is None:
+            endless.add(kind)
+            search_from = begin.end()
+            continue
+        kept.append(html[at : begin.start()])
+        at = search_from = end.end()
+    return "".join([*kept, html[at:]])
 
 
 def _has_bounded_tags(html: str) -> bool:
     matched = _BOUNDED_TAGS.match(html)
     return matched is not None and matched.end() == len(html)
-
-
-def _without_scripts(html: str) -> str:
-    kept = []
-    at = 0
-    while (begin := _SCRIPT.search(html, at)) and (end := _SCRIPT_END.search(html, begin.end())):
-        kept.append(html[at : begin.start()])
-        at = end.end()
-    return "".join([*kept, html[at:]])
 
 
 @functools.cache

@@ -77,6 +77,8 @@ def _document(index: int, text: str) -> dict[str, Any]:
         "offset": index,
         "language": "en",
         "language_score": 0.9,
+        "title": "",
+        "published": "",
         "text": f"{text} {text}",
     }
 
