@@ -53,13 +53,10 @@ def pack(
         ignored: Label where the next id is not to be learned.
     """
     packed = best_fit([len(conversation.ids) for conversation in conversations], width)
-    rows = np.full((len(packed), width), PAD, dtype=np.int64)
-    labels = np.full((len(packed), width), ignored, dtype=np.int64)
-    for row, label, pieces in zip(rows, labels, packed, strict=True):
-        start = 0
-        for which, _, length in pieces:
-            ids = np.array(conversations[which].ids)
-            row[start : start + length] = ids
-            label[start : start + length] = np.where(conversations[which].learned, ids, ignored)
-            start += length
+    rows = np.full((packed.rows, width), PAD, dtype=np.int64)
+    labels = np.full((packed.rows, width), ignored, dtype=np.int64)
+    for row, start, which, length in zip(packed.row, packed.start, packed.document, packed.length, strict=True):
+        ids = np.array(conversations[which].ids)
+        rows[row, start : start + length] = ids
+        labels[row, start : start + length] = np.where(conversations[which].learned, ids, ignored)
     return rows[:, :-1], labels[:, 1:]

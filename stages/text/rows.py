@@ -36,17 +36,14 @@ def arrange(layout: Sequence[Any], inputs: Sequence[Path], outputs: Mapping[str,
     rows, spans = [np.empty((0, width), ids.dtype)], []
     for use in range(int(used.max(initial=0))):
         chosen = np.flatnonzero(used > use)
-        packed = METHODS[method](lengths[chosen].tolist(), width)
-        filled = np.full(len(packed) * width, PAD, dtype=ids.dtype)
+        packed = METHODS[method](lengths[chosen], width)
+        filled = np.full(packed.rows * width, PAD, dtype=ids.dtype)
         first = sum(map(len, rows)) * width
-        for number, pieces in enumerate(packed):
-            at = number * width
-            for piece in pieces:
-                document = chosen[piece.document]
-                begin = starts[document] + piece.offset
-                filled[at : at + piece.length] = ids[begin : begin + piece.length]
-                spans.append(Span(names[document], first + at, first + at + piece.length, piece.offset, use))
-                at += piece.length
+        document = chosen[packed.document]
+        places = packed.row * width + packed.start, starts[document] + packed.offset, packed.length, packed.offset
+        for name, to, begin, length, offset in zip(names[document], *(a.tolist() for a in places), strict=True):
+            filled[to : to + length] = ids[begin : begin + length]
+            spans.append(Span(name, first + to, first + to + length, offset, use))
         rows.append(filled.reshape(-1, width))
     whole = np.concatenate(rows)
     token_shards.write(outputs["shard"], outputs["index"], whole, spans)

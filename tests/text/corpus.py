@@ -55,6 +55,8 @@ def write(folder: Path, texts: Iterable[str], shards: int = 2, languages: Sequen
                         "offset": number,
                         "language": languages[number % len(languages)],
                         "language_score": 1.0,
+                        "title": "",
+                        "published": "",
                         "text": text,
                     }
                 )

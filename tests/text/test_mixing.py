@@ -22,6 +22,8 @@ BASE = {
     "offset": 0,
     "language": "en",
     "language_score": 1.0,
+    "title": "",
+    "published": "",
     "text": "",
 }
 

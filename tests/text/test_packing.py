@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from stages.text.packing import METHODS, Piece, best_fit, concatenate
+from stages.text.packing import METHODS, Packed, best_fit, concatenate
 
 
 def lengths(seed: int, width: int) -> list[int]:
@@ -14,37 +14,51 @@ def lengths(seed: int, width: int) -> list[int]:
     return [rng.choice([1, 2, width - 1, width, width + 1, int(rng.lognormvariate(4, 1.2)) + 1]) for _ in range(400)]
 
 
+def pieces(packed: Packed) -> list[list[tuple[int, int, int]]]:
+    """Row by row, document, offset and length of each piece."""
+    rows: list[list[tuple[int, int, int]]] = [[] for _ in range(packed.rows)]
+    for row, start, *piece in zip(*(column.tolist() for column in packed), strict=True):
+        assert start == sum(length for _, _, length in rows[row])
+        rows[row].append((piece[0], piece[1], piece[2]))
+    return rows
+
+
 @pytest.mark.parametrize("method", sorted(METHODS))
 @pytest.mark.parametrize("width", [2, 3, 17, 64, 513])
 def test_every_token_of_every_document_is_in_exactly_one_row(method: str, width: int) -> None:
     documents = lengths(width, width)
-    rows = METHODS[method](documents, width)
-    assert all(0 < sum(piece.length for piece in row) <= width for row in rows)
-    pieces = sorted(piece for row in rows for piece in row)
+    rows = pieces(METHODS[method](documents, width))
+    assert all(0 < sum(length for _, _, length in row) <= width for row in rows)
+    found = sorted(piece for row in rows for piece in row)
     expected = 0
     for document, length in enumerate(documents):
-        offset = 0
-        for piece in [piece for piece in pieces if piece.document == document]:
-            assert piece.offset == offset
-            assert piece.length > 0
-            offset += piece.length
+        at = 0
+        for _, offset, taken in [piece for piece in found if piece[0] == document]:
+            assert offset == at
+            assert taken > 0
+            at += taken
             expected += 1
-        assert offset == length
-    assert expected == len(pieces)
+        assert at == length
+    assert expected == len(found)
+
+
+@pytest.mark.parametrize("method", sorted(METHODS))
+def test_documents_without_a_token_are_in_no_row(method: str) -> None:
+    assert pieces(METHODS[method]([], 10)) == pieces(METHODS[method]([0, 0], 10)) == []
+    assert pieces(METHODS[method]([0, 10, 0, 0, 3, 0], 10)) == [[(1, 0, 10)], [(4, 0, 3)]]
 
 
 def test_best_fit_cuts_only_what_is_longer_than_a_row() -> None:
-    rows = best_fit([5, 12, 5, 10, 3], 10)
-    assert rows == [
-        [Piece(0, 0, 5), Piece(2, 0, 5)],
-        [Piece(1, 0, 10)],
-        [Piece(1, 10, 2), Piece(4, 0, 3)],
-        [Piece(3, 0, 10)],
+    assert pieces(best_fit([5, 12, 5, 10, 3], 10)) == [
+        [(0, 0, 5), (2, 0, 5)],
+        [(1, 0, 10)],
+        [(1, 10, 2), (4, 0, 3)],
+        [(3, 0, 10)],
     ]
 
 
 def test_best_fit_takes_the_row_with_the_least_room_that_holds_the_piece() -> None:
-    assert best_fit([6, 7, 3, 4], 10) == [[Piece(0, 0, 6), Piece(3, 0, 4)], [Piece(1, 0, 7), Piece(2, 0, 3)]]
+    assert pieces(best_fit([6, 7, 3, 4], 10)) == [[(0, 0, 6), (3, 0, 4)], [(1, 0, 7), (2, 0, 3)]]
 
 
 def slow_best_fit(documents: Sequence[int], width: int) -> int:
@@ -63,9 +77,9 @@ def slow_best_fit(documents: Sequence[int], width: int) -> int:
 @pytest.mark.parametrize("seed", range(5))
 def test_best_fit_is_best_fit_decreasing(seed: int) -> None:
     documents = lengths(seed, 100)
-    assert len(best_fit(documents, 100)) == slow_best_fit(documents, 100)
+    assert best_fit(documents, 100).rows == slow_best_fit(documents, 100)
 
 
 def test_concatenation_leaves_room_in_the_last_row_only() -> None:
-    rows = concatenate(lengths(1, 50), 50)
-    assert all(sum(piece.length for piece in row) == 50 for row in rows[:-1])
+    rows = pieces(concatenate(lengths(1, 50), 50))
+    assert all(sum(length for _, _, length in row) == 50 for row in rows[:-1])
