@@ -5,6 +5,7 @@ the stream loses everything behind a flipped byte, and takes a truncated file fo
 each member is complete, goes on at the next member that begins a record, and says how many bytes lie between.
 """
 
+import contextlib
 import io
 import re
 from collections.abc import Generator, Iterator
@@ -18,6 +19,9 @@ RECORD_START = re.compile(rb"WARC/\d|[a-z][a-z0-9+.-]*:\S* [0-9a-fA-F.:]+ \d{14}
 
 _DAMAGED: type[Exception] = zlib.IsalError  # type: ignore[assignment]  # its stub takes the class for an instance
 
+_HEAD_END = re.compile(rb"\n\r?\n")
+_LENGTH = re.compile(rb"\nContent-Length: *\d+\r?\n", re.IGNORECASE)
+
 _GZIP = b"\x1f\x8b\x08"
 _ZSTD = b"\x28\xb5\x2f\xfd"
 _ZSTD_SKIPPABLE = re.compile(rb"[\x50-\x5f]\x2a\x4d\x18")
@@ -26,6 +30,8 @@ _ZSTD_DICTIONARY = b"\x5d\x2a\x4d\x18"  # https://iipc.github.io/warc-specificat
 _READ = 32 << 10  # compressed bytes read at a time: most members fit
 _PIECE = 1 << 20  # bytes decoded at a time: what a bomb can make before it is looked at
 _SCAN = 1 << 20
+_STEP = 64
+_MAX_HEAD = 64 << 10
 _PROBE = 4 << 10
 
 # A member may grow this far freely; beyond, one that grows more than _RATIO-fold is given up as a bomb. Archives
@@ -98,6 +104,8 @@ def _member(file: BinaryIO, offset: int) -> Generator[Piece, None, int | None]:
         try:
             data = decoder.decompress(pending, _PIECE)
         except _DAMAGED:
+            if not made and (head := _head(pending)):
+                yield Piece(offset, head, True)
             return None
         made += len(data)
         if data:
@@ -107,6 +115,19 @@ def _member(file: BinaryIO, offset: int) -> Generator[Piece, None, int | None]:
         if made > _FREE and made > _RATIO * (read - len(decoder.unconsumed_tail)):
             return None
     return offset + read - len(decoder.unused_data)
+
+
+def _head(packed: bytes) -> bytes:
+    """The header of the record that a damaged member begins with, if it can be read: that tells which page is lost."""
+    decoder = zlib.decompressobj(wbits=31)
+    made = bytearray()
+    with contextlib.suppress(_DAMAGED):
+        for at in range(0, len(packed), _STEP):
+            made += decoder.decompress(packed[at : at + _STEP], _PROBE)
+            if (end := _HEAD_END.search(made)) or len(made) > _MAX_HEAD:
+                head = bytes(made[: end.end()]) if end else b""
+                return head if RECORD_START.match(head) and _LENGTH.search(head) else b""
+    return b""
 
 
 def _frames(file: BinaryIO, offset: int) -> Iterator[Piece | Gap]:
