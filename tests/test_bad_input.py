@@ -117,8 +117,8 @@ def bad_records() -> dict[str, tuple[bytes, str]]:
 def extract(folder: Path, tmp_path: Path) -> tuple[dict[str, Any], list[dict[str, Any]], list[dict[str, Any]], int]:
     """Run the stage over a folder: metrics, documents, dropped documents, and the peak of its memory in bytes."""
     paths = {name: tmp_path / name for name in ("documents", "dropped", "metrics.json")}
-    flags = ["--warcs", folder, "--documents", paths["documents"], "--dropped", paths["dropped"]]
-    command = [sys.executable, "-m", "stages.extract", *flags, "--metrics", paths["metrics.json"]]
+    flags = ["--warcs", str(folder), "--documents", str(paths["documents"]), "--dropped", str(paths["dropped"])]
+    command = [sys.executable, "-m", "stages.extract", *flags, "--metrics", str(paths["metrics.json"])]
     with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         said = process.stderr.read()
@@ -153,7 +153,7 @@ def test_every_bad_record_is_named_and_its_neighbours_are_whole(profile: Path, t
 
 def test_bombs_and_damage_among_zstd_frames_with_a_dictionary(profile: Path, tmp_path: Path) -> None:
     pages = warcs.pages(200)
-    dictionary = zstandard.train_dictionary(4096, pages)
+    dictionary = zstandard.train_dictionary(4096, [*pages])
     compressor = zstandard.ZstdCompressor(dict_data=dictionary, write_checksum=True)
     first, second, third, fourth = (compressor.compress(page) for page in pages[:4])
     content = dictionary.as_bytes()
