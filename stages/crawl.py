@@ -1,51 +1,30 @@
-"""Bring web pages in as WARC files: Debian's documentation packages, archives at hand, or a folder of HTML."""
+"""Bring web pages in as WARC files: from Debian's documentation, Common Crawl, Wikipedia, the web, or files at hand."""
 
 import json
-import re
-import tempfile
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from stages.core import shards
 from stages.core.errors import HeadwaterError
 from stages.core.fingerprint import file_hash
 from stages.core.params import params
-from stages.core.progress import log
 from stages.core.stage import Metrics, main
-from stages.web import archives, debian, sampling, sites
-from stages.web.folder import Site
+from stages.web import archives, commoncrawl, debian, folder, text, wikipedia
+from stages.web.source import Collected, Source, Wanted
 
-
-@params
-class DebianDocs:
-    """Packages of the Debian or Ubuntu release that this machine runs."""
-
-    packages: tuple[str, ...]
-    """Names of packages that hold HTML; apt fetches them without root."""
-
-
-@params
-class Warc:
-    """Archives that exist."""
-
-    paths: tuple[str, ...]
-    """Files, folders and globs, absolute or relative to incoming/crawl, and URLs that fsspec understands."""
-
-
-@params
-class Folder:
-    """A tree of HTML files."""
-
-    root: str
-    """Its path, absolute or relative to incoming/crawl."""
-    base_url: str
-    """Where the root would be found on the web."""
+_SOURCES: dict[str, Source] = {
+    "debian-docs": debian.collect,
+    "warc": archives.collect,
+    "folder": folder.collect,
+    "text": text.collect,
+    "commoncrawl": commoncrawl.collect,
+    "wikipedia": wikipedia.collect,
+}
 
 
 @params
 class Params:
-    source: Literal["debian-docs", "warc", "folder"]
+    source: Literal["debian-docs", "warc", "folder", "text", "commoncrawl", "wikipedia"]
     """Where pages come from; the section of that name says more."""
     max_pages: int
     """Pages to take, 0 for all: a sample by seed and URL, so that a larger one holds a smaller one."""
@@ -53,9 +32,14 @@ class Params:
     """Of the sample."""
     shard_mb: float
     """Size of a WARC that is written here, before compression, in MB."""
-    debian_docs: DebianDocs
-    warc: Warc
-    folder: Folder
+    allow_private: tuple[str, ...]
+    """Networks, such as 10.0.0.0/8, that may be connected to beside the public ones."""
+    debian_docs: debian.DebianDocs
+    warc: archives.Warc
+    folder: folder.Folder
+    text: text.Text
+    commoncrawl: commoncrawl.CommonCrawl
+    wikipedia: wikipedia.Wikipedia
 
 
 def run(params: Params, *, incoming: Path, warcs: Path, manifest: Path) -> Metrics:
@@ -66,92 +50,27 @@ def run(params: Params, *, incoming: Path, warcs: Path, manifest: Path) -> Metri
         warcs: folder for the WARC files
         manifest: JSON file that lists where they come from, with hashes
     """
-    found: dict[str, Any]
-    if params.source == "debian-docs":
-        built, total, found = _debian(params)
-    elif params.source == "folder":
-        built, total, found = _folder(params, incoming)
-    else:
-        built, total, found = _archives(params, incoming)
-    metrics = shards.total(one.metrics for one in built)
+    section = params.source.replace("-", "_")
+    wanted = Wanted(params.max_pages, params.seed, params.shard_mb, params.allow_private, incoming)
+    collected = _SOURCES[params.source](getattr(params, section), wanted)
+    metrics = shards.total(one.metrics for one in collected.built)
     if not metrics.get("out"):
-        raise HeadwaterError(
-            f"no pages in {', '.join(found['searched'])}: crawl.{params.source.replace('-', '_')} says where to look"
-        )
-    shards.publish(built, "warc", warcs)
+        raise HeadwaterError(f"no pages in {', '.join(collected.searched)}: crawl.{section} says where to look")
+    shards.publish(collected.built, "warc", warcs)
+    _write_manifest(manifest, params.source, collected, metrics["out"])
+    dropped = {**collected.dropped, "not_sampled": collected.total - metrics["out"] - sum(collected.dropped.values())}
+    return {**metrics, "in": collected.total, "dropped": dropped, "warcs": len(collected.built)}
+
+
+def _write_manifest(manifest: Path, source: str, collected: Collected, pages: int) -> None:
     files = [
         {"name": path.name, "bytes": path.stat().st_size, "sha256": file_hash(path), "pages": one.metrics["out"]}
-        for one in built
+        for one in collected.built
         for path in (one.outputs["warc"],)
     ]
-    listed = {"source": params.source, **found, "pages": metrics["out"], "warcs": files}
+    listed = {"source": source, "searched": collected.searched, **collected.listed, "pages": pages, "warcs": files}
     manifest.parent.mkdir(parents=True, exist_ok=True)
     manifest.write_text(json.dumps(listed, indent=1, sort_keys=True, ensure_ascii=False) + "\n", "utf-8")
-    return {**metrics, "in": total, "dropped": {"not_sampled": total - metrics["out"]}, "warcs": len(built)}
-
-
-def _debian(params: Params) -> tuple[list[shards.Built], int, dict[str, Any]]:
-    area = shards.area("crawl-debian", "apt")
-    packages = debian.fetch(params.debian_docs.packages, area)
-    # .invalid is reserved (RFC 2606): no one can take these for addresses that were fetched.
-    found = {
-        package.name: Site(debian.unpack(package, area), f"http://{_host(package.name)}.debian.invalid/")
-        for package in packages
-    }
-    versions = [{"name": one.name, "version": one.version, "sha256": one.sha256} for one in packages]
-    built, total = _write(params, found)
-    return built, total, {"packages": versions, "searched": [one.name for one in packages]}
-
-
-def _host(package: str) -> str:
-    return re.sub(r"[^a-z0-9-]+", "-", package).strip("-")
-
-
-def _folder(params: Params, incoming: Path) -> tuple[list[shards.Built], int, dict[str, Any]]:
-    root = incoming / params.folder.root
-    if not root.is_dir():
-        raise HeadwaterError(f"crawl.folder.root: {root} is no folder")
-    if not root.resolve().is_relative_to(incoming.resolve()):
-        log(f"{root} lies outside {incoming}: DVC does not watch it; `dvc repro -f crawl` takes it in again")
-    built, total = _write(params, {"folder": Site(root, params.folder.base_url.rstrip("/") + "/")})
-    return built, total, {"searched": [params.folder.root]}
-
-
-def _write(params: Params, found: dict[str, Site]) -> tuple[list[shards.Built], int]:
-    with tempfile.TemporaryDirectory() as lists:
-        units, total = sites.plan(found, params.max_pages, params.seed, params.shard_mb, Path(lists))
-        return shards.build(sites.write, None, units, label="crawl", count="pages"), total
-
-
-def _archives(params: Params, incoming: Path) -> tuple[list[shards.Built], int, dict[str, Any]]:
-    with tempfile.TemporaryDirectory() as folder:
-        found = archives.locate(params.warc.paths, incoming, Path(folder))
-        names = archives.names(found)
-        if params.max_pages:
-            built = _sample(params, found, names, Path(folder))
-        else:
-            units = [shards.Unit((path,), {"warc": name}) for path, name in zip(found, names, strict=True)]
-            built = shards.build(archives.take, None, units, label="crawl", count="pages")
-    for name, one in zip(names, built, strict=True):
-        if lost := one.metrics["lost"]["bytes"]:
-            log(f"{name}: {lost:,} bytes could not be read, {one.metrics['in']:,} pages could")
-    return built, sum(one.metrics["in"] for one in built), {"searched": list(params.warc.paths)}
-
-
-def _sample(params: Params, found: Sequence[Path], names: Sequence[str], area: Path) -> list[shards.Built]:
-    """The pages of lowest rank over all archives, each archive rewritten with what is left of it."""
-    units = [shards.Unit((path,), {"index": "index.json"}) for path in found]
-    indexed = shards.build(archives.index, params.seed, units, label="crawl-index", count="pages")
-    ranks = [json.loads(one.outputs["index"].read_text("utf-8")) for one in indexed]
-    pages = ((rank, (file, number)) for file, ranked in enumerate(ranks) for rank, number in ranked)
-    chosen = sampling.lowest(pages, params.max_pages)
-    units = []
-    for file, (path, name) in enumerate(zip(found, names, strict=True)):
-        listing = area / f"{file:05}.json"
-        listing.write_text(json.dumps([number for _, number in ranks[file] if (file, number) in chosen]), "utf-8")
-        stem = re.sub(r"(\.w?arc|\.wet)?(\.gz|\.zst)?$", "", name, flags=re.IGNORECASE)
-        units.append(shards.Unit((path, listing), {"warc": f"{stem}-{file:05}.warc.gz"}))
-    return shards.build(archives.sample, None, units, label="crawl", count="pages")
 
 
 if __name__ == "__main__":

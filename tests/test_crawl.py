@@ -1,6 +1,6 @@
 import base64
+import gzip
 import hashlib
-import json
 import os
 import subprocess
 from pathlib import Path
@@ -9,23 +9,11 @@ from typing import Any
 import pytest
 from fastwarc.warc import ArchiveIterator, WarcRecordType
 
-from stages import crawl
-from stages.core import params
 from stages.core.errors import HeadwaterError
 from tests import warcs
+from tests.crawled import run
+from tests.loopback import ALLOWED, serve
 from tests.site import write_site
-
-VALUES = json.loads(params.as_json(params.load(crawl.Params, "crawl")))
-
-
-def run(tmp_path: Path, **changes: Any) -> tuple[dict[str, Any], dict[str, bytes], dict[str, Any]]:
-    """Metrics, the files written by name, the manifest."""
-    target, manifest = tmp_path / "out" / "warcs", tmp_path / "out" / "manifest.json"
-    (tmp_path / "incoming").mkdir(exist_ok=True)
-    values = params.check(crawl.Params, {**VALUES, **changes}, "params.yaml: crawl")
-    metrics = crawl.run(values, incoming=tmp_path / "incoming", warcs=target, manifest=manifest)
-    written = {path.name: path.read_bytes() for path in sorted(target.iterdir())}
-    return metrics, written, json.loads(manifest.read_text("utf-8"))
 
 
 def pages(folder: Path) -> dict[str, bytes]:
@@ -132,6 +120,26 @@ def test_archives_elsewhere_and_behind_urls_are_taken_with_a_word_about_dvc(
         assert "DVC does not watch it" in capsys.readouterr().err
 
 
+def test_archives_behind_a_url_are_fetched_once_and_their_digests_are_checked(
+    profile: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_site(tmp_path / "incoming", 4)
+    _, made, _ = run(tmp_path, source="folder")
+    (archive,) = made.values()
+    wrong = archive[: archive.rindex(b"\x1f\x8b\x08")] + gzip.compress(
+        gzip.decompress(archive[archive.rindex(b"\x1f\x8b\x08") :]).replace(b"<p>", b"<b>")
+    )
+    with serve() as server:
+        server.add("/a.warc.gz", wrong)
+        for _ in range(2):
+            changes = {"allow_private": ALLOWED, "warc": {"paths": [server.url + "a.warc.gz"]}}
+            metrics, written, _ = run(tmp_path, source="warc", **changes)
+            assert written == {"a.warc.gz": wrong}
+        assert len(server.asked("/a.warc.gz")) == 1
+    assert metrics["digests"] == {"checked": metrics["out"] + 1, "wrong": 1}
+    assert "a.warc.gz: 1 records are not what their digests say" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -140,7 +148,10 @@ def test_archives_elsewhere_and_behind_urls_are_taken_with_a_word_about_dvc(
         ({"source": "warc", "warc": {"paths": ["nonsense://a"]}}, "nonsense://a: could not be read"),
         ({"source": "folder"}, r"no pages in \.: crawl\.folder"),
         ({"source": "folder", "folder": {"root": "x", "base_url": "http://x/"}}, "x is no folder"),
-        ({"source": "internet"}, "crawl.source: Input should be 'debian-docs', 'warc' or 'folder', got \"internet\""),
+        (
+            {"source": "internet"},
+            r"crawl.source: Input should be 'debian-docs', 'warc', .* or 'w\w+', got \"internet\"",
+        ),
     ],
 )
 def test_nothing_to_crawl_is_one_clear_line(profile: Path, tmp_path: Path, changes: Any, message: str) -> None:

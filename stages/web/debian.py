@@ -1,4 +1,4 @@
-"""Debian packages, fetched with apt but without root: lists, cache and state lie in a folder of their own."""
+"""Debian's documentation packages as a source, fetched with apt but without root, in a folder of their own."""
 
 import difflib
 import os
@@ -9,14 +9,26 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from stages.core import shards
 from stages.core.errors import HeadwaterError
 from stages.core.fingerprint import file_hash
+from stages.core.params import params
 from stages.core.progress import log
+from stages.web import sites
+from stages.web.source import Collected, Wanted
 
 _RETRIES = 3  # of a download that fails for the network
 
 # What `apt-get download --print-uris` prints for each package.
 _URI = re.compile(r"'(?P<uri>[^']+)' (?P<file>\S+) (?P<size>\d+) SHA256:(?P<sha256>[0-9a-f]{64})")
+
+
+@params
+class DebianDocs:
+    """Packages of the Debian or Ubuntu release that this machine runs."""
+
+    packages: tuple[str, ...]
+    """Names of packages that hold HTML; apt fetches them without root."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +40,21 @@ class Package:
     sha256: str
     """Of the .deb."""
     deb: Path
+
+
+def collect(section: DebianDocs, wanted: Wanted) -> Collected:
+    """The pages of the packages; each has the date at which its file was last changed."""
+    area = shards.area("crawl-debian", "apt")
+    packages = fetch(section.packages, area)
+    # .invalid is reserved (RFC 2606): no one can take these for addresses that were fetched.
+    found = {one.name: sites.Site(unpack(one, area), f"http://{_host(one.name)}.debian.invalid/") for one in packages}
+    versions = [{"name": one.name, "version": one.version, "sha256": one.sha256} for one in packages]
+    built, total = sites.build(found, wanted)
+    return Collected(built, total, tuple(found), {"packages": versions})
+
+
+def _host(package: str) -> str:
+    return re.sub(r"[^a-z0-9-]+", "-", package).strip("-")
 
 
 def fetch(names: tuple[str, ...], area: Path) -> list[Package]:
