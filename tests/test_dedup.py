@@ -1,18 +1,27 @@
 """The dedup stage: one of each group stays, whatever the shards and the workers."""
 
+import itertools
 import random
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from stages import dedup as stage
 from stages.core import documents, runtime
+from stages.core.errors import HeadwaterError
 from stages.core.params import load
 from stages.core.stage import Metrics
+from stages.web.shingles import split
 
+# What is cut out of documents has tests of its own.
 PARAMS = load(stage.Params, "dedup")
+PARAMS = replace(PARAMS, passages=replace(PARAMS.passages, paragraph_characters=0, run_words=0, min_words=50))
+CUTTING = replace(PARAMS, passages=replace(PARAMS.passages, paragraph_characters=200))
+TEXTS = Path("../shared/data/evaluation/wikitext2_test.txt")
 
 
 def prose(seed: int, words: int = 200) -> list[str]:
@@ -36,10 +45,12 @@ def document(number: int, text: str, **changes: Any) -> dict[str, Any]:
     }
 
 
-def run(folder: Path, shards: list[list[dict[str, Any]]], params: stage.Params = PARAMS) -> Metrics:
+def run(
+    folder: Path, shards: list[list[dict[str, Any]]], params: stage.Params = PARAMS, extra: Sequence[pa.Field] = ()
+) -> Metrics:
     (folder / "documents").mkdir(parents=True)
     for number, rows in enumerate(shards):
-        with documents.Writer(folder / "documents" / f"{number:05d}.parquet") as writer:
+        with documents.Writer(folder / "documents" / f"{number:05d}.parquet", extra) as writer:
             for row in rows:
                 writer.write(row)
     return stage.run(params, documents=folder / "documents", kept=folder / "kept", dropped=folder / "dropped")
@@ -114,3 +125,122 @@ def test_one_page_captured_in_two_files_is_not_lost(profile: Path, tmp_path: Pat
     page = document(1, " ".join(prose(0)))
     metrics = run(tmp_path, [[page], [{**page, "source": "b.warc.gz"}]])
     assert (metrics["out"], metrics["dropped"]["exact_duplicate"]) == (1, 1)
+
+
+def test_the_highest_score_of_a_column_stays_and_columns_are_carried(profile: Path, tmp_path: Path) -> None:
+    words = prose(0)
+    group = [
+        document(number, " ".join(words[number:])) | {"quality": number % 3, "note": f"n{number}"}
+        for number in range(5)
+    ]
+    extra = [pa.field("quality", pa.float32()), pa.field("note", pa.string())]
+    run(tmp_path, [group[:2], group[2:]], replace(PARAMS, keep="quality"), extra)
+    kept, dropped = (list(rows(tmp_path / name).values()) for name in ("kept", "dropped"))
+    assert [(int(row["id"], 16), row["note"]) for row in kept] == [(2, "n2")]
+    assert sorted(row["note"] for row in dropped) == ["n0", "n1", "n3", "n4"]
+    with pytest.raises(
+        HeadwaterError, match=r"keep is neither a rule nor a column of scores; did you mean 'quality'\?"
+    ):
+        run(tmp_path / "misspelt", [group], replace(PARAMS, keep="qualty"), extra)
+
+
+def paragraphs(names: Sequence[str]) -> str:
+    """A paragraph of prose for each name, the same for the same name."""
+    return "\n\n".join(" ".join(prose(hash_of(name), 60)) for name in names)
+
+
+def hash_of(name: str) -> int:
+    return int.from_bytes(name.encode(), "big")
+
+
+def manuals() -> list[dict[str, Any]]:
+    """Documents that share paragraphs but are no duplicates; the first is the longest."""
+    texts = [["a", "b", "c", "d", "e"], ["a", "f", "g", "h"], ["b", "i", "j"], ["b", "a"]]
+    return [document(number, paragraphs(names)) for number, names in enumerate(texts, 1000)]
+
+
+def test_later_documents_lose_paragraphs_that_one_before_them_has(profile: Path, tmp_path: Path) -> None:
+    metrics = run(tmp_path, [manuals()[:2], manuals()[2:]], CUTTING)
+    kept, dropped = rows(tmp_path / "kept"), rows(tmp_path / "dropped")
+    texts = [row["text"] for row in manuals()]
+    assert [row["text"] for row in kept.values()] == [texts[0], paragraphs(["f", "g", "h"]), paragraphs(["i", "j"])]
+    assert [(row["reason"], row["duplicate_of"], row["text"]) for row in dropped.values()] == [
+        ("too_short_after_cuts", "", texts[3])
+    ]
+    lost = len(texts[1]) + len(texts[2]) - len(paragraphs(["f", "g", "h"])) - len(paragraphs(["i", "j"]))
+    assert metrics["cut"] == {"documents": 2, "characters": lost}
+
+
+def test_a_paragraph_may_stay_in_several_documents(profile: Path, tmp_path: Path) -> None:
+    params = replace(CUTTING, passages=replace(CUTTING.passages, paragraph_documents=2))
+    run(tmp_path, [manuals()], params)
+    texts = [row["text"] for row in manuals()]
+    assert [row["text"] for row in rows(tmp_path / "kept").values()] == texts[:3]
+
+
+def test_later_documents_lose_runs_of_words(profile: Path, tmp_path: Path) -> None:
+    first, second, shared = prose(1, 120), prose(2, 80), prose(3, 50)
+    group = [
+        document(1, " ".join([*first, *shared, *prose(4, 40)])),
+        document(2, " ".join([*second, *shared, *prose(5, 30)])),
+        document(3, " ".join([*prose(6, 60), *shared[1:], *prose(7, 30)])),
+    ]
+    params = replace(PARAMS, passages=replace(PARAMS.passages, run_words=50))
+    run(tmp_path, [group], params)
+    texts = [row["text"] for row in rows(tmp_path / "kept").values()]
+    assert texts == [group[0]["text"], " ".join([*second, *prose(5, 30)]), group[2]["text"]]
+
+
+def test_what_is_cut_depends_neither_on_shards_nor_on_their_names(profile: Path, tmp_path: Path) -> None:
+    everything = manuals() + corpus()
+    params = replace(CUTTING, passages=replace(CUTTING.passages, run_words=30))
+    run(tmp_path / "one", [everything], params)
+    random.Random(1).shuffle(everything)
+    run(tmp_path / "several", [everything[:9], everything[9:20], everything[20:]], params)
+    for output in ("kept", "dropped"):
+        assert rows(tmp_path / "one" / output) == rows(tmp_path / "several" / output)
+
+
+def test_a_new_shard_is_signed_and_the_others_are_not_signed_again(profile: Path, tmp_path: Path) -> None:
+    everything = corpus()
+    run(tmp_path / "before", [everything[:30], everything[30:50]])
+    built = {path: (path / "commit.json").stat().st_mtime_ns for path in (profile / "dedup-signatures").iterdir()}
+    run(tmp_path / "after", [everything[:30], everything[30:50], everything[50:]])
+    after = {path: (path / "commit.json").stat().st_mtime_ns for path in (profile / "dedup-signatures").iterdir()}
+    assert len(built) == 2
+    assert len(after) == 3
+    assert built.items() < after.items()
+
+
+@pytest.mark.skipif(not TEXTS.exists(), reason="../shared/data is not there")
+def test_near_duplicates_of_real_texts_are_found_and_nothing_else(profile: Path, tmp_path: Path) -> None:
+    draw = random.Random(0)
+    articles = [text.split() for text in TEXTS.read_text("utf-8").split("\n") if len(text.split()) > 150][:120]
+    texts = {}
+    for number, words in enumerate(articles):
+        for copy in range(4):
+            changed = list(words)
+            for _ in range(draw.randrange(4)):  # a passage goes, or comes from elsewhere
+                place, length = draw.randrange(len(changed)), draw.randrange(12)
+                changed[place : place + length] = draw.choice(articles)[:length] if draw.random() < 0.5 else []
+            texts[f"{4 * number + copy:032x}"] = " ".join(changed)
+    run(tmp_path, [[document(int(name, 16), text) for name, text in texts.items()]])
+    kept, dropped = rows(tmp_path / "kept"), rows(tmp_path / "dropped")
+    sets = {
+        name: {tuple(words[n : n + 5]) for n in range(len(words) - 4)}
+        for name, words in zip(texts, map(split, texts.values()), strict=True)
+    }
+    pairs = {
+        pair: len(sets[pair[0]] & sets[pair[1]]) / len(sets[pair[0]] | sets[pair[1]])
+        for pair in itertools.combinations(texts, 2)
+        if int(pair[0], 16) // 4 == int(pair[1], 16) // 4
+    }
+    surely = [pair for pair, similarity in pairs.items() if similarity >= PARAMS.similarity + 0.1]
+    missed = [pair for pair in surely if set(pair) <= set(kept)]
+    assert len(surely) > 100
+    assert len(missed) <= 0.01 * len(surely)
+    for name, row in dropped.items():
+        one, other = sets[name], sets[row["duplicate_of"]]
+        assert len(one & other) / len(one | other) == pytest.approx(row["similarity"])
+        assert row["duplicate_of"] in kept
+        assert row["similarity"] >= PARAMS.similarity

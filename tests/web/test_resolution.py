@@ -1,5 +1,6 @@
 """What stays is what a walk through all documents in order of preference would keep, and nothing goes by chains."""
 
+import itertools
 import random
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -72,7 +73,7 @@ def walk(sets: list[Hashes], order: Sequence[int], linked: list[Linked]) -> set[
     """The documents that a walk in ``order`` drops: similar to one that it kept, and in a bucket with it."""
     together: dict[int, set[int]] = {number: set() for number in order}
     for kind in linked:
-        for start, end in zip(kind.starts[:-1], kind.starts[1:], strict=True):
+        for start, end in itertools.pairwise(kind.starts.tolist()):
             for member in kind.members[start:end].tolist():
                 together[member] |= set(kind.members[start:end].tolist())
     kept: set[int] = set()
