@@ -138,6 +138,32 @@ def test_a_tokenizer_that_differs_is_refused(profile: Path, model: Path, tmp_pat
         export.run(parameters(), model=broken, measured=(), exported=tmp_path / "export")
 
 
+def test_a_byte_level_tokenizer_is_exported_in_both_formats(profile: Path, model: Path, tmp_path: Path) -> None:
+    spelled = tmp_path / "model"
+    shutil.copytree(model, spelled)
+    tiny.write_byte_level_tokenizer(spelled)
+    metrics = export.run(parameters(), model=spelled, measured=(), exported=tmp_path / "export")
+
+    assert metrics["formats"]["gguf"]["max_logit_difference"] < 1e-4
+    fields = gguf.GGUFReader(tmp_path / "export/tiny-f32.gguf").fields
+    assert fields["tokenizer.ggml.model"].contents() == "gpt2"
+    assert fields["tokenizer.ggml.pre"].contents() == "qwen2"
+    kinds = [gguf.TokenType(kind) for kind in fields["tokenizer.ggml.token_type"].contents()]
+    assert set(kinds[:8]) == {gguf.TokenType.CONTROL}
+    assert set(kinds[8:]) == {gguf.TokenType.NORMAL}
+
+
+def test_words_that_llama_cpp_has_no_name_for_are_refused(profile: Path, model: Path, tmp_path: Path) -> None:
+    spelled = tmp_path / "model"
+    shutil.copytree(model, spelled)
+    tiny.write_byte_level_tokenizer(spelled)
+    described = (spelled / "tokenizer.json").read_text("utf-8").replace("'ll|", "'ll|'d've|")
+    (spelled / "tokenizer.json").write_text(described, "utf-8")
+
+    with pytest.raises(HeadwaterError, match=r"tokenizer\.json: llama\.cpp has no name for how"):
+        export.run(parameters(), model=spelled, measured=(), exported=tmp_path / "export")
+
+
 def test_what_cannot_be_exported_is_said(profile: Path, model: Path, tmp_path: Path) -> None:
     with pytest.raises(HeadwaterError, match="no model here"):
         export.run(parameters(), model=tmp_path, measured=(), exported=tmp_path / "export")

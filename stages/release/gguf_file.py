@@ -11,14 +11,13 @@ from typing import Any, Literal
 import gguf
 import numpy as np
 import numpy.typing as npt
-import sentencepiece
 import torch
 from safetensors import safe_open
-from sentencepiece import sentencepiece_model_pb2
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+from transformers import AutoConfig, AutoModelForCausalLM
 
 from stages.core.errors import HeadwaterError
 from stages.core.params import params
+from stages.release import gguf_vocabulary
 from stages.release.parity import Loaded
 
 Array = npt.NDArray[Any]
@@ -47,40 +46,19 @@ def write(source: Path, target: Path, settings: Settings, name: str) -> list[Pat
     path = target / f"{name}-{settings.precision}.gguf"
     writer = gguf.GGUFWriter(path, "llama")
     _add_architecture(writer, config, settings, name)
-    _add_tokenizer(writer, source, config)
+    gguf_vocabulary.add(writer, source, config)
     matrix = np.dtype(np.float16 if settings.precision == "f16" else np.float32)
     _write_tensors(writer, source, config, matrix)
     return [path]
 
 
 def load(files: list[Path]) -> Loaded:
-    """The file as `transformers` reads it, in float32; tokens by sentencepiece from the file's own table."""
+    """The file as `transformers` reads it, in float32; tokens from the file's own table."""
     (path,) = files
     model = AutoModelForCausalLM.from_pretrained(
         path.parent, gguf_file=path.name, dtype=torch.float32, local_files_only=True
     ).eval()
-    return Loaded(model, tokenizer(path).encode)
-
-
-def tokenizer(path: Path) -> Any:
-    """A sentencepiece processor from nothing but the keys of a GGUF file: what llama.cpp's tokenizer works from."""
-    fields = gguf.GGUFReader(path).fields
-
-    def value(key: str) -> Any:
-        return fields[key].contents()
-
-    model = sentencepiece_model_pb2.ModelProto()
-    model.trainer_spec.model_type = sentencepiece_model_pb2.TrainerSpec.BPE
-    model.trainer_spec.byte_fallback = True
-    model.normalizer_spec.name = "identity"
-    model.normalizer_spec.add_dummy_prefix = value(gguf.Keys.Tokenizer.ADD_PREFIX)
-    model.normalizer_spec.remove_extra_whitespaces = value(gguf.Keys.Tokenizer.REMOVE_EXTRA_WS)
-    table = (
-        value(key) for key in (gguf.Keys.Tokenizer.LIST, gguf.Keys.Tokenizer.SCORES, gguf.Keys.Tokenizer.TOKEN_TYPE)
-    )
-    for piece, score, kind in zip(*table, strict=True):
-        model.pieces.add(piece=piece, score=score, type=kind)
-    return sentencepiece.SentencePieceProcessor(model_proto=model.SerializeToString())
+    return Loaded(model, gguf_vocabulary.read(path))
 
 
 def interleave(weights: Array, heads: int) -> Array:
@@ -108,50 +86,6 @@ def _add_architecture(writer: Any, config: Any, settings: Settings, name: str) -
     writer.add_rope_freq_base(config.rope_parameters["rope_theta"])
     writer.add_layer_norm_rms_eps(config.rms_norm_eps)
     writer.add_vocab_size(config.vocab_size)
-
-
-def _add_tokenizer(writer: Any, source: Path, config: Any) -> None:
-    model = _sentencepiece_model(source / "tokenizer.model", config.vocab_size)
-    writer.add_tokenizer_model("llama")
-    writer.add_tokenizer_pre("default")
-    writer.add_token_list([piece.piece for piece in model.pieces])
-    writer.add_token_scores([piece.score for piece in model.pieces])
-    # sentencepiece's numbers for normal, unknown, control, … are GGUF's as well (gguf.TokenType).
-    writer.add_token_types([int(piece.type) for piece in model.pieces])
-    writer.add_bos_token_id(model.trainer_spec.bos_id)
-    writer.add_eos_token_id(model.trainer_spec.eos_id)
-    writer.add_unk_token_id(model.trainer_spec.unk_id)
-    if model.trainer_spec.pad_id >= 0:
-        writer.add_pad_token_id(model.trainer_spec.pad_id)
-    hugging_face = AutoTokenizer.from_pretrained(source, local_files_only=True)
-    for token_id in _stops(source, model.trainer_spec.eos_id):
-        writer.add_eot_token_id(token_id)
-    writer.add_add_bos_token(True)
-    writer.add_add_eos_token(False)
-    writer.add_add_space_prefix(model.normalizer_spec.add_dummy_prefix)
-    writer.add_remove_extra_whitespaces(model.normalizer_spec.remove_extra_whitespaces)
-    if hugging_face.chat_template:
-        writer.add_chat_template(hugging_face.chat_template)
-
-
-def _stops(source: Path, eos: int) -> list[int]:
-    """The id, besides the end of text, at which generation stops: the end of a turn. GGUF has room for one."""
-
-    stops = GenerationConfig.from_pretrained(source, local_files_only=True).eos_token_id
-    return [token_id for token_id in (stops if isinstance(stops, list) else [stops]) if token_id not in (None, eos)][:1]
-
-
-def _sentencepiece_model(path: Path, vocab_size: int) -> Any:
-    model = sentencepiece_model_pb2.ModelProto()
-    try:
-        model.ParseFromString(path.read_bytes())
-    except FileNotFoundError:
-        raise HeadwaterError(f"{path} is missing: GGUF needs the sentencepiece model of the tokenizer") from None
-    if len(model.pieces) != vocab_size:
-        raise HeadwaterError(f"{path}: has {len(model.pieces)} pieces, the model's vocabulary {vocab_size}")
-    if model.normalizer_spec.precompiled_charsmap or model.trainer_spec.model_type != model.trainer_spec.BPE:
-        raise HeadwaterError(f"{path}: llama.cpp reads sentencepiece BPE without normalisation only")
-    return model
 
 
 def _write_tensors(writer: Any, source: Path, config: Any, matrix: np.dtype[Any]) -> None:

@@ -34,6 +34,7 @@ def write(
             config=model.config,
             parameters=sum(parameter.numel() for parameter in model.parameters()),
             formats=formats,
+            sentencepiece=(folder / "tokenizer.model").exists(),
             gguf=sorted(path.name for path in folder.glob("*.gguf")),
             stages=measured,
             training={

@@ -1,5 +1,6 @@
 """The format that `transformers` loads, and vLLM with it: safetensors, configuration, tokenizer, chat template."""
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ from stages.core.params import params
 from stages.release.parity import Loaded
 
 # What makes up a tokenizer on disk; `save_pretrained` would leave out the sentencepiece model and write its own view.
-_TOKENIZER = ("tokenizer.json", "tokenizer.model", "tokenizer_config.json")
+_TOKENIZER = ("tokenizer.json", "tokenizer_config.json")
+_SENTENCEPIECE = "tokenizer.model"  # a byte-level tokenizer has none
 _TOKENIZER_OPTIONAL = ("chat_template.jinja", "special_tokens_map.json", "added_tokens.json")
 
 
@@ -37,7 +39,7 @@ def write(source: Path, target: Path, settings: Settings, name: str) -> list[Pat
     before = set(target.iterdir())
     model = AutoModelForCausalLM.from_pretrained(source, dtype="auto", local_files_only=True)
     model.save_pretrained(target, max_shard_size=settings.max_shard_size)
-    for file in _TOKENIZER:
+    for file in (*_TOKENIZER, *_model(source)):
         if not (source / file).is_file():
             raise HeadwaterError(f"{source}: {file} is missing, so the tokenizer cannot be exported")
         shutil.copyfile(source / file, target / file)
@@ -48,6 +50,12 @@ def write(source: Path, target: Path, settings: Settings, name: str) -> list[Pat
     for path in written:
         path.chmod(0o644)  # safetensors are written for the owner alone
     return written
+
+
+def _model(source: Path) -> list[str]:
+    """The sentencepiece model where the tokenizer is one: it spells in bytes what it has no piece for."""
+    described = json.loads((source / _TOKENIZER[0]).read_text("utf-8")) if (source / _TOKENIZER[0]).is_file() else {}
+    return [_SENTENCEPIECE] if described.get("model", {}).get("byte_fallback") else []
 
 
 def load(files: list[Path]) -> Loaded:

@@ -37,8 +37,8 @@ DOCUMENTS = pa.schema(
     ]
 )
 
-_SAMPLED = 64  # of so many documents one is compared
-_COMPARED = 20_000  # characters of a document that are compared
+# What is compared: the first documents of a shard, then one of so many, by id; and so many characters of each.
+_FIRST, _SAMPLED, _COMPARED = 8, 128, 20_000
 
 
 class MismatchError(Exception):
@@ -97,7 +97,7 @@ def _encode(tokenizer: Tokenizer, encode: Encode, shard: Path, outputs: Mapping[
     compared = 0
     for document in document_shards.read(shard, ("id", "text")):
         name, text = document["id"], document["text"]
-        if encode != tokenizer.encode and (not names or zlib.crc32(name.encode()) % _SAMPLED == 0):
+        if encode != tokenizer.encode and (len(names) < _FIRST or zlib.crc32(name.encode()) % _SAMPLED == 0):
             agree(tokenizer, encode, f"document {name}", text[:_COMPARED])
             compared += 1
         ids = np.asarray(encode(text)).astype(dtype)

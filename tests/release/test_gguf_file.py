@@ -9,7 +9,7 @@ import sentencepiece
 
 from stages.core.errors import HeadwaterError
 from stages.core.params import check
-from stages.release import gguf_file, parity
+from stages.release import gguf_file, gguf_vocabulary, parity
 from tests.release import tiny
 
 
@@ -54,7 +54,7 @@ def test_clients_find_how_to_begin_to_stop_and_to_chat(source: Path, written: Pa
 @pytest.mark.parametrize("text", parity.TEXTS)
 def test_the_file_alone_tokenizes_as_the_original(source: Path, written: Path, text: str) -> None:
     original = sentencepiece.SentencePieceProcessor(model_file=str(source / "tokenizer.model"))
-    assert gguf_file.tokenizer(written).encode(text) == original.encode(text)
+    assert gguf_vocabulary.read(written)(text) == original.encode(text)
 
 
 def test_rotation_of_neighbours_on_interleaved_rows_is_rotation_of_halves() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM
 
-from stages.text import conversion, tokenizers, vocabulary
+from stages.text import byte_level, conversion, tokenizers, vocabulary
 
 SENTENCES = (
     "Install the package, then edit the configuration file and start the server again.",
@@ -22,6 +22,13 @@ def write_tokenizer(folder: Path, vocab_size: int = 400) -> None:
     model = vocabulary.learn([f"{text} {n}" for n in range(4) for text in SENTENCES], vocab_size, 1.0, 16)
     (folder / tokenizers.MODEL).write_bytes(model)
     conversion.save(conversion.convert(tokenizers.load(folder)), folder)
+
+
+def write_byte_level_tokenizer(folder: Path, vocab_size: int = 400) -> None:
+    """A byte-level tokenizer with its chat template, in the place of one that may be there."""
+    fast = byte_level.learn([f"{text} {n}" for n in range(4) for text in SENTENCES], vocab_size, 16)
+    (folder / tokenizers.MODEL).unlink(missing_ok=True)
+    conversion.save(fast, folder)
 
 
 def write_model(folder: Path, *, tied: bool = True) -> None:

@@ -1,5 +1,6 @@
 """Encoding through gigatoken: the tokenizer's own ids, and the tokenizer itself where gigatoken does not know it."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ def bytes_() -> Tokenizer:
 
 
 @pytest.mark.parametrize("learn", [sentencepiece, bytes_])
-def test_the_ids_are_the_tokenizers_own(learn: type[Tokenizer]) -> None:
+def test_the_ids_are_the_tokenizers_own(learn: Callable[[], Tokenizer]) -> None:
     tokenizer = learn()
     encode = encoding.fast(tokenizer)
     texts = [text for _, text in parity.hostile()] + corpus.manual(200_000)

@@ -1,0 +1,31 @@
+"""The figures of a tokenizer are told of both kinds."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from stages.core.errors import HeadwaterError
+from stages.release import vocabulary_figures
+from tests.release import tiny
+
+DOCUMENTS = [{"text": "The server returns rows.\n", "language": "en", "url": "https://example.org/"}]
+
+
+@pytest.mark.parametrize("write", [tiny.write_tokenizer, tiny.write_byte_level_tokenizer])
+def test_both_kinds_are_described(write: Callable[[Path], None], tmp_path: Path) -> None:
+    write(tmp_path)
+    found = vocabulary_figures.describe(tmp_path, DOCUMENTS, pieces=5, characters=100)
+    assert found.size == 400
+    assert "".join(found.sample) == "The server returns rows."
+    assert " server" in found.sample
+    ((language, figure),) = found.bytes_per_token
+    assert language == "en"
+    assert 1 < figure < 8
+    assert len(found.longest) == 5
+    assert all(" " not in piece and "Ġ" not in piece for piece in found.longest)
+
+
+def test_a_folder_without_a_tokenizer_is_named(tmp_path: Path) -> None:
+    with pytest.raises(HeadwaterError, match="no tokenizer here"):
+        vocabulary_figures.describe(tmp_path, DOCUMENTS, pieces=5, characters=100)
