@@ -31,7 +31,7 @@ class Params:
     vocab_size: PositiveInt
     """Tokens in the vocabulary: 8 control tokens, 256 bytes, the rest learned."""
     max_bytes: PositiveInt
-    """Bytes of text the vocabulary is learned from: whole documents, drawn by seed."""
+    """Bytes of text the vocabulary is learned from: whole documents, drawn by seed. Memory is about ten times that."""
     character_coverage: Annotated[float, Field(ge=0.98, le=1)]
     """Share of the text's characters that get a piece of their own, 0.98–1; rarer ones are spelled in bytes. Of the
     sentencepiece kind."""
@@ -61,7 +61,7 @@ def make(params: Params, inputs: Sequence[Path], outputs: Mapping[str, Path]) ->
     total = document_shards.count(inputs)
     if not total:
         raise HeadwaterError("no training document: the stages before dropped all of them; see metrics/*.json")
-    drawn = vocabulary.draw(inputs, params.seed)
+    drawn = vocabulary.draw(inputs, params.seed, params.max_bytes)
     chosen = vocabulary.within(drawn, params.max_bytes)
     folder = outputs["tokenizer"]
     folder.mkdir()

@@ -1,6 +1,7 @@
 """Learning a vocabulary: which documents it is learned from, and byte-pair encoding with sentencepiece."""
 
 import hashlib
+import heapq
 import io
 import itertools
 import re
@@ -14,17 +15,23 @@ from stages.core.errors import HeadwaterError
 from stages.text import tokenizers
 
 
-def draw(shards: Sequence[Path], seed: int) -> list[tuple[str, int]]:
-    """Id and size in bytes of every document, in the order of a draw by hash of seed and id.
+def draw(shards: Sequence[Path], seed: int, max_bytes: int) -> list[tuple[str, int]]:
+    """Id and size in bytes of documents in the order of a draw by hash of seed and id: those that come first.
 
-    A document's place depends on nothing but its id: a crawl that grows does not shuffle the documents it had.
+    A document's place depends on nothing but its id: a crawl that grows does not shuffle the documents it had. All that
+    :func:`within` takes for ``max_bytes`` are there; memory holds no more than they and the next one.
     """
-    drawn = []
+    drawn: list[tuple[int, str, int]] = []  # a heap with the last of the draw on top
+    total = 0
     for path in shards:
         for document in documents.read(path, ("id", "text")):
-            key = hashlib.blake2b(f"{seed}\0{document['id']}".encode(), digest_size=8).digest()
-            drawn.append((key, document["id"], len(document["text"].encode())))
-    return [(name, size) for _, name, size in sorted(drawn)]
+            name, size = document["id"], len(document["text"].encode())
+            key = int.from_bytes(hashlib.blake2b(f"{seed}\0{name}".encode(), digest_size=8).digest())
+            heapq.heappush(drawn, (-key, name, size))
+            total += size
+            while total - drawn[0][2] > max_bytes:
+                total -= heapq.heappop(drawn)[2]
+    return [(name, size) for _, name, size in sorted(drawn, key=lambda one: (-one[0], one[1]))]
 
 
 def within(drawn: Sequence[tuple[str, int]], max_bytes: int) -> set[str]:
