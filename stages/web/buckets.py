@@ -73,13 +73,17 @@ def merged(entries: Sequence[Path], shards: Shards, keep: str, least: int) -> It
             nothing depends on how documents are divided into shards.
         least: Documents in a bucket, at least 2.
     """
-    files = [np.load(path, mmap_mode="r") for path in entries]
     firsts, ranks = shards.firsts(), _source_ranks(shards.sources)
-    ranges = 1 + sum(map(len, files)) * _ENTRY_BYTES // (profile().memory_mb * 1_000_000)
-    bounds = [number * 2**64 // ranges for number in range(1, ranges)]
-    cuts = [_cuts(file, bounds) for file in files]
+    total = sum(len(np.load(path, mmap_mode="r")) for path in entries)
+    ranges = 1 + total * _ENTRY_BYTES // (profile().memory_mb * 1_000_000)
+    bounds = np.array([number * 2**64 // ranges for number in range(1, ranges)], np.uint64)
+    cuts = [_cuts(path, bounds) for path in entries]
     for number in range(ranges):
-        parts = [file[cut[number] : cut[number + 1]] for file, cut in zip(files, cuts, strict=True)]
+        # Each file is mapped for a moment only: there may be more of them than a process may have open.
+        parts = [
+            np.array(np.load(path, mmap_mode="r")[cut[number] : cut[number + 1]])
+            for path, cut in zip(entries, cuts, strict=True)
+        ]
         keys = np.concatenate([np.zeros(0, np.uint64), *(part["key"] for part in parts)])
         members = np.concatenate(
             [np.zeros(0, np.int64), *(part["row"] + first for part, first in zip(parts, firsts, strict=False))]
@@ -93,9 +97,9 @@ def merged(entries: Sequence[Path], shards: Shards, keep: str, least: int) -> It
         yield Buckets(keys[begins], np.append(begins, len(keys)), members)
 
 
-def _cuts(file: npt.NDArray[Any], bounds: list[int]) -> Numbers:
-    inner = np.searchsorted(file["key"], np.array(bounds, np.uint64)) if bounds else np.zeros(0, np.int64)
-    return np.concatenate([[0], inner, [len(file)]])
+def _cuts(path: Path, bounds: npt.NDArray[np.uint64]) -> Numbers:
+    file = np.load(path, mmap_mode="r")
+    return np.concatenate([[0], np.searchsorted(file["key"], bounds), [len(file)]])
 
 
 def _lengths(keys: npt.NDArray[np.uint64]) -> Numbers:
