@@ -1,66 +1,70 @@
-"""Keep documents that read as text in the wanted languages; replace personal data.
+"""Keep documents that read as text in the wanted languages; replace personal data and secrets.
 
 The rules and their order are FineWeb's: URL, language, Gopher's repetition, Gopher's quality, C4's lines, FineWeb's
-lines, and last the placeholders for personal data. The first rule that a document breaks is its reason.
+lines; then listed words and a classifier's score. The first rule that a document breaks is its reason. Every document
+is scored first, which takes the time, and then judged, which takes none: a threshold is changed in seconds, and the
+scores stay in the shards as columns.
 """
 
-import functools
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from stages.core import documents as document_shards
 from stages.core import shards
 from stages.core.errors import HeadwaterError
 from stages.core.params import params
 from stages.core.stage import Metrics, main
-from stages.web import blocklist, c4, personal_data, quality, repetition
-from stages.web.page import Page
-from stages.web.words import Vocabulary
+from stages.web import annotation, blocklist, c4, classifier, decision, example_texts, quality, repetition
 
 
 @params
 class Params:
     languages: list[str]
     """Languages to keep, ISO 639-1; an empty list keeps all."""
-    min_language_score: float
-    """Certainty of the language, at least, 0–1."""
+    by_language: dict[str, dict[str, Any]]
+    """Thresholds below that differ for a language; what is not named is as for all."""
+    annotate: annotation.Annotate
+    """What the scores depend on. After a change here every text is read again; after one of the rest none is."""
     urls: blocklist.Urls
     """Pages refused by their URL."""
+    min_language_score: float
+    """Certainty of the language, at least, 0–1."""
     repetition: repetition.Repetition
     """Gopher's rules against repetition (arXiv:2112.11446, table A1)."""
     gopher: quality.Gopher
     """Gopher's rules of quality (arXiv:2112.11446, appendix A)."""
     c4: c4.C4
-    """C4's rules for lines (arXiv:1910.10683, section 2.2)."""
+    """C4's rules for pages (arXiv:1910.10683, section 2.2)."""
     fineweb: quality.FineWeb
     """FineWeb's own rules (arXiv:2406.17557, section 3.6)."""
-    personal_data: personal_data.PersonalData
-    """What is replaced by a placeholder."""
+    max_listed_words: float
+    """Share of words that are listed as obscene or hateful, at most, 0–1."""
+    min_quality: float
+    """The classifier's score, at least; without a classifier no document has one."""
 
 
-def run(params: Params, *, documents: Path, kept: Path, dropped: Path) -> Metrics:
-    """Judge every document of every shard.
+def run(params: Params, *, documents: Path, examples: Path, kept: Path, dropped: Path) -> Metrics:
+    """Score and judge every document of every shard.
 
     Args:
         documents: shards of documents from extract
-        kept: shards of the documents that passed, personal data replaced
-        dropped: shards of the others as they came, with the reason
+        examples: folder of texts or models for the score of quality
+        kept: shards of the documents that passed, cleaned, with their scores
+        dropped: shards of the others as they came, with the reason and their scores
     """
-    lists: tuple[Path, ...] = ()
-    if params.urls.blocklists:
-        unit = shards.Unit(inputs=(blocklist.archive(),), outputs={"hosts": "hosts.npy"})
-        (built,) = shards.build(prepare_blocklist, None, [unit], label="filter-blocklist", count="hosts")
-        lists = (built.outputs["hosts"],)
+    found = shards.files(documents)
+    files, metrics = _prepared(params, examples)
+    units = [shards.Unit(inputs=(path, *files), outputs={"scores": path.name}) for path in found]
+    scored = shards.build(annotation.annotate, _task(params), units, label="filter-scores")
     units = [
-        shards.Unit(inputs=(path, *lists), outputs={"kept": path.name, "dropped": path.name})
-        for path in shards.files(documents)
+        shards.Unit(inputs=(path, one.outputs["scores"]), outputs={"kept": path.name, "dropped": path.name})
+        for path, one in zip(found, scored, strict=True)
     ]
-    results = shards.build(filter_shard, params, units, label="filter")
+    results = shards.build(decision.decide, params, units, label="filter")
     shards.publish(results, "kept", kept)
     shards.publish(results, "dropped", dropped)
-    metrics = shards.total(one.metrics for one in results)
+    metrics |= shards.total(one.metrics for one in results)
     if not metrics.get("out"):
         reasons: Counter[str] = Counter(metrics.get("dropped", {}))
         taken = ", ".join(f"{reason} {count:,}" for reason, count in reasons.most_common())
@@ -71,84 +75,42 @@ def run(params: Params, *, documents: Path, kept: Path, dropped: Path) -> Metric
     return metrics
 
 
-def prepare_blocklist(_: None, inputs: Sequence[Path], outputs: Mapping[str, Path]) -> Metrics:
-    """Build the array of listed hosts."""
-    return {"in": blocklist.prepare(inputs[0], outputs["hosts"])}
+def _task(params: Params) -> annotation.Task:
+    """What of the parameters a score depends on: those of other languages than the wanted ones are left out."""
+    asked, wanted = params.annotate, sorted(set(params.languages))
+    unknown = [language for language in wanted if language not in asked.stop_words]
+    if unknown:
+        raise HeadwaterError(f"params.yaml: filter.annotate.stop_words has no list for {', '.join(unknown)}: add one")
+    if wanted:
+        stop_words = {language: asked.stop_words[language] for language in wanted}
+        own = {language: words for language, words in asked.word_lists.own.items() if language in wanted}
+        asked = replace(asked, stop_words=stop_words, word_lists=replace(asked.word_lists, own=own))
+    return annotation.Task(tuple(wanted), params.urls.blocklists, asked)
 
 
-def filter_shard(params: Params, inputs: Sequence[Path], outputs: Mapping[str, Path]) -> Metrics:
-    """Filter one shard; ``inputs`` are the shard and, where the lists are wanted, the array of listed hosts."""
-    judge = Judge(params, inputs[1] if len(inputs) > 1 else None)
-    reasons: Counter[str] = Counter()
-    replaced: Counter[str] = Counter(email=0, ip=0)
-    lines_removed = 0
-    with (
-        document_shards.Writer(outputs["kept"]) as kept,
-        document_shards.Writer(outputs["dropped"], dropped=True) as dropped,
-    ):
-        for document in document_shards.read(inputs[0]):
-            verdict = judge(document)
-            if isinstance(verdict, str):
-                reasons[verdict] += 1
-                dropped.write(document, stage="filter", reason=verdict)
-                continue
-            text, found = personal_data.replace(verdict.text, params.personal_data)
-            replaced += found
-            lines_removed += verdict.removed
-            kept.write(document, text=text)
-        count = kept.count
-    return {
-        "in": count + reasons.total(),
-        "out": count,
-        "dropped": dict(reasons),
-        "lines_removed": lines_removed,
-        "personal_data": {kind: replaced[kind] for kind in ("email", "ip")},
-    }
-
-
-class Judge:
-    """Applies the rules in their order."""
-
-    def __init__(self, params: Params, listed: Path | None) -> None:
-        self._params = params
-        self._urls = blocklist.Blocklist(params.urls, listed)
-        self._vocabulary = _vocabulary(tuple(params.gopher.stop_words))
-
-    def __call__(self, document: Mapping[str, Any]) -> c4.Lines | str:
-        """The lines of the document that stay, or the reason to drop it."""
-        return self._origin(document) or self._text(document["text"])
-
-    def _origin(self, document: Mapping[str, Any]) -> str | None:
-        reason = self._urls.reason(document["url"])
-        if reason:
-            return reason
-        if self._params.languages and document["language"] not in self._params.languages:
-            return "language"
-        return "language_score" if document["language_score"] < self._params.min_language_score else None
-
-    def _text(self, text: str) -> c4.Lines | str:
-        if not text.strip():
-            return "empty"
-        page = Page(text, self._vocabulary)
-        reason = _first(repetition.RULES, page, self._params.repetition) or _first(
-            quality.GOPHER, page, self._params.gopher
-        )
-        if reason:
-            return reason
-        lines = c4.clean(text, self._params.c4)
-        if isinstance(lines, str) or not lines.seen:
-            return lines if isinstance(lines, str) else "empty"
-        return _first(quality.FINEWEB, Page(lines.seen, self._vocabulary), self._params.fineweb) or lines
-
-
-@functools.lru_cache(1)
-def _vocabulary(stop_words: tuple[str, ...]) -> Vocabulary:
-    """That of this process: what one shard taught it about words serves the next."""
-    return Vocabulary(stop_words)
-
-
-def _first(rules: Sequence[Callable[[Page, Any], str | None]], page: Page, limits: Any) -> str | None:
-    return next(filter(None, (rule(page, limits) for rule in rules)), None)
+def _prepared(params: Params, examples: Path) -> tuple[list[Path], Metrics]:
+    """The files that scoring needs besides the documents, and what is to be told of them."""
+    files: list[Path] = []
+    metrics: Metrics = {}
+    if params.urls.blocklists:
+        unit = shards.Unit(inputs=(blocklist.archive(),), outputs={"hosts": "hosts.npy"})
+        (built,) = shards.build(blocklist.prepare, None, [unit], label="filter-blocklist", count="hosts")
+        files.append(built.outputs["hosts"])
+    rules = params.annotate.classifier
+    if rules.kind == "trained":
+        sides = [example_texts.files(examples, names) for names in (rules.training.positive, rules.training.negative)]
+        unit = shards.Unit(inputs=(*sides[0], *sides[1]), outputs={"model": "quality.npy"})
+        asked = classifier.Examples(rules.training, len(sides[0]))
+        (built,) = shards.build(classifier.train, asked, [unit], label="filter-classifier", count="examples")
+        files.append(built.outputs["model"])
+        metrics["classifier"] = {name: value for name, value in built.metrics.items() if name != "in"}
+    elif rules.kind != "none":
+        if not (examples / rules.model).exists() or not rules.model:
+            raise HeadwaterError(
+                f"{examples / rules.model}: no model here, and filter.annotate.classifier asks for one"
+            )
+        files.append(examples / rules.model)
+    return files, metrics
 
 
 if __name__ == "__main__":

@@ -6,22 +6,22 @@ leaves it (``Lines.seen``), while the document keeps its structure (``Lines.text
 """
 
 import re
-import unicodedata
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from datatrove.utils.text import TERMINAL_PUNCTUATION
+import numpy as np
 
 from stages.core.params import params
-from stages.web import words
+from stages.web.page import Page
+from stages.web.rules import AtLeast, AtMost
+from stages.web.words import PUNCTUATION, TERMINAL, Words
 
 
 @params
-class C4:
-    """What makes a line or a page unfit."""
+class Cleaning:
+    """Which lines are taken out; rules that follow judge the rest."""
 
-    min_sentences: int
-    """Sentences in the lines that are left, at least."""
-    min_line_words: int
+    min_words: int
     """Words of a line; shorter lines are not seen by this and later rules."""
     keep_structure: bool
     """Leave lines that are shorter, blank or inside a code block in the document all the same."""
@@ -35,109 +35,150 @@ class C4:
     """Remove lines that mention terms of use, privacy or cookies."""
     citations: bool
     """Remove marks such as [1] and [edit] from lines."""
+
+
+@params
+class C4:
+    """What makes a page unfit."""
+
+    min_sentences: int
+    """Sentences in the lines that are left, at least."""
     lorem_ipsum: bool
     """Drop pages with the placeholder text."""
     curly_bracket: bool
     """Drop pages with a curly bracket."""
 
 
+RULES = (
+    AtMost("c4_lorem_ipsum", "lorem_ipsum", lambda limits: 0 if limits.c4.lorem_ipsum else None),
+    AtMost("c4_curly_bracket", "curly_brackets", lambda limits: 0 if limits.c4.curly_bracket else None),
+    AtLeast("c4_too_few_sentences", "sentences", lambda limits: limits.c4.min_sentences),
+    AtLeast("empty", "seen_lines", lambda _: 1),
+)
+
+
 @dataclass(frozen=True)
 class Lines:
     """What the line rules leave of a page."""
 
-    seen: str
+    seen: list[str]
     """Lines that count as text, stripped; what the rules that follow judge."""
+    words: Words
+    """Their words."""
     text: str
     """What the document becomes."""
     removed: int
     """Lines taken out of the document."""
+    lorem_ipsum: int
+    """Lines with the placeholder text."""
+    curly_brackets: int
+    """Lines with a curly bracket, those aside that are removed for a script."""
 
 
-_POLICIES = ("terms of use", "privacy policy", "cookie policy", "uses cookies", "use of cookies", "use cookies")
+# In the languages that the parameters of the project have rules for; what is written by the same words is left out.
+_POLICIES = (
+    *("terms of use", "privacy policy", "cookie policy", "uses cookies", "use of cookies", "use cookies"),
+    *("nutzungsbedingungen", "datenschutzerklärung", "cookie-richtlinie", "verwendet cookies", "verwenden cookies"),
+    *("conditions d'utilisation", "politique de confidentialité", "utilise des cookies", "utilisons des cookies"),
+    *("condiciones de uso", "política de privacidad", "política de cookies", "utiliza cookies", "utilizamos cookies"),
+    *("условия использования", "политика конфиденциальности", "политику конфиденциальности", "использует cookie"),
+    *("使用条款", "隐私政策", "隱私權政策", "使用cookie", "使用 cookie"),
+    *("شروط الاستخدام", "سياسة الخصوصية", "ملفات تعريف الارتباط"),
+)
 _CITATION = re.compile(r"\[\d*]|\[edit]|\[citation needed]")
 _BLANK_LINES = re.compile(r"\n{3,}")
 _SHORT, _REMOVED, _SEEN = range(3)
 
 
-def clean(text: str, rules: C4) -> Lines | str:
-    """The lines of ``text`` that stay, or the reason to drop the page."""
-    rules = _applicable(text, rules)
-    seen: list[str] = []
+@dataclass
+class _Judge:
+    """Says what is done with a line, in the order of datatrove's filter, and counts what is only looked at.
+
+    The marks that the page has not at all are not looked for in its lines: lines are many, and most pages have none.
+    """
+
+    rules: Cleaning
+    lorem_ipsum: bool
+    javascript: bool
+    curly_bracket: bool
+    policy: bool
+    lorem_ipsums: int = 0
+    curly_brackets: int = 0
+
+    def __post_init__(self) -> None:
+        self._any = self.lorem_ipsum or self.javascript or self.curly_bracket or self.policy
+
+    def __call__(self, stripped: str, shown: str, pieces: Sequence[str]) -> int:
+        rules = self.rules
+        if len(stripped) > rules.max_word_length and any(len(piece) > rules.max_word_length for piece in pieces):
+            return _REMOVED
+        if rules.end_punctuation and (not shown.endswith((".", "?", "!", '"', "'")) or shown.endswith("...")):
+            return _REMOVED
+        if len(pieces) < rules.min_words:
+            return _SHORT
+        return self._marks(shown) if self._any else _SEEN
+
+    def _marks(self, shown: str) -> int:
+        lower = shown.lower()
+        self.lorem_ipsums += self.lorem_ipsum and "lorem ipsum" in lower
+        if self.javascript and "javascript" in lower:
+            return _REMOVED
+        self.curly_brackets += self.curly_bracket and "{" in shown
+        if self.policy and any(policy in lower for policy in _POLICIES):
+            return _REMOVED
+        return _SEEN
+
+
+def clean(page: Page, rules: Cleaning) -> Lines:
+    """The lines of a page that stay."""
+    lower = page.text.lower()
+    judge = _Judge(
+        rules,
+        lorem_ipsum="lorem ipsum" in lower,
+        javascript=rules.javascript and "javascript" in lower,
+        curly_bracket="{" in lower,
+        policy=rules.policy and any(policy in lower for policy in _POLICIES),
+    )
+    citations = rules.citations and _CITATION.search(page.text) is not None
+    seen = np.zeros(len(page.lines), np.bool_)
+    shown_lines: list[str] = []
     kept: list[str] = []
     removed = 0
     code = False
-    for line in text.splitlines():
+    for number, (line, pieces) in enumerate(zip(page.lines, page.pieces, strict=True)):
         stripped = line.strip()
         fence = stripped.startswith("```")
-        shown = _CITATION.sub("", stripped) if rules.citations else stripped
-        verdict = _judge(stripped, shown, rules)
-        if isinstance(verdict, str):
-            return verdict
-        if verdict == _SEEN:
-            seen.append(shown)
+        shown = _CITATION.sub("", stripped) if citations else stripped
+        verdict = judge(stripped, shown, pieces)
+        if verdict == _SEEN and shown.strip():
+            seen[number] = True
+            shown_lines.append(shown)
         if rules.keep_structure and (code or fence or verdict == _SHORT):
             kept.append(line.rstrip())
         elif verdict == _SEEN:
-            kept.append(line.rstrip() if shown is stripped else shown)
+            kept.append(line.rstrip() if shown == stripped else shown)
         else:
             removed += 1
         code ^= fence
-    if not _enough_sentences(seen, rules.min_sentences):
-        return "c4_too_few_sentences"
-    return Lines("\n".join(seen), _BLANK_LINES.sub("\n\n", "\n".join(kept)).strip("\n"), removed)
+    words = page.words_of(shown_lines) if citations else page.words.of_lines(seen)
+    text = _BLANK_LINES.sub("\n\n", "\n".join(kept)).strip("\n")
+    return Lines(shown_lines, words, text, removed, judge.lorem_ipsums, judge.curly_brackets)
 
 
-def _applicable(text: str, rules: C4) -> C4:
-    """The rules less those that no line of ``text`` can break: lines are many, and most pages have none of it."""
-    lower = text.lower()
-    return replace(
-        rules,
-        javascript=rules.javascript and "javascript" in lower,
-        policy=rules.policy and any(policy in lower for policy in _POLICIES),
-        lorem_ipsum=rules.lorem_ipsum and "lorem ipsum" in lower,
-        curly_bracket=rules.curly_bracket and "{" in text,
-    )
+def scores(lines: Lines) -> dict[str, float]:
+    """What the rules for whole pages judge."""
+    return {
+        "lorem_ipsum": lines.lorem_ipsum,
+        "curly_brackets": lines.curly_brackets,
+        "sentences": sentences(lines.words),
+        "seen_lines": len(lines.seen),
+    }
 
 
-def _judge(stripped: str, shown: str, rules: C4) -> int | str:
-    """What is done with a line; a reason where the whole page is dropped. In the order of datatrove's filter."""
-    pieces = stripped.split()
-    if len(stripped) > rules.max_word_length and any(len(piece) > rules.max_word_length for piece in pieces):
-        return _REMOVED
-    if rules.end_punctuation and (not shown.endswith((".", "?", "!", '"', "'")) or shown.endswith("...")):
-        return _REMOVED
-    if len(pieces) < rules.min_line_words:
-        return _SHORT
-    if not (rules.lorem_ipsum or rules.javascript or rules.curly_bracket or rules.policy):
-        return _SEEN
-    lower = shown.lower()
-    if rules.lorem_ipsum and "lorem ipsum" in lower:
-        return "c4_lorem_ipsum"
-    if rules.javascript and "javascript" in lower:
-        return _REMOVED
-    if rules.curly_bracket and "{" in shown:
-        return "c4_curly_bracket"
-    if rules.policy and any(policy in lower for policy in _POLICIES):
-        return _REMOVED
-    return _SEEN
-
-
-def _enough_sentences(lines: list[str], least: int) -> bool:
-    count = len(lines)  # a line is one sentence at least
-    for line in lines:
-        if count >= least:
-            break
-        count += sentences(line) - 1
-    return count >= least
-
-
-def sentences(line: str) -> int:
-    """Sentences of a line: one begins with the first word after a mark that ends one, as in spaCy's sentencizer."""
-    count, ended = 1, False
-    for word in (word for piece in line.split() for word in words.split(piece)):
-        if word in TERMINAL_PUNCTUATION:
-            ended = True
-        elif ended and not all(unicodedata.category(character).startswith("P") for character in word):
-            count += 1
-            ended = False
-    return count
+def sentences(words: Words) -> int:
+    """Sentences: one begins with a line, and with the first word after a mark that ends one, as spaCy counts."""
+    ends = words.are(TERMINAL)
+    turning = np.flatnonzero(ends | ~words.are(PUNCTUATION))
+    ends, lines = ends[turning], words.lines[turning]
+    begun = ends[:-1] & ~ends[1:] & (lines[:-1] == lines[1:])
+    return int(np.count_nonzero(np.diff(words.lines)) + np.count_nonzero(begun)) + (len(words) > 0)

@@ -3,10 +3,12 @@
 import io
 import tarfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from stages.web.blocklist import Blocklist, Urls, prepare
+from stages.web.blocklist import RULES, Blocklist, Hosts, Urls, prepare
+from stages.web.rules import first_broken
 
 URLS = Urls(blocklists=True, max_soft_words=1, hosts=["Example.org"])
 
@@ -22,7 +24,7 @@ def listed(tmp_path: Path) -> Path:
             member = tarfile.TarInfo(name)
             member.size = len(content)
             tar.addfile(member, io.BytesIO(content))
-    assert prepare(archive, target) == 3
+    assert prepare(None, [archive], {"hosts": target}) == {"in": 3}
     return target
 
 
@@ -46,10 +48,5 @@ def listed(tmp_path: Path) -> Path:
     ],
 )
 def test_judges_urls(url: str, reason: str | None, listed: Path) -> None:
-    assert Blocklist(URLS, listed).reason(url) == reason
-
-
-def test_without_lists_only_the_users_hosts_count() -> None:
-    plain = Blocklist(URLS, None)
-    assert plain.reason("https://good.net/bdsm/page") is None
-    assert plain.reason("https://www.example.org/") == "url_host"
+    own = "url_host" if Hosts(URLS.hosts).have(url) else None
+    assert (own or first_broken(RULES, Blocklist(listed).scores(url), SimpleNamespace(urls=URLS))) == reason

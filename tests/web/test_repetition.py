@@ -1,13 +1,15 @@
 """Each rule against repetition drops what it is for, counted as in datatrove."""
 
 import random
-from collections.abc import Callable
+from types import SimpleNamespace
 
 import pytest
+from datatrove.pipeline.filters.gopher_repetition_filter import find_all_duplicate, find_top_duplicate, get_n_grams
 
 from stages.web import repetition
 from stages.web.page import Page
 from stages.web.repetition import Repetition
+from stages.web.rules import first_broken
 from stages.web.words import Vocabulary
 
 LIMITS = Repetition(
@@ -30,49 +32,42 @@ SHORT_TWICE = "\n".join(["ab", "ab", "ab", *PARAGRAPHS[:3]])
 LONG_TWICE = "\n".join([*PARAGRAPHS, *[prose(150)] * 2])
 
 
+def judge(text: str) -> str | None:
+    page = Page(text, Vocabulary("en"))
+    return first_broken(repetition.RULES, repetition.scores(page), SimpleNamespace(repetition=LIMITS))
+
+
 @pytest.mark.parametrize(
-    ("rule", "text", "reason"),
+    ("text", "reason"),
     [
-        (repetition.repeated_paragraphs, SHORT_TWICE.replace("\n", "\n\n"), "gopher_repeated_paragraphs"),
-        (repetition.repeated_paragraphs, LONG_TWICE.replace("\n", "\n\n"), "gopher_repeated_paragraph_characters"),
-        (repetition.repeated_lines, SHORT_TWICE, "gopher_repeated_lines"),
-        (repetition.repeated_lines, LONG_TWICE, "gopher_repeated_line_characters"),
-        (repetition.top_ngrams, prose(30) + " buy now" * 12, "gopher_top_2_gram"),
-        (repetition.top_ngrams, " ".join(f"all of {word}" for word in prose(40).split()), "gopher_top_2_gram"),
-        (repetition.repeated_ngrams, " ".join([prose(40)] * 2), "gopher_repeated_5_grams"),
-        (repetition.repeated_ngrams, " ".join([prose(120), *[prose(20, 1)] * 2]), "gopher_repeated_10_grams"),
+        (SHORT_TWICE.replace("\n", "\n\n"), "gopher_repeated_paragraphs"),
+        (LONG_TWICE.replace("\n", "\n\n"), "gopher_repeated_paragraph_characters"),
+        (SHORT_TWICE, "gopher_repeated_lines"),
+        (LONG_TWICE, "gopher_repeated_line_characters"),
+        (prose(30) + " buy now" * 12, "gopher_top_2_gram"),
+        (" ".join(f"all of {word}" for word in prose(40).split()), "gopher_top_2_gram"),
+        (" ".join([prose(40)] * 2), "gopher_repeated_5_grams"),
+        (" ".join([prose(120), *[prose(20, 1)] * 2]), "gopher_repeated_10_grams"),
+        ("\n\n".join(PARAGRAPHS), None),
+        ("word", None),
     ],
 )
-def test_drops_repetition(rule: Callable[[Page, Repetition], str | None], text: str, reason: str) -> None:
-    assert rule(Page(text, Vocabulary([])), LIMITS) == reason
+def test_drops_repetition(text: str, reason: str | None) -> None:
+    assert judge(text) == reason
 
 
-@pytest.mark.parametrize("rule", repetition.RULES)
-def test_keeps_text_that_does_not_repeat(rule: Callable[[Page, Repetition], str | None]) -> None:
-    assert rule(Page("\n\n".join(PARAGRAPHS), Vocabulary([])), LIMITS) is None
-
-
-@pytest.mark.parametrize("seed", range(20))
-def test_the_bound_never_hides_a_repetition(seed: int) -> None:
-    draw = random.Random(seed)
-    text = " ".join(draw.choice(PARAGRAPHS[:6])[: draw.randrange(10, 60)] for _ in range(12))
-    page = Page(text, Vocabulary([]))
-    slow = next(
-        (n for n, share in LIMITS.repeated_ngrams.items() if _repeated(text.split(), n) / len(text) > share), None
-    )
-    assert repetition.repeated_ngrams(page, LIMITS) == (f"gopher_repeated_{slow}_grams" if slow else None)
-
-
-def _repeated(words: list[str], n: int) -> int:
-    """datatrove's find_all_duplicate, as it stands there."""
-    unique: set[str] = set()
-    repeated = index = 0
-    while index < len(words) - n + 1:
-        gram = "".join(words[index : index + n])
-        if gram in unique:
-            repeated += len(gram)
-            index += n
-        else:
-            unique.add(gram)
-            index += 1
-    return repeated
+def test_counts_as_datatrove_counts() -> None:
+    draw = random.Random(0)
+    for _ in range(200):
+        words = draw.choices("abcdefghijklmnopqrstuvwxyz"[: draw.choice([2, 5, 26])], k=draw.randint(1, 150))
+        for _ in range(draw.randint(0, 6)):  # runs of them once more
+            start, length = draw.randrange(len(words)), draw.randint(1, 30)
+            place = draw.randrange(len(words))
+            words[place:place] = words[start : start + length]
+        text = " ".join(words)
+        scores = repetition.scores(Page(text, Vocabulary("xx")))
+        for n in repetition.TOP:
+            expected = find_top_duplicate(get_n_grams(words, n)) if len(words) >= n else 0
+            assert scores[f"top_{n}_gram"] * len(text) == pytest.approx(expected)
+        for n in repetition.REPEATED:
+            assert scores[f"repeated_{n}_grams"] * len(text) == pytest.approx(find_all_duplicate(words, n))
