@@ -9,7 +9,7 @@ from stages.core.errors import HeadwaterError
 from stages.core.fingerprint import file_hash
 from stages.core.params import params
 from stages.core.stage import Metrics, main
-from stages.web import archives, commoncrawl, debian, folder, text, wikipedia
+from stages.web import archives, commoncrawl, crawler, debian, folder, text, wikipedia
 from stages.web.source import Collected, Source, Wanted
 
 _SOURCES: dict[str, Source] = {
@@ -19,12 +19,13 @@ _SOURCES: dict[str, Source] = {
     "text": text.collect,
     "commoncrawl": commoncrawl.collect,
     "wikipedia": wikipedia.collect,
+    "web": crawler.collect,
 }
 
 
 @params
 class Params:
-    source: Literal["debian-docs", "warc", "folder", "text", "commoncrawl", "wikipedia"]
+    source: Literal["debian-docs", "warc", "folder", "text", "commoncrawl", "wikipedia", "web"]
     """Where pages come from; the section of that name says more."""
     max_pages: int
     """Pages to take, 0 for all: a sample by seed and URL, so that a larger one holds a smaller one."""
@@ -40,6 +41,7 @@ class Params:
     text: text.Text
     commoncrawl: commoncrawl.CommonCrawl
     wikipedia: wikipedia.Wikipedia
+    web: crawler.WebCrawl
 
 
 def run(params: Params, *, incoming: Path, warcs: Path, manifest: Path) -> Metrics:

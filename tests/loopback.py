@@ -85,7 +85,11 @@ def serve() -> Iterator[Server]:
         def log_message(self, *_: Any) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    class Quiet(ThreadingHTTPServer):
+        def handle_error(self, *_: Any) -> None:
+            """Clients that hang up are part of the play."""
+
+    server = Quiet(("127.0.0.1", 0), Handler)
     state.port = server.server_port
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()

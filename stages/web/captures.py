@@ -61,7 +61,7 @@ def write(path: Path, captures: Iterable[Response | Text], description: str) -> 
 
 def _warcinfo(name: str, block: bytes) -> bytes:
     fields = {"WARC-Type": "warcinfo", "WARC-Filename": name, "Content-Type": "application/warc-fields"}
-    return _record(fields, UNKNOWN_DATE, block)
+    return record(fields, UNKNOWN_DATE, block)
 
 
 def _response(capture: Response) -> bytes:
@@ -73,7 +73,7 @@ def _response(capture: Response) -> bytes:
         "WARC-Payload-Digest": sha1(capture.body),
         "Content-Type": "application/http;msgtype=response",
     }
-    return _record(fields, capture.date, head.encode() + capture.body)
+    return record(fields, capture.date, head.encode() + capture.body)
 
 
 def _conversion(capture: Text) -> bytes:
@@ -82,10 +82,11 @@ def _conversion(capture: Text) -> bytes:
         "WARC-Target-URI": capture.url,
         "Content-Type": "text/plain; charset=utf-8",
     }
-    return _record(fields, capture.date, capture.text.encode("utf-8", "replace"))
+    return record(fields, capture.date, capture.text.encode("utf-8", "replace"))
 
 
-def _record(fields: dict[str, str], date: str, block: bytes) -> bytes:
+def record(fields: dict[str, str], date: str, block: bytes) -> bytes:
+    """A WARC record with its digest and an identifier that is the same for the same content."""
     fields = {**fields, "WARC-Date": date, "WARC-Block-Digest": sha1(block), "Content-Length": str(len(block))}
     # The same page at the same place always has the same identifier; another never has.
     identifier = uuid.uuid5(_NAMESPACE, "\n".join(f"{name}: {value}" for name, value in sorted(fields.items())))

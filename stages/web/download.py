@@ -201,21 +201,21 @@ class _LaterError(Exception):
 def _wait(problem: Exception, failed: int) -> None:
     seconds = FIRST_WAIT * 2 ** (failed - 1)
     if isinstance(problem, _LaterError) and problem.retry_after:
-        seconds = _seconds(problem.retry_after)
+        seconds = seconds_asked(problem.retry_after, FIRST_WAIT)
     seconds = min(seconds, _LONGEST_WAIT)
     if seconds >= 1:
         log(f"{_said(problem)}; trying again in {seconds:.0f} s")
     time.sleep(seconds)
 
 
-def _seconds(retry_after: str) -> float:
-    """What a Retry-After header asks for: seconds, or a date."""
+def seconds_asked(retry_after: str, otherwise: float) -> float:
+    """What a Retry-After header asks for: seconds, or a date; ``otherwise`` where it is neither."""
     if retry_after.strip().isdigit():
         return float(retry_after)
     try:
         return max(0.0, email.utils.parsedate_to_datetime(retry_after).timestamp() - time.time())
     except ValueError:
-        return FIRST_WAIT
+        return otherwise
 
 
 def _said(problem: BaseException) -> str:

@@ -90,12 +90,23 @@ def _counted(path: Path) -> shards.Metrics:
     count = 0
     digests: Counter[str] = Counter(checked=0, wrong=0)
     for record in warc.read(path, _MAX_BYTES, loss):
-        count += _is_page(record)
+        count += is_page(record)
         stated = record.headers.get("warc-block-digest", "")
         if stated.startswith("sha1:") and not record.problem:
             digests["checked"] += 1
             digests["wrong"] += stated.upper() != captures.sha1(record.body).upper()
     return {"in": count, "out": count, "lost": loss.counts, "digests": dict(digests)}
+
+
+def gather(_: None, inputs: Sequence[Path], outputs: Mapping[str, Path]) -> shards.Metrics:
+    """Write the members that a JSON list names by path, offset and length to one archive."""
+    rows = json.loads(inputs[0].read_text("utf-8"))
+    with outputs["warc"].open("wb") as target:
+        for row in rows:
+            with Path(row["path"]).open("rb") as source:
+                source.seek(row["offset"])
+                target.write(source.read(row["length"]))
+    return {"in": len(rows), "out": len(rows)}
 
 
 def index(seed: int, inputs: Sequence[Path], outputs: Mapping[str, Path]) -> shards.Metrics:
@@ -104,7 +115,7 @@ def index(seed: int, inputs: Sequence[Path], outputs: Mapping[str, Path]) -> sha
     ranks = [
         (sampling.rank(seed, f"{record.url} {record.date}"), number)
         for number, record in enumerate(records)
-        if _is_page(record)
+        if is_page(record)
     ]
     outputs["index"].write_text(json.dumps(ranks), "utf-8")
     return {"in": len(ranks), "out": len(ranks)}
@@ -117,13 +128,14 @@ def sample(_: None, inputs: Sequence[Path], outputs: Mapping[str, Path]) -> shar
     found = 0
     with outputs["warc"].open("wb") as file:
         for number, record in enumerate(warc.read(inputs[0], _MAX_BYTES, loss)):
-            found += _is_page(record)
+            found += is_page(record)
             if number in chosen:
                 file.write(captures.member(_rewritten(record)))
     return {"in": found, "out": len(chosen), "dropped": {"not_sampled": found - len(chosen)}, "lost": loss.counts}
 
 
-def _is_page(record: warc.Record) -> bool:
+def is_page(record: warc.Record) -> bool:
+    """Whether a record holds a page or a text, whole and of a kind that extract reads."""
     return (
         record.kind in ("response", "resource", "conversion")
         and not record.problem

@@ -1,0 +1,338 @@
+"""The polite crawler: Scrapy with its addresses checked, its robots strict, and a WARC as its cache.
+
+robots.txt is obeyed as RFC 9309 says: what is missing allows everything, what cannot be had allows nothing.
+"""
+
+import ipaddress
+import json
+import os
+import threading
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from time import monotonic
+from typing import Any
+from urllib.parse import urlsplit
+
+import scrapy
+from scrapy import signals
+from scrapy.crawler import CrawlerProcess
+from scrapy.downloadermiddlewares.retry import RetryMiddleware
+from scrapy.exceptions import CloseSpider, DownloadCancelledError, IgnoreRequest, StopDownload
+from scrapy.http import HtmlResponse, Request, Response
+from scrapy.spidermiddlewares.httperror import HttpError
+from twisted.internet.interfaces import IAddress, IHostnameResolver, IResolutionReceiver
+from zope.interface import implementer, provider
+
+from stages.core.progress import meter
+from stages.web.addresses import networks, permitted
+from stages.web.capture_store import CaptureStore
+from stages.web.download import seconds_asked
+from stages.web.links import links
+
+_ROBOT = "Headwater"
+_LONGEST_WAIT = 300.0  # seconds that a server may ask for, by Retry-After or Crawl-delay
+_PASSING = [408, 425, 429, 500, 502, 503, 504]  # states that pass
+_PAGES = ("text/html", "application/xhtml+xml")
+_NOTHING = b"User-agent: *\nDisallow: /"
+
+
+@dataclass(frozen=True)
+class Task:
+    """One crawl."""
+
+    store: str
+    """The WARC; beside it ``finished.json`` is written when the crawl has come to its end."""
+    seeds: tuple[str, ...]
+    scope: str
+    max_depth: int
+    max_pages: int
+    max_host_pages: int
+    max_bytes: int
+    delay: float
+    timeout: float
+    contact: str
+    allow_private: tuple[str, ...]
+
+
+def crawl(task: Task, parent: Connection) -> None:
+    """Crawl, and end with the process that is behind ``parent``, however that ends."""
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    here = f"{__name__}."
+    process = CrawlerProcess(
+        {
+            "USER_AGENT": f"{_ROBOT}/0.1" + (f" (+{task.contact})" if task.contact else ""),
+            "ROBOTSTXT_OBEY": True,
+            "ROBOTSTXT_USER_AGENT": _ROBOT,
+            "CONCURRENT_REQUESTS": 16,
+            "CONCURRENT_REQUESTS_PER_DOMAIN": 1,
+            "DOWNLOAD_DELAY": task.delay,
+            "DOWNLOAD_DELAY_JITTER": 0,
+            "DOWNLOAD_TIMEOUT": task.timeout,
+            "DOWNLOAD_MAXSIZE": task.max_bytes,
+            "DOWNLOAD_WARNSIZE": 0,
+            "RETRY_TIMES": 3,
+            "RETRY_HTTP_CODES": _PASSING,
+            "REDIRECT_MAX_TIMES": 5,
+            "METAREFRESH_ENABLED": False,
+            "COOKIES_ENABLED": False,
+            "HTTPPROXY_ENABLED": False,  # through a proxy, no address could be checked
+            "TELNETCONSOLE_ENABLED": False,
+            "TWISTED_DNS_RESOLVER": here + "CheckedResolver",
+            "ALLOW_PRIVATE": list(task.allow_private),
+            "DOWNLOADER_MIDDLEWARES": {
+                here + "Bounds": 50,
+                "scrapy.downloadermiddlewares.retry.RetryMiddleware": None,
+                here + "Patience": 550,
+            },
+            "HTTPCACHE_ENABLED": True,
+            "HTTPCACHE_STORAGE": here + "Storage",
+            "HTTPCACHE_DIR": task.store,
+            "HTTPCACHE_IGNORE_HTTP_CODES": _PASSING,
+            # First come, first served, level by level.
+            "DEPTH_PRIORITY": 1,
+            "SCHEDULER_MEMORY_QUEUE": "scrapy.squeues.FifoMemoryQueue",
+            "LOG_LEVEL": "CRITICAL",
+        }
+    )
+    process.crawl(Pages, task=task)
+    process.start()
+
+
+def _end_with(parent: Connection) -> None:
+    try:
+        parent.recv()
+    except EOFError:
+        os._exit(1)  # what is stored is whole
+
+
+class Pages(scrapy.Spider):
+    """Follows links from the seeds within their bounds; counts what became of each URL."""
+
+    name = "pages"
+
+    def __init__(self, task: Task, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.task = task
+        self.pages: list[str] = []
+        self.host_pages: Counter[str] = Counter()
+        self.dropped: Counter[str] = Counter()
+        self.bounds = {(_host(seed), _folder(seed) if task.scope == "below" else "/") for seed in task.seeds}
+
+    @classmethod
+    def from_crawler(cls, crawler: Any, *arguments: Any, **settings: Any) -> "Pages":
+        """Scrapy's way to make a spider."""
+        spider: Pages = super().from_crawler(crawler, *arguments, **settings)
+        crawler.signals.connect(spider.look_at_head, signals.headers_received)
+        crawler.signals.connect(spider.heed_delay, signals.robots_parsed)
+        crawler.signals.connect(spider.finish, signals.spider_closed)
+        return spider
+
+    async def start(self) -> AsyncIterator[Request]:
+        """The seeds."""
+        with meter("crawl", self.task.max_pages, "pages") as self.progress:
+            for seed in self.task.seeds:
+                yield Request(seed, callback=self.parse, errback=self.fail)
+
+    def parse(self, response: Response) -> Iterator[Request]:
+        """Count a page, and go where it links to."""
+        host = _host(response.url)
+        if not isinstance(response, HtmlResponse):
+            self.dropped["not_html"] += 1
+            return
+        if len(self.pages) >= self.task.max_pages or self.host_pages[host] >= self.task.max_host_pages:
+            return  # it was under way when the last one came
+        self.pages.append(response.url)
+        self.host_pages[host] += 1
+        self.progress.advance(1)
+        if len(self.pages) >= self.task.max_pages:
+            raise CloseSpider("max_pages")
+        robots = response.headers.get("X-Robots-Tag", b"").decode("latin-1").lower()
+        if response.meta["depth"] >= self.task.max_depth or "nofollow" in robots:
+            return
+        for url in links(response.text, response.url):
+            if self.in_bounds(url):
+                yield Request(url, callback=self.parse, errback=self.fail)
+
+    def fail(self, failure: Any) -> None:
+        """Count a URL that gave no page, by reason."""
+        error = failure.value
+        if isinstance(error, HttpError):
+            self.dropped["status"] += 1
+        elif isinstance(error, StopDownload):
+            self.dropped["not_html"] += 1
+        elif isinstance(error, DownloadCancelledError):
+            self.dropped["too_large"] += 1
+        elif isinstance(error, IgnoreRequest):
+            if reason := {"Forbidden by robots.txt": "robots", "max redirections reached": "redirects"}.get(str(error)):
+                self.dropped[reason] += 1
+        else:
+            self.dropped["unreachable"] += 1
+
+    def in_bounds(self, url: str) -> bool:
+        """Whether a URL is one that this crawl may ask for now."""
+        host = _host(url)
+        if self.host_pages[host] >= self.task.max_host_pages:
+            return False
+        if self.task.scope == "any":
+            return True
+        return any(
+            (host == bound or (self.task.scope == "domain" and host.endswith("." + bound.removeprefix("www."))))
+            and (urlsplit(url).path or "/").startswith(folder)
+            for bound, folder in self.bounds
+        )
+
+    def look_at_head(self, headers: Any, request: Request, **_: Any) -> None:
+        """Do not fetch the body of what is no page."""
+        kind = headers.get("Content-Type", b"text/html").decode("latin-1").partition(";")[0].strip().lower()
+        if kind not in _PAGES and not _is_robots(request):
+            raise StopDownload(fail=True)
+
+    def heed_delay(self, robotparser: Any, request: Request, **_: Any) -> None:
+        """Be as slow with a host as its robots.txt asks for."""
+        asked = min(robotparser.crawl_delay(_ROBOT) or 0, _LONGEST_WAIT)
+        if asked > self.task.delay:
+            downloader = self.crawler.engine.downloader
+            downloader.per_slot_settings[_host(request.url)] = {"delay": asked}
+            if slot := downloader.slots.get(_host(request.url)):
+                slot.delay = asked
+
+    def finish(self, reason: str) -> None:
+        """Say that the crawl has come to its end, unless it was stopped."""
+        if reason in ("finished", "max_pages"):
+            partial = Path(self.task.store).with_name("finished.partial")
+            partial.write_text(json.dumps({"pages": self.pages, "dropped": self.dropped}), "utf-8")
+            partial.replace(partial.with_name("finished.json"))
+
+
+class Bounds:
+    """Keeps redirects within the crawl's bounds too, and reads robots.txt strictly."""
+
+    def __init__(self, crawler: Any) -> None:
+        self._crawler = crawler
+
+    @classmethod
+    def from_crawler(cls, crawler: Any) -> "Bounds":
+        """Scrapy's way to make a middleware."""
+        return cls(crawler)
+
+    def process_request(self, request: Request) -> None:
+        """Refuse what is out of bounds, but for where a seed redirects to: that is then within."""
+        spider = self._crawler.spider
+        if _is_robots(request):
+            return
+        if request.meta.get("redirect_urls") and not request.meta.get("depth"):
+            spider.bounds.add((_host(request.url), "/"))
+        if len(spider.pages) >= spider.task.max_pages or not spider.in_bounds(request.url):
+            raise IgnoreRequest("out of bounds")
+
+    def process_response(self, request: Request, response: Response) -> Response:
+        """A robots.txt that is missing allows everything, one that cannot be had now allows nothing."""
+        if not _is_robots(request) or response.status == 200:
+            return response
+        body = _NOTHING if response.status >= 500 or response.status == 429 else b""
+        return response.replace(status=200, body=body)
+
+    def process_exception(self, request: Request, exception: Exception) -> Response | None:
+        """As above, where there is no answer at all."""
+        return Response(request.url, body=_NOTHING, request=request) if _is_robots(request) else None
+
+
+class Patience(RetryMiddleware):
+    """Comes again when a server that is busy asks for it."""
+
+    async def process_response(self, request: Request, response: Response) -> Request | Response:
+        """Wait as long as Retry-After says, with all of the host's pages."""
+        if response.status in (429, 503) and "cached" not in response.flags:
+            asked = response.headers.get("Retry-After", b"").decode("latin-1")
+            wait = min(seconds_asked(asked, 2.0 ** request.meta.get("retry_times", 0)), _LONGEST_WAIT)
+            slot = self.crawler.engine.downloader.slots.get(request.meta.get("download_slot"))
+            if slot is not None:
+                slot.lastseen = monotonic() + wait - slot.delay
+        return super().process_response(request, response)
+
+
+class Storage:
+    """Scrapy's cache in a :class:`CaptureStore`."""
+
+    def __init__(self, settings: Any) -> None:
+        self._path = Path(settings["HTTPCACHE_DIR"])
+
+    def open_spider(self, spider: Pages) -> None:
+        """Have what an earlier run has fetched."""
+        self._store = CaptureStore(self._path)
+
+    def close_spider(self, spider: Pages) -> None:
+        """Nothing more comes."""
+        self._store.close()
+
+    def retrieve_response(self, spider: Pages, request: Request) -> Response | None:
+        """The response of a URL that is here."""
+        record = self._store.record(request.url)
+        if record is None:
+            return None
+        head, _, body = record.body.partition(b"\r\n\r\n")
+        lines = [line.partition(b": ") for line in head.split(b"\r\n")[1:]]
+        headers = scrapy.http.Headers([(name, value) for name, _, value in lines])
+        kind = scrapy.responsetypes.responsetypes.from_args(headers=headers, url=request.url, body=body)
+        return kind(url=request.url, status=int(head.split(b" ")[1]), headers=headers, body=body)
+
+    def store_response(self, spider: Pages, request: Request, response: Response) -> None:
+        """Keep what has come."""
+        headers = [
+            (name.decode("latin-1"), value.decode("latin-1"))
+            for name, values in response.headers.items()
+            for value in values
+        ]
+        address = str(response.ip_address or "")
+        self._store.add(request.url, response.status, headers, response.body, address)
+
+
+@implementer(IHostnameResolver)
+class CheckedResolver:
+    """Resolves names to those of their addresses that may be connected to; connections go to what it gives."""
+
+    def __init__(self, reactor: Any, allowed: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]) -> None:
+        self._reactor, self._allowed = reactor, allowed
+        self._resolver = reactor.nameResolver
+
+    @classmethod
+    def from_crawler(cls, crawler: Any, reactor: Any) -> "CheckedResolver":
+        """Scrapy's way to make a resolver."""
+        return cls(reactor, networks(crawler.settings.getlist("ALLOW_PRIVATE")))
+
+    def install_on_reactor(self) -> None:
+        """Resolve every name of this process."""
+        self._reactor.installNameResolver(self)
+
+    def resolveHostName(self, receiver: Any, name: str, *arguments: Any, **settings: Any) -> Any:  # noqa: N802
+        """See ``IHostnameResolver``; Twisted asks for literal addresses too."""
+        return self._resolver.resolveHostName(_Checked(receiver, self._allowed), name, *arguments, **settings)
+
+
+@provider(IResolutionReceiver)
+class _Checked:
+    def __init__(self, receiver: Any, allowed: Any) -> None:
+        self._receiver, self._allowed = receiver, allowed
+        self.resolutionBegan = receiver.resolutionBegan
+        self.resolutionComplete = receiver.resolutionComplete
+
+    def addressResolved(self, address: IAddress) -> None:  # noqa: N802
+        """Pass on what is permitted; where nothing is, the name counts as unknown."""
+        if permitted(address.host, self._allowed):
+            self._receiver.addressResolved(address)
+
+
+def _is_robots(request: Request) -> bool:
+    return bool(request.meta.get("dont_obey_robotstxt"))
+
+
+def _host(url: str) -> str:
+    return urlsplit(url).hostname or ""
+
+
+def _folder(url: str) -> str:
+    """The path of a URL up to its last slash."""
+    return (urlsplit(url).path or "/").rpartition("/")[0] + "/"
