@@ -7,10 +7,11 @@ for the first one before it in a bucket that is similar and not yet decided; wha
 for one that stays goes (Blelloch et al. 2012, arXiv:1202.3205, on the same for independent sets of a graph).
 """
 
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -52,16 +53,40 @@ class Linked:
             yield first, end
             first = end
 
+    def left(self, status: npt.NDArray[np.uint8], folder: Path, entries: int) -> "Linked":
+        """The buckets in which a document is undecided, without those that are dropped; written to ``folder``."""
+        folder.mkdir()
+        paths = [folder / name for name in ("members", "starts", "cursors")]
+        with paths[0].open("wb") as members, paths[1].open("wb") as starts, paths[2].open("wb") as cursors:
+            total = 0
+            for first, end in self.parts(entries):
+                begin, stop = int(self.starts[first]), int(self.starts[end])
+                own, begins = self.members[begin:stop], self.starts[first:end] - begin
+                there = status[own] != DROPPED
+                waiting = np.add.reduceat(status[own] == UNDECIDED, begins) > 0
+                lengths = np.diff(np.append(begins, len(own)))
+                kept = there & np.repeat(waiting, lengths)
+                before = np.append(0, np.cumsum(there))
+                start = np.repeat(begins, lengths)
+                own[kept].tofile(members)
+                (before[start + self.cursors[begin:stop]] - before[start])[kept].astype(np.uint32).tofile(cursors)
+                sizes = np.add.reduceat(kept, begins)[waiting]
+                (total + np.cumsum(sizes) - sizes).tofile(starts)
+                total += int(sizes.sum())
+            np.array([total], np.int64).tofile(starts)
+        return Linked(mapped(paths[1], np.int64), mapped(paths[0], np.int64), mapped(paths[2], np.uint32, "r+"))
+
 
 class Resolution:
     """What is known of each document; arrays in files of a folder.
 
     Args:
         count: Documents.
-        folder: For the arrays; 13 bytes for each document.
+        folder: For the arrays, 13 bytes for each document, and for the buckets in which some are undecided.
     """
 
     def __init__(self, count: int, folder: Path) -> None:
+        self._folder = folder
         self.status = created(folder / "status", np.uint8, count)
         self.of = created(folder / "of", np.int64, count)
         """The document that this one duplicates, or waits for; -1 if there is none."""
@@ -76,18 +101,30 @@ class Resolution:
             kinds: The buckets.
             compare: Gives the similarity of a document and one before it.
             similarity: At or above which a document is dropped.
-            reach: A document is compared with that many of its bucket, the first ones.
+            reach: A document is compared with that many of its bucket, the first ones that are not dropped.
             memory: Bytes for the part of the buckets in work.
         """
+        entries = max(memory // _ENTRY_BYTES, 1)
+        last = len(self.status)
+        before: Path | None = None
         while True:
             for kind in kinds:
-                for first, end in kind.parts(max(memory // _ENTRY_BYTES, 1)):
+                for first, end in kind.parts(entries):
                     self._advance(kind, first, end, compare, similarity, reach)
-            if not self._settle():
+            left = self._settle()
+            if not left:
                 return
+            # What is decided is not looked at again, so that many rounds for a few documents cost little.
+            if 2 * left <= last:
+                last, folder = left, self._folder / f"left{left}"
+                folder.mkdir()
+                kinds = [kind.left(self.status, folder / str(place), entries) for place, kind in enumerate(kinds)]
+                if before is not None:
+                    shutil.rmtree(before)
+                before = folder
 
-    def _settle(self) -> bool:
-        """End a round: what waits for nothing stays, what waits for a kept one goes. Whether any is undecided still."""
+    def _settle(self) -> int:
+        """End a round: what waits for nothing stays, what waits for a kept one goes. How many are undecided still."""
         for part in self.parts(UNDECIDED):
             self.status[part[self.of[part] < 0]] = KEPT
         for part in self.parts(UNDECIDED):
@@ -96,7 +133,7 @@ class Resolution:
         for part in self.parts(UNDECIDED):
             self.of[part[self.status[self.of[part]] == DROPPED]] = -1
             left += len(part)
-        return left > 0
+        return left
 
     def parts(self, status: int) -> Iterator[Numbers]:
         """The documents that have ``status``, some at a time."""
@@ -134,9 +171,9 @@ class Resolution:
         return active[(self.status[numbers] == UNDECIDED) & (self.of[numbers] < 0)]
 
 
-def mapped(path: Path, kind: Any) -> npt.NDArray[Any]:
-    """A file of numbers without a header, to be read."""
-    return np.asarray(np.memmap(path, kind, "r")) if path.stat().st_size else np.zeros(0, kind)
+def mapped(path: Path, kind: Any, mode: Literal["r", "r+"] = "r") -> npt.NDArray[Any]:
+    """A file of numbers without a header, to be read, or to be read and written."""
+    return np.asarray(np.memmap(path, kind, mode)) if path.stat().st_size else np.zeros(0, kind)
 
 
 def created(path: Path, kind: Any, count: int) -> npt.NDArray[Any]:

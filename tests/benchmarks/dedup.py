@@ -15,11 +15,12 @@ in the alphabet, so that it is as large and as repetitive as the real one but sh
 
 import argparse
 import concurrent.futures
+import dataclasses
 import json
 import multiprocessing
 import os
 import platform
-import resource
+import re
 import shutil
 import statistics
 import string
@@ -39,12 +40,14 @@ from stages.web.shingles import split
 PARAMS = params.load(dedup.Params, "dedup")
 
 
-def ours(source: Path, folder: Path) -> dict[str, int]:
-    """The stage; counts of what it kept and dropped."""
+def ours(source: Path, folder: Path, paragraph_characters: int) -> dict[str, int]:
+    """The stage, cutting out repeated paragraphs from that length on or none; counts of what it kept and dropped."""
     (folder / "profile.yaml").write_text(f"workers: 1\nwork: {folder / 'work'}\n", "utf-8")
     os.environ["HEADWATER_PROFILE"] = str(folder / "profile.yaml")
     runtime.profile.cache_clear()
-    metrics = dedup.run(PARAMS, documents=source, kept=folder / "kept", dropped=folder / "dropped")
+    passages = dataclasses.replace(PARAMS.passages, paragraph_characters=paragraph_characters, run_words=0)
+    values = dataclasses.replace(PARAMS, passages=passages)
+    metrics = dedup.run(values, documents=source, kept=folder / "kept", dropped=folder / "dropped")
     return {"in": metrics["in"], "out": metrics["out"], **metrics["dropped"]}
 
 
@@ -92,7 +95,9 @@ def _alone(run: Callable[..., dict[str, int]], arguments: tuple[Any, ...]) -> tu
     start = time.process_time()
     counts = run(*arguments)
     seconds = time.process_time() - start
-    return seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, counts
+    # Of this program alone: getrusage's peak is at first that of the process that it was forked from.
+    (peak,) = re.findall(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text("ascii"))
+    return seconds, int(peak) * 1024, counts
 
 
 def measured(
@@ -187,7 +192,8 @@ def main() -> None:
     print(f"{platform.platform()}, Python {platform.python_version()}; {size / 1e6:.1f} MB of text")
     likeness = (PARAMS.minhash.bands, PARAMS.minhash.rows)
     runs: list[tuple[str, Callable[..., dict[str, int]], tuple[Any, ...]]] = [
-        ("headwater", ours, ()),
+        ("headwater", ours, (0,)),
+        ("with paragraphs", ours, (200,)),
         ("datatrove 14 x 8", datatrove, (14, 8)),
         (f"datatrove {likeness[0]} x {likeness[1]}", datatrove, likeness),
     ]
@@ -202,13 +208,13 @@ def main() -> None:
         median = statistics.median(taken)
         print(f"{name:<20}{median:8.2f} s, {size / 1e6 / median:6.2f} MB/s, {median / mine:5.1f} times headwater's")
     pairs = similar_pairs({name: row["text"] for name, row in rows(source).items()}, PARAMS.similarity)
-    for name, _, _ in runs:
+    for name in ("headwater", *(name for name, _, _ in runs[2:])):
         print(name)
         quality(source, folder / name, pairs)
     grown = []
     for copies in arguments.copies:
         larger = enlarged(source, folder / "larger", copies)
-        took, memory, counts = measured(ours, larger, folder / "grown")
+        took, memory, counts = measured(ours, larger, folder / "grown", 0)
         grown.append((counts["in"], took, memory))
         print(f"{counts['in']:>8,} documents{took:8.2f} s {memory / 1e6:8.0f} MB  {json.dumps(counts)}", flush=True)
     if len(grown) > 1:

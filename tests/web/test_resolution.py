@@ -2,6 +2,7 @@
 
 import itertools
 import random
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -60,8 +61,9 @@ def decide(tmp_path: Path) -> Decide:
     def decided(
         sets: list[Hashes], order: Sequence[int], *, reach: int = 1000, memory: int = 10**9, kinds: int = 20
     ) -> dict[int, tuple[int, float]]:
-        resolution = Resolution(len(sets), tmp_path)
-        linked = buckets(tmp_path, sets, order, kinds)
+        folder = Path(tempfile.mkdtemp(dir=tmp_path))
+        resolution = Resolution(len(sets), folder)
+        linked = buckets(folder, sets, order, kinds)
         resolution.run(linked, lambda one, other: jaccard(sets[one], sets[other]), 0.8, reach, memory)
         found = np.flatnonzero(resolution.status == DROPPED).tolist()
         return {number: (int(resolution.of[number]), float(resolution.similarity[number])) for number in found}
