@@ -76,7 +76,7 @@ class Mix:
     """How often documents are used."""
 
     weights: tuple[Rule, ...]
-    """Rules; the weights of all that a document meets are multiplied."""
+    """Rules {field, value, weight} and {field, low, high, weight}; all that a document meets multiply."""
     max_tokens_per_host: NonNegativeInt
     """Tokens of one host at most; 0 sets no limit. Each use counts; first uses come before second ones."""
     seed: int

@@ -34,39 +34,51 @@ from stages.text.tokenizers import Tokenizer
 PIECE = 16  # characters of the longest piece, as in params.yaml
 
 
-def seconds(ways: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
-    """Median seconds of each way, all of them in turn in every round, after one that is not counted."""
+Way = Callable[[], Callable[[], Any]]
+"""Prepares some work, which is then timed."""
+
+
+def ready(work: Callable[[], Any]) -> Way:
+    """A way that has nothing to prepare."""
+    return lambda: work
+
+
+def seconds(ways: Mapping[str, Way], rounds: int) -> dict[str, float]:
+    """Median seconds of each way, all of them in turn in every round."""
     taken: dict[str, list[float]] = {name: [] for name in ways}
-    for _ in range(rounds + 1):
-        for name, work in ways.items():
+    for _ in range(rounds):
+        for name, prepare in ways.items():
+            work = prepare()
             start = time.perf_counter()
             work()
             taken[name].append(time.perf_counter() - start)
-    return {name: statistics.median(each[1:]) for name, each in taken.items()}
+    return {name: statistics.median(each) for name, each in taken.items()}
 
 
-def encoders(tokenizer: Tokenizer, texts: Sequence[str]) -> dict[str, Callable[[], list[Any]]]:
-    """Name to a function that encodes all texts: the libraries as their users call them, and the project's way."""
+def encoders(tokenizer: Tokenizer, texts: Sequence[str]) -> dict[str, Way]:
+    """Name to a way of encoding all texts: the libraries as their users call them, and the project's."""
     fast = conversion.convert(tokenizer)
     fast.encode_special_tokens = True
-    quick = encoding.fast(tokenizer)
 
     def batch() -> list[Any]:
         return [found.ids for found in fast.encode_batch_fast(list(texts), add_special_tokens=False)]
 
-    ways: dict[str, Callable[[], list[Any]]] = {"tokenizers": batch}
+    def project() -> Callable[[], list[Any]]:
+        quick = encoding.fast(tokenizer)  # a new one each time: it remembers the words it has seen
+        return lambda: [quick(text) for text in texts]
+
+    ways = {"tokenizers": ready(batch)}
     if isinstance(tokenizer, tokenizers.SentencePiece):
         processor = tokenizer.processor
-        ways["sentencepiece"] = lambda: processor.encode(list(texts), num_threads=1)
-    ways["this project"] = lambda: [quick(text) for text in texts]
-    return ways
+        ways["sentencepiece"] = ready(lambda: processor.encode(list(texts), num_threads=1))
+    return ways | {"this project": project}
 
 
 def compare(name: str, tokenizer: Tokenizer, texts: Sequence[str], size: int, rounds: int) -> None:
     """Print what each way of encoding takes."""
     ways = encoders(tokenizer, texts)
     for other, work in ways.items():
-        for text, ids in zip(texts, work(), strict=True):
+        for text, ids in zip(texts, work()(), strict=True):
             if np.asarray(ids).tolist() != tokenizer.encode(text):
                 raise SystemExit(f"{name}: {other} gives other ids than the tokenizer")
     taken = seconds(ways, rounds)
@@ -102,7 +114,7 @@ def phases(folder: Path, tokenizer: Path, shard: Path, rounds: int) -> None:
     }
     size = sum(pq.read_table(lengths).column("bytes").to_pylist())
     print(f"\none shard: {pq.read_metadata(shard).num_rows:,} documents, {size / 1e6:.1f} MB, {len(held):,} tokens")
-    for name, one in seconds(ways, rounds).items():
+    for name, one in seconds({name: ready(work) for name, work in ways.items()}, rounds).items():
         print(f"  {name:<28}{size / one / 1e6:>9.1f} MB/s{len(held) / one / 1e6:>9.1f} million tokens/s")
 
 
@@ -111,7 +123,8 @@ def growth(lengths: Sequence[int], rounds: int) -> None:
     print("\nbest-fit packing into rows of 2,049")
     for count in (1_000, 10_000, 100_000):
         many = list(itertools.islice(itertools.cycle(lengths), count))
-        taken = seconds({"pack": functools.partial(packing.best_fit, many, 2049)}, rounds)["pack"]
+        work = functools.partial(packing.best_fit, many, 2049)
+        taken = seconds({"pack": ready(work)}, rounds)["pack"]
         print(f"  {count:>7,} documents{taken:>9.3f} s{taken / count * 1e6:>9.2f} microseconds a document")
 
 
