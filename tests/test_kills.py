@@ -1,4 +1,4 @@
-"""The document path, from crawl to pack, killed ten times at moments drawn by a seed: the same bytes as never killed."""
+"""The document path, from crawl to pack, killed ten times at moments drawn by a seed: the bytes of one never killed."""
 
 import os
 import random
