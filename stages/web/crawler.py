@@ -90,7 +90,7 @@ def _check(section: WebCrawl) -> None:
 
 
 def _crawl(section: WebCrawl, wanted: Wanted, store: Path) -> None:
-    """Run the crawler in a process of its own: its event loop can be started only once in one."""
+    """Run the crawler in a process of its own."""
     values: Mapping[str, Any] = dataclasses.asdict(section)
     task = {name: value for name, value in values.items() if name != "visit"}
     here, there = multiprocessing.Pipe()

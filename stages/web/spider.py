@@ -1,9 +1,8 @@
 """The polite crawler: Scrapy with its addresses checked, its robots strict, and a WARC as its cache.
 
-robots.txt is obeyed as RFC 9309 says: what is missing allows everything, what cannot be had allows nothing.
+Scrapy's event loop can be started once in a process, so a crawl has a process of its own.
 """
 
-import ipaddress
 import json
 import os
 import threading
@@ -12,31 +11,25 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
-from time import monotonic
 from typing import Any
 from urllib.parse import urlsplit
 
 import scrapy
 from scrapy import signals
 from scrapy.crawler import CrawlerProcess
-from scrapy.downloadermiddlewares.retry import RetryMiddleware
 from scrapy.exceptions import CloseSpider, DownloadCancelledError, IgnoreRequest, StopDownload
 from scrapy.http import HtmlResponse, Request, Response
 from scrapy.spidermiddlewares.httperror import HttpError
-from twisted.internet.interfaces import IAddress, IHostnameResolver, IResolutionReceiver
-from zope.interface import implementer, provider
 
 from stages.core.progress import meter
-from stages.web.addresses import networks, permitted
 from stages.web.capture_store import CaptureStore
-from stages.web.download import seconds_asked
 from stages.web.links import links
+from stages.web.manners import LONGEST_WAIT, Bounds, Patience, is_robots
+from stages.web.resolver import CheckedResolver
 
 _ROBOT = "Headwater"
-_LONGEST_WAIT = 300.0  # seconds that a server may ask for, by Retry-After or Crawl-delay
 _PASSING = [408, 425, 429, 500, 502, 503, 504]  # states that pass
 _PAGES = ("text/html", "application/xhtml+xml")
-_NOTHING = b"User-agent: *\nDisallow: /"
 
 
 @dataclass(frozen=True)
@@ -60,7 +53,6 @@ class Task:
 def crawl(task: Task, parent: Connection) -> None:
     """Crawl, and end with the process that is behind ``parent``, however that ends."""
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-    here = f"{__name__}."
     process = CrawlerProcess(
         {
             "USER_AGENT": f"{_ROBOT}/0.1" + (f" (+{task.contact})" if task.contact else ""),
@@ -80,15 +72,15 @@ def crawl(task: Task, parent: Connection) -> None:
             "COOKIES_ENABLED": False,
             "HTTPPROXY_ENABLED": False,  # through a proxy, no address could be checked
             "TELNETCONSOLE_ENABLED": False,
-            "TWISTED_DNS_RESOLVER": here + "CheckedResolver",
+            "TWISTED_DNS_RESOLVER": CheckedResolver,
             "ALLOW_PRIVATE": list(task.allow_private),
             "DOWNLOADER_MIDDLEWARES": {
-                here + "Bounds": 50,
+                Bounds: 50,
                 "scrapy.downloadermiddlewares.retry.RetryMiddleware": None,
-                here + "Patience": 550,
+                Patience: 550,
             },
             "HTTPCACHE_ENABLED": True,
-            "HTTPCACHE_STORAGE": here + "Storage",
+            "HTTPCACHE_STORAGE": Storage,
             "HTTPCACHE_DIR": task.store,
             "HTTPCACHE_IGNORE_HTTP_CODES": _PASSING,
             # First come, first served, level by level.
@@ -187,12 +179,12 @@ class Pages(scrapy.Spider):
     def look_at_head(self, headers: Any, request: Request, **_: Any) -> None:
         """Do not fetch the body of what is no page."""
         kind = headers.get("Content-Type", b"text/html").decode("latin-1").partition(";")[0].strip().lower()
-        if kind not in _PAGES and not _is_robots(request):
+        if kind not in _PAGES and not is_robots(request):
             raise StopDownload(fail=True)
 
     def heed_delay(self, robotparser: Any, request: Request, **_: Any) -> None:
         """Be as slow with a host as its robots.txt asks for."""
-        asked = min(robotparser.crawl_delay(_ROBOT) or 0, _LONGEST_WAIT)
+        asked = min(robotparser.crawl_delay(_ROBOT) or 0, LONGEST_WAIT)
         if asked > self.task.delay:
             downloader = self.crawler.engine.downloader
             downloader.per_slot_settings[_host(request.url)] = {"delay": asked}
@@ -205,53 +197,6 @@ class Pages(scrapy.Spider):
             partial = Path(self.task.store).with_name("finished.partial")
             partial.write_text(json.dumps({"pages": self.pages, "dropped": self.dropped}), "utf-8")
             partial.replace(partial.with_name("finished.json"))
-
-
-class Bounds:
-    """Keeps redirects within the crawl's bounds too, and reads robots.txt strictly."""
-
-    def __init__(self, crawler: Any) -> None:
-        self._crawler = crawler
-
-    @classmethod
-    def from_crawler(cls, crawler: Any) -> "Bounds":
-        """Scrapy's way to make a middleware."""
-        return cls(crawler)
-
-    def process_request(self, request: Request) -> None:
-        """Refuse what is out of bounds, but for where a seed redirects to: that is then within."""
-        spider = self._crawler.spider
-        if _is_robots(request):
-            return
-        if request.meta.get("redirect_urls") and not request.meta.get("depth"):
-            spider.bounds.add((_host(request.url), "/"))
-        if len(spider.pages) >= spider.task.max_pages or not spider.in_bounds(request.url):
-            raise IgnoreRequest("out of bounds")
-
-    def process_response(self, request: Request, response: Response) -> Response:
-        """A robots.txt that is missing allows everything, one that cannot be had now allows nothing."""
-        if not _is_robots(request) or response.status == 200:
-            return response
-        body = _NOTHING if response.status >= 500 or response.status == 429 else b""
-        return response.replace(status=200, body=body)
-
-    def process_exception(self, request: Request, exception: Exception) -> Response | None:
-        """As above, where there is no answer at all."""
-        return Response(request.url, body=_NOTHING, request=request) if _is_robots(request) else None
-
-
-class Patience(RetryMiddleware):
-    """Comes again when a server that is busy asks for it."""
-
-    async def process_response(self, request: Request, response: Response) -> Request | Response:
-        """Wait as long as Retry-After says, with all of the host's pages."""
-        if response.status in (429, 503) and "cached" not in response.flags:
-            asked = response.headers.get("Retry-After", b"").decode("latin-1")
-            wait = min(seconds_asked(asked, 2.0 ** request.meta.get("retry_times", 0)), _LONGEST_WAIT)
-            slot = self.crawler.engine.downloader.slots.get(request.meta.get("download_slot"))
-            if slot is not None:
-                slot.lastseen = monotonic() + wait - slot.delay
-        return super().process_response(request, response)
 
 
 class Storage:
@@ -288,45 +233,6 @@ class Storage:
         ]
         address = str(response.ip_address or "")
         self._store.add(request.url, response.status, headers, response.body, address)
-
-
-@implementer(IHostnameResolver)
-class CheckedResolver:
-    """Resolves names to those of their addresses that may be connected to; connections go to what it gives."""
-
-    def __init__(self, reactor: Any, allowed: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]) -> None:
-        self._reactor, self._allowed = reactor, allowed
-        self._resolver = reactor.nameResolver
-
-    @classmethod
-    def from_crawler(cls, crawler: Any, reactor: Any) -> "CheckedResolver":
-        """Scrapy's way to make a resolver."""
-        return cls(reactor, networks(crawler.settings.getlist("ALLOW_PRIVATE")))
-
-    def install_on_reactor(self) -> None:
-        """Resolve every name of this process."""
-        self._reactor.installNameResolver(self)
-
-    def resolveHostName(self, receiver: Any, name: str, *arguments: Any, **settings: Any) -> Any:  # noqa: N802
-        """See ``IHostnameResolver``; Twisted asks for literal addresses too."""
-        return self._resolver.resolveHostName(_Checked(receiver, self._allowed), name, *arguments, **settings)
-
-
-@provider(IResolutionReceiver)
-class _Checked:
-    def __init__(self, receiver: Any, allowed: Any) -> None:
-        self._receiver, self._allowed = receiver, allowed
-        self.resolutionBegan = receiver.resolutionBegan
-        self.resolutionComplete = receiver.resolutionComplete
-
-    def addressResolved(self, address: IAddress) -> None:  # noqa: N802
-        """Pass on what is permitted; where nothing is, the name counts as unknown."""
-        if permitted(address.host, self._allowed):
-            self._receiver.addressResolved(address)
-
-
-def _is_robots(request: Request) -> bool:
-    return bool(request.meta.get("dont_obey_robotstxt"))
 
 
 def _host(url: str) -> str:

@@ -1,6 +1,8 @@
 import shutil
+import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -129,3 +131,19 @@ def test_without_its_work_area_a_download_begins_anew(server: Server, web: downl
     web.file(server.url + "a")
     shutil.rmtree(profile)
     assert web.file(server.url + "a").read_bytes() == BODY
+
+
+def test_a_name_that_resolves_to_something_else_the_second_time_is_not_asked_again(
+    server: Server, profile: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(download, "_TRIES", 1)
+    resolve = socket.getaddrinfo
+    answers = iter(["127.0.0.2", "127.0.0.1", "127.0.0.1"])  # only the first is allowed; a server is at the second
+
+    def rebinding(host: str, *arguments: Any, **settings: Any) -> Any:
+        return resolve(next(answers) if host == "rebinding.example" else host, *arguments, **settings)
+
+    monkeypatch.setattr(socket, "getaddrinfo", rebinding)
+    with pytest.raises(HeadwaterError, match="Connection refused"):
+        download.Web(networks(["127.0.0.2/32"])).file(f"http://rebinding.example:{server.port}/a")
+    assert server.requests == []
