@@ -41,9 +41,11 @@ def run(params: Params, *, documents: Path, tokenizer: Path, tokens: Path) -> Me
     file = tokenizers.file(tokenizer)
     paths = shards.files(documents, "*.parquet")
     encoded = _encode(paths, file)
-    packed = _arrange(params, encoded, _mix(params.mix, paths, encoded))
+    mixed = _mix(params.mix, paths, encoded)
+    packed = _arrange(params, encoded, list(mixed.outputs.values()))
     metrics = shards.total(one.metrics for one in packed)
     metrics |= shards.total({key: one.metrics[key] for key in ("compared", "encoder")} for one in encoded)
+    metrics["rules"] = mixed.metrics["rules"]
     if metrics.get("tokens", 0) <= params.context:
         raise HeadwaterError(
             f"too few tokens to train on: {metrics.get('tokens', 0)} are less than one row of pack.context "
@@ -83,12 +85,12 @@ def _encode(documents: Sequence[Path], tokenizer: Path) -> list[shards.Built]:
     return shards.build(encoding.encode_shard, None, units, label="pack-encode")
 
 
-def _mix(mix: mixing.Mix, documents: Sequence[Path], encoded: Sequence[shards.Built]) -> list[Path]:
+def _mix(mix: mixing.Mix, documents: Sequence[Path], encoded: Sequence[shards.Built]) -> shards.Built:
     """For each shard the file that says how often to use its documents; a host's limit counts over all shards."""
     lengths = [one.outputs["documents"] for one in encoded]
     unit = shards.Unit((*documents, *lengths), {path.stem: path.name for path in documents})
     (built,) = shards.build(mixing.uses, mix, [unit], label="pack-mix")
-    return list(built.outputs.values())
+    return built
 
 
 def _arrange(params: Params, encoded: Sequence[shards.Built], uses: Sequence[Path]) -> list[shards.Built]:

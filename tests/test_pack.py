@@ -123,6 +123,8 @@ def test_a_mix_repeats_and_leaves_out_whole_documents_and_every_use_leads_back(
     assert metrics["out"] == len(used)
     assert metrics["repeated"] == used.total() - len(used) > 0
     assert metrics["tokens"] == sum(map(len, found.values()))
+    assert metrics["rules"]["host example.org"] == {"documents": len(used), "tokens": metrics["tokens"]}
+    assert metrics["rules"]["url *7"] == {"documents": 0, "tokens": 0}
     left_out = {
         row["id"]: row["reason"]
         for path in (tmp_path / "tokens").glob("*.dropped.parquet")

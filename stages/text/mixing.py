@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import Discriminator, NonNegativeFloat, NonNegativeInt, Tag
+from pydantic import Discriminator, Field, NonNegativeInt, Tag
 
 from stages.core import documents as document_shards
 from stages.core.errors import HeadwaterError
@@ -37,6 +37,11 @@ USES = pa.schema(
 """A row for each document of a shard, in the shard's order."""
 
 
+Numbers = npt.NDArray[np.integer[Any]]
+
+Weight = Annotated[float, Field(ge=0, le=100)]
+
+
 @params
 class Match:
     """Documents with a certain value."""
@@ -45,7 +50,7 @@ class Match:
     """Column of the documents, such as source or language, or host, the host name of the URL."""
     value: str
     """The value, or a pattern of values: `*` stands for any characters, as in `*.example.org`."""
-    weight: NonNegativeFloat
+    weight: Weight
     """How often to use such a document; 1 as it is."""
 
 
@@ -59,7 +64,7 @@ class Band:
     """Least number of the band; null for no limit."""
     high: float | None
     """The band ends below this number; null for no limit."""
-    weight: NonNegativeFloat
+    weight: Weight
     """How often to use such a document; 1 as it is."""
 
 
@@ -97,32 +102,65 @@ class _Use(NamedTuple):
 def uses(mix: Mix, inputs: Sequence[Path], outputs: Mapping[str, Path]) -> Metrics:
     """How often to use each document: ``inputs`` are all shards of documents, then the lengths of each one's documents.
 
-    Writes a file of ``USES`` for each shard. Memory holds two numbers for each document and, where hosts are limited,
-    an entry for each use of a document.
+    Writes a file of ``USES`` for each shard; the metrics say what came of each rule. Memory holds three numbers for
+    each document and, where hosts are limited, an entry for each use of a document.
 
     Raises:
         HeadwaterError: the documents lack a column that a rule names, or it holds no numbers.
     """
     shards, encoded = inputs[: len(inputs) // 2], inputs[len(inputs) // 2 :]
-    drawn: list[npt.NDArray[np.int32]] = []
+    drawn: list[Numbers] = []
     by_host: dict[str, list[_Use]] = defaultdict(list)
+    met: list[npt.NDArray[np.bool_]] = []
+    tokens: list[Numbers] = []
     for number, (shard, lengths) in enumerate(zip(shards, encoded, strict=True)):
-        tokens = pq.read_table(lengths, columns=["tokens"]).column("tokens").to_pylist()
-        drawn.append(np.ones(len(tokens), dtype=np.int32))
+        tokens.append(pq.read_table(lengths, columns=["tokens"]).column("tokens").to_numpy())
+        drawn.append(np.ones(len(tokens[-1]), dtype=np.int32))
+        met.append(np.zeros((len(mix.weights), len(tokens[-1])), dtype=bool))
         for row, document in enumerate(_read(shard, mix) if mix.weights or mix.max_tokens_per_host else ()):
             draw = _draw(mix.seed, document["id"])
-            times = _times(math.prod(rule.weight for rule in mix.weights if _meets(document, rule)), draw)
-            drawn[-1][row] = times
+            met[-1][:, row] = [_meets(document, rule) for rule in mix.weights]
+            weight = math.prod(rule.weight for rule, meets in zip(mix.weights, met[-1][:, row], strict=True) if meets)
+            drawn[-1][row] = times = _times(weight, draw)
             if mix.max_tokens_per_host:
-                found = (_Use(use, draw, document["id"], number, row, tokens[row]) for use in range(times))
-                by_host[document[HOST]].extend(found)
-    used = [times.copy() for times in drawn]
-    for of_host in by_host.values():
-        for use in _beyond(of_host, mix.max_tokens_per_host):
-            used[use.shard][use.row] -= 1
+                size = int(tokens[-1][row])
+                by_host[document[HOST]] += [_Use(use, draw, document["id"], number, row, size) for use in range(times)]
+    used = _limited(drawn, by_host, mix.max_tokens_per_host)
     for output, *columns in zip(outputs.values(), drawn, used, strict=True):
         pq.write_table(pa.table(columns, schema=USES), output, compression="zstd")
-    return {"in": sum(map(len, drawn)), "out": sum(map(len, drawn))}
+    count = sum(map(len, drawn))
+    return {"in": count, "out": count, "rules": _shares(mix, met, used, tokens)}
+
+
+def _limited(drawn: Sequence[Numbers], by_host: Mapping[str, list[_Use]], limit: int) -> list[Numbers]:
+    """Of the times drawn, those for which a host's limit leaves room."""
+    used = [times.copy() for times in drawn]
+    for of_host in by_host.values():
+        total = 0
+        for use in sorted(of_host):
+            if total + use.tokens > limit:
+                used[use.shard][use.row] -= 1
+            else:
+                total += use.tokens
+    return used
+
+
+def _shares(
+    mix: Mix, met: Sequence[npt.NDArray[np.bool_]], used: Sequence[Numbers], tokens: Sequence[Numbers]
+) -> Metrics:
+    """For each rule how many documents meet it and are used, and their tokens, each use counted."""
+    shares: Metrics = {_label(rule): {"documents": 0, "tokens": 0} for rule in mix.weights}
+    for rows, times, sizes in zip(met, used, tokens, strict=True):
+        for rule, meets in zip(mix.weights, rows, strict=True):
+            shares[_label(rule)]["documents"] += int((times[meets] > 0).sum())
+            shares[_label(rule)]["tokens"] += int((times[meets] * sizes[meets]).sum())
+    return shares
+
+
+def _label(rule: Match | Band) -> str:
+    if isinstance(rule, Match):
+        return f"{rule.field} {rule.value}"
+    return f"{rule.field} {'' if rule.low is None else rule.low} to {'' if rule.high is None else rule.high}".rstrip()
 
 
 def _read(shard: Path, mix: Mix) -> Iterator[dict[str, Any]]:
@@ -130,7 +168,9 @@ def _read(shard: Path, mix: Mix) -> Iterator[dict[str, Any]]:
     held = set(pq.read_schema(shard).names)
     wanted = {rule.field for rule in mix.weights} - {HOST}
     for field in sorted(wanted - held):
-        raise HeadwaterError(f"params.yaml: pack.mix.weights: documents have no field {field}{nearest(field, held)}")
+        raise HeadwaterError(
+            f"params.yaml: pack.mix.weights: documents have no field {field}{nearest(field, held | {HOST})}"
+        )
     for document in document_shards.read(shard, sorted({"id", "url"} | wanted)):
         yield document | {HOST: _host(document["url"])}
 
@@ -162,13 +202,3 @@ def _times(weight: float, draw: int) -> int:
     """How often a document of that weight is used: the whole part, and once more for that share of all draws."""
     whole = math.floor(weight)
     return whole + (draw < (weight - whole) * 2**64)
-
-
-def _beyond(of_host: list[_Use], limit: int) -> Iterator[_Use]:
-    """The uses of a host's documents for which its limit leaves no room."""
-    total = 0
-    for use in sorted(of_host):
-        if total + use.tokens > limit:
-            yield use
-        else:
-            total += use.tokens
