@@ -33,7 +33,7 @@ from isal import isal_zlib
 from resiliparse.parse.html import HTMLTree
 
 from stages.core import documents
-from stages.web import charset, http, warc
+from stages.web import captures, charset, http, warc
 from tests.benchmarks.demo import ROOT, Memory
 
 LAST = "dedup"  # of the stages that stand beside the recipe
@@ -71,10 +71,11 @@ class Project:
         stages = yaml.safe_load((ROOT / "dvc.yaml").read_text("utf-8"))["stages"]
         self.commands = {name: shlex.split(stage["cmd"])[3:] for name, stage in stages.items()}
 
-    def run(self, *stages: str, cores: int = 1, module: str = "") -> Taken:
-        """Run stages in order on that many cores, in an empty work area."""
+    def run(self, *stages: str, cores: int = 1, module: str = "", fresh: bool = True) -> Taken:
+        """Run stages in order on that many cores, in an empty work area or in the one that is there."""
         profile = self.folder / "profile.yaml"
-        shutil.rmtree(self.folder / "work", ignore_errors=True)
+        if fresh:
+            shutil.rmtree(self.folder / "work", ignore_errors=True)
         profile.write_text(f"{{engine: local, workers: {cores}, work: {self.folder / 'work'}}}\n", "utf-8")
         parts = []
         for stage in stages:
@@ -127,9 +128,26 @@ def line(name: str, pages: int, taken: Taken, note: str = "") -> None:
 
 def crawled(folder: Path, settings: Sequence[str], pages: int) -> tuple[Project, int]:
     """A project with at most that many pages in its WARC files, and how many there are."""
-    project = Project(folder, [*settings, f"crawl.max_pages={pages}"])
+    # Sixteen files or more, so that cores can share them, at some 20 kB a page.
+    project = Project(folder, [f"crawl.shard_mb={min(16, pages / 800)}", *settings, f"crawl.max_pages={pages}"])
     project.run("crawl", cores=len(os.sched_getaffinity(0)))
+    for path in (folder / "data/crawl/warcs").iterdir():
+        _identify(path)
     return project, project.metrics("crawl")["out"]
+
+
+def _identify(path: Path) -> None:
+    """Say of each page that it is HTML, as Common Crawl does: without, datatrove guesses, and takes half for text."""
+    partial = path.with_suffix(".partial")
+    with partial.open("wb") as file:
+        for record in warc.read(path, MAX_BYTES, warc.Loss()):
+            headers = dict(record.headers)
+            if not isinstance(http.page(record, MAX_BYTES), str):
+                headers["warc-identified-payload-type"] = "text/html"
+            lines = ["WARC/1.1", *(f"{name}: {value}" for name, value in headers.items())]
+            file.write(captures.member("\r\n".join(lines).encode() + b"\r\n\r\n" + record.body + b"\r\n\r\n"))
+    path.unlink()  # it may be a link into the work area
+    partial.rename(path)
 
 
 def side_by_side(project: Project, pages: int, recipe: bool, fasttext: Path | None, rounds: int) -> None:

@@ -1,0 +1,66 @@
+"""What one WARC file more costs: the document stages over 50, then over 51, beside their share of the first time.
+
+    python -m tests.benchmarks.growth [--files 50] [--pages 2000] [--set KEY=VALUE …]
+
+Crawls as params.yaml says, deals the pages out to one file more than `--files`, and runs the stages from crawl to dedup
+on one core: over all but one, again with nothing to do, and over all. Prints the seconds that the last took beyond the
+second, in all and by stage, and the share that one file had of the first.
+"""
+
+import argparse
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from stages.web import captures, http, warc
+from tests.benchmarks.data_path import LAST, MAX_BYTES, Project
+
+
+def deal(paths: Sequence[Path], folder: Path, files: int) -> list[Path]:
+    """The pages of some archives, in turn, as that many archives in ``folder``."""
+    folder.mkdir(parents=True)
+    dealt = [folder / f"{number:03}.warc.gz" for number in range(files)]
+    targets = [path.open("wb") for path in dealt]
+    pages = (
+        record for path in paths for record in warc.read(path, MAX_BYTES, warc.Loss()) if record.kind == "response"
+    )
+    whole = (record for record in pages if not isinstance(http.page(record, MAX_BYTES), str))
+    for number, record in enumerate(whole):
+        head = "\r\n".join(["WARC/1.1", *(f"{name}: {value}" for name, value in record.headers.items())])
+        targets[number % files].write(captures.member(head.encode() + b"\r\n\r\n" + record.body + b"\r\n\r\n"))
+    for target in targets:
+        target.close()
+    return dealt
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--files", type=int, default=50)
+    parser.add_argument("--pages", type=int, default=2000)
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="settings")
+    arguments = parser.parse_args()
+    folder = Path(tempfile.mkdtemp(prefix="headwater-growth-"))
+    source = Project(folder / "source", [*arguments.settings, f"crawl.max_pages={arguments.pages}"])
+    source.run("crawl")
+    *known, new = deal(sorted((source.folder / "data/crawl/warcs").iterdir()), folder / "dealt", arguments.files + 1)
+    here = folder / "here"
+    here.mkdir()
+    project = Project(folder / "project", ["crawl.source=warc", f"crawl.warc.paths=[{here}]"])
+    stages = project.between("crawl", LAST)
+    taken: list[dict[str, float]] = []
+    for step in (known, [], [new]):
+        for path in step:
+            shutil.copy(path, here)
+        taken.append({stage: project.run(stage, fresh=False).seconds for stage in stages})
+    first, nothing, grown = taken
+    print(f"{'stage':<14}{'first':>9}{'nothing':>9}{'one more':>9}{'beyond':>9}{'share':>9}   seconds")
+    for name in [*stages, "all"]:
+        row = [sum(each.values()) if name == "all" else each[name] for each in (first, nothing, grown)]
+        beyond, share = row[2] - row[1], (row[0] - row[1]) / arguments.files
+        print(f"{name:<14}{row[0]:9.2f}{row[1]:9.2f}{row[2]:9.2f}{beyond:9.2f}{share:9.2f}")
+
+
+if __name__ == "__main__":
+    main()
