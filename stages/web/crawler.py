@@ -4,7 +4,6 @@ import dataclasses
 import hashlib
 import json
 import multiprocessing
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -14,7 +13,7 @@ from stages.core import shards
 from stages.core.errors import HeadwaterError
 from stages.core.params import as_json, params
 from stages.core.progress import log
-from stages.web import intake, sampling
+from stages.web import intake, listings, sampling
 from stages.web.addresses import networks
 from stages.web.capture_store import CaptureStore
 from stages.web.source import Collected, Wanted
@@ -63,8 +62,8 @@ def collect(section: WebCrawl, wanted: Wanted) -> Collected:
         finished.unlink()
         reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(result["dropped"].items()))
         raise HeadwaterError(f"no page came from {', '.join(section.seeds)} ({reasons or 'nothing was there'})")
-    with tempfile.TemporaryDirectory() as lists:
-        units = _units(area / "captures.warc.gz", result["pages"], wanted, Path(lists))
+    with listings.folder() as lists:
+        units = _units(area / "captures.warc.gz", result["pages"], wanted, lists)
         built = shards.build(intake.gather, None, units, label="crawl", count="pages")
     pages = sum(one.metrics["out"] for one in built)
     dropped = {**result["dropped"], "no_text": len(result["pages"]) - pages}
@@ -121,9 +120,5 @@ def _units(store: Path, urls: Sequence[str], wanted: Wanted, area: Path) -> list
                 digest = record.headers["warc-block-digest"]
                 row = {"path": str(store), "offset": place.offset, "length": place.length, "digest": digest}
                 pages.append((url, len(record.body), row))
-    units = []
-    for name, rows in sampling.groups(pages, int(wanted.shard_mb * 1e6)):
-        listing = area / f"web-{name}.json"
-        listing.write_text(json.dumps(rows), "utf-8")
-        units.append(shards.Unit((listing,), {"warc": f"web-{name}.warc.gz"}))
-    return units
+    groups = sampling.groups(pages, int(wanted.shard_mb * 1e6))
+    return [listings.unit(area, f"web-{name}", rows) for name, rows in groups]

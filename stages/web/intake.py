@@ -4,14 +4,13 @@ import json
 import os
 import re
 import shutil
-import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from stages.core import shards
 from stages.core.progress import log
-from stages.web import captures, http, sampling, warc
+from stages.web import captures, http, listings, sampling, warc
 from stages.web.source import Wanted
 
 # Records are looked at to count pages, check digests and sample; what is too large is left for `extract` to refuse.
@@ -47,9 +46,9 @@ def sampled(paths: Sequence[Path], wanted: Wanted) -> list[shards.Built]:
     pages = ((rank, (file, number)) for file, ranked in enumerate(ranks) for rank, number in ranked)
     chosen = sampling.lowest(pages, wanted.max_pages)
     units = []
-    with tempfile.TemporaryDirectory() as area:
+    with listings.folder() as area:
         for file, (path, name) in enumerate(zip(paths, names(paths), strict=True)):
-            listing = Path(area, f"{file:05}.json")
+            listing = area / f"{file:05}.json"
             listing.write_text(json.dumps([number for _, number in ranks[file] if (file, number) in chosen]), "utf-8")
             stem = re.sub(r"(\.w?arc|\.wet)*(\.gz|\.zst|\.bz2)?$", "", name, flags=re.IGNORECASE)
             units.append(shards.Unit((path, listing), {"warc": f"{stem}-{file:05}.warc.gz"}))

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,7 +11,7 @@ from urllib.parse import quote
 
 from stages.core import shards
 from stages.core.fingerprint import file_hash
-from stages.web import captures, sampling
+from stages.web import captures, listings, sampling
 from stages.web.source import Wanted
 
 # page.html, page.htm, page.xhtml; with a language as content negotiation has it: page.html.en, page.en.html;
@@ -48,15 +47,13 @@ def build(sites: Mapping[str, Site], wanted: Wanted) -> tuple[list[shards.Built]
     found = {name: list(files(site)) for name, site in sites.items()}
     ranked = ((sampling.rank(wanted.seed, file.url), file.url) for pages in found.values() for file in pages)
     chosen = sampling.lowest(ranked, wanted.max_pages)
-    with tempfile.TemporaryDirectory() as lists:
+    with listings.folder() as lists:
         units = []
         for name, pages in found.items():
             sampled = [file for file in pages if file.url in chosen]
             for number, group in enumerate(_groups(sampled, wanted.shard_mb * 1e6)):
-                listing = Path(lists, f"{name}-{number:05}.json")
                 rows = [{"url": file.url, "path": str(file.path), "sha256": file_hash(file.path)} for file in group]
-                listing.write_text(json.dumps(rows), "utf-8")
-                units.append(shards.Unit(inputs=(listing,), outputs={"warc": f"{name}-{number:05}.warc.gz"}))
+                units.append(listings.unit(lists, f"{name}-{number:05}", rows))
         return shards.build(write, None, units, label="crawl", count="pages"), sum(map(len, found.values()))
 
 

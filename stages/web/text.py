@@ -2,7 +2,6 @@
 
 import json
 import re
-import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -13,7 +12,7 @@ from urllib.parse import quote
 from stages.core import shards
 from stages.core.fingerprint import file_hash
 from stages.core.params import as_json, params
-from stages.web import captures, intake, locations, sampling, text_files
+from stages.web import captures, intake, listings, locations, sampling, text_files
 from stages.web.source import Collected, Wanted
 
 _DATE = re.compile(r"(\d{4})-(\d\d)-(\d\d)(?:[T ](\d\d):(\d\d):(\d\d))?")
@@ -38,12 +37,9 @@ def collect(section: Text, wanted: Wanted) -> Collected:
     located = locations.locate("text", section.paths, text_files.NAMES, wanted)
     found = {path: _name(path, wanted.incoming) for path in located}
     hashes = {path: file_hash(path) for path in found}
-    with tempfile.TemporaryDirectory() as lists:
-        units = []
-        for name, rows in _groups(section, found, hashes, int(wanted.shard_mb * 1e6)):
-            listing = Path(lists, f"{name}.json")
-            listing.write_text(json.dumps(rows), "utf-8")
-            units.append(shards.Unit((listing,), {"warc": f"{name}.warc.gz"}))
+    with listings.folder() as lists:
+        groups = _groups(section, found, hashes, int(wanted.shard_mb * 1e6))
+        units = [listings.unit(lists, name, rows) for name, rows in groups]
         built = shards.build(write, json.loads(as_json(section)), units, label="crawl", count="texts")
     counts = shards.total(one.metrics for one in built)
     if wanted.max_pages and counts.get("out"):

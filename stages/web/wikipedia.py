@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import re
-import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -12,7 +11,7 @@ from urllib.parse import quote
 from stages.core import shards
 from stages.core.fingerprint import file_hash
 from stages.core.params import as_json, params
-from stages.web import captures, intake, locations, wikipedia_dump, wikitext
+from stages.web import captures, intake, listings, locations, wikipedia_dump, wikitext
 from stages.web.source import Collected, Wanted
 
 _DATE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
@@ -34,7 +33,7 @@ def collect(section: Wikipedia, wanted: Wanted) -> Collected:
     """The articles of the dumps, each dated by its revision; redirects and other namespaces are dropped."""
     found = list(locations.locate("wikipedia", section.paths, wikipedia_dump.NAMES, wanted))
     listed = []
-    with tempfile.TemporaryDirectory() as lists:
+    with listings.folder() as lists:
         units = []
         for path, name in zip(found, intake.names(found), strict=True):
             site, digest = wikipedia_dump.site(path), file_hash(path)
@@ -44,9 +43,8 @@ def collect(section: Wikipedia, wanted: Wanted) -> Collected:
             cut = wikipedia_dump.pieces(path, int(wanted.shard_mb * 1e6 / 2))
             for number, piece in enumerate(cut):
                 row = {**dataclasses.asdict(piece), "path": str(path), "sha256": digest}
-                listing = Path(lists, f"{stem}-{number:05}.json")
-                listing.write_text(json.dumps({"piece": row, "site": dataclasses.asdict(site)}), "utf-8")
-                units.append(shards.Unit((listing,), {"warc": f"{stem}-{number:05}.warc.gz"}))
+                said = {"piece": row, "site": dataclasses.asdict(site)}
+                units.append(listings.unit(lists, f"{stem}-{number:05}", said))
         built = shards.build(write, json.loads(as_json(section))["namespaces"], units, label="crawl", count="pages")
     counts = shards.total(one.metrics for one in built)
     if wanted.max_pages and counts.get("out"):
