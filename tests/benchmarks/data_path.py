@@ -44,6 +44,8 @@ class Taken(NamedTuple):
     """What a run took."""
 
     seconds: float
+    processor: float
+    """Seconds of processor time: what a busy machine changes least."""
     memory: int
     """Peak, in bytes."""
     output: str
@@ -107,10 +109,13 @@ def measured(command: Sequence[str], folder: Path, cores: int, environment: dict
         memory.start()
         assert process.stdout is not None
         output = process.stdout.read()
-        if process.wait():
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        process.stdout.close()
+        if process.returncode:
             said.seek(0)
             raise SystemExit(f"{shlex.join(command)}\n{said.read()[-4000:]}")
-    return Taken(time.monotonic() - start, memory.take(), output)
+    return Taken(time.monotonic() - start, usage.ru_utime + usage.ru_stime, memory.take(), output)
 
 
 def kept(folder: Path) -> tuple[int, float]:
@@ -122,8 +127,8 @@ def kept(folder: Path) -> tuple[int, float]:
 
 def line(name: str, pages: int, taken: Taken, note: str = "") -> None:
     """Print one row."""
-    rate = f"{pages / taken.seconds:8.1f} pages/s"
-    print(f"{name:<34}{taken.seconds:8.1f} s {rate} {taken.memory / 1e6:7.0f} MB  {note}", flush=True)
+    seconds = f"{taken.seconds:8.1f} s {taken.processor:8.1f} s of processor"
+    print(f"{name:<34}{seconds} {pages / taken.seconds:8.1f} pages/s {taken.memory / 1e6:7.0f} MB  {note}", flush=True)
 
 
 def crawled(folder: Path, settings: Sequence[str], pages: int) -> tuple[Project, int]:
@@ -171,7 +176,10 @@ def side_by_side(project: Project, pages: int, recipe: bool, fasttext: Path | No
     line(f"{' + '.join(stages)}, 2 cores", pages, two[-1])
     middle = statistics.median(taken.seconds for taken in ours)
     if theirs:
-        print(f"the recipe takes {statistics.median(taken.seconds for taken in theirs) / middle:.1f} times as long")
+        ratio = statistics.median(taken.seconds for taken in theirs) / middle
+        work = statistics.median(taken.processor for taken in theirs)
+        work /= statistics.median(taken.processor for taken in ours)
+        print(f"the recipe takes {ratio:.1f} times as long, and {work:.1f} times as much processor time")
     print(f"two cores are {middle / statistics.median(taken.seconds for taken in two):.2f} times as fast as one")
     for stage in stages:
         line(f"  {stage} alone, 1 core", pages, project.run(stage))
