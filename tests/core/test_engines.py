@@ -13,6 +13,7 @@ from stages.core import engines, runtime
 from stages.core.errors import HeadwaterError
 from stages.core.fingerprint import file_hash
 from stages.core.shards import Metrics, Unit, build
+from tests.conftest import ROOT
 
 # What stands in for Slurm: it runs the script that it is given as Slurm would, one task of the array after the other.
 SBATCH = """#!/bin/bash
@@ -95,6 +96,15 @@ def test_a_profile_says_only_what_it_changes(profile: Path) -> None:
     settle(slurm={"partitoin": "night"})
     with pytest.raises(HeadwaterError, match=r"slurm\.partitoin is not a parameter; did you mean 'partition'"):
         runtime.profile()
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "infra" / "profiles").iterdir()), ids=lambda path: path.stem)
+def test_the_profiles_that_come_with_the_project_can_be_taken(
+    profile: Path, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HEADWATER_PROFILE", str(path))
+    runtime.profile.cache_clear()
+    assert runtime.profile().engine == yaml.safe_load(path.read_text()).get("engine")
 
 
 def test_another_machine_with_other_code_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
