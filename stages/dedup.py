@@ -39,11 +39,13 @@ def run(params: Params, *, documents: Path, kept: Path, dropped: Path) -> Metric
     """
     paths = shards.files(documents)
     column = _score(params.keep, paths)
-    labels = signatures.labels(params.minhash.bands)
     signing = [
         shards.Unit(
             (path,),
-            {"sources": f"{path.stem}.json", **dict.fromkeys(("table", "shingles", *labels), f"{path.stem}.npy")},
+            {
+                "sources": f"{path.stem}.json",
+                **dict.fromkeys(("table", "shingles", *signatures.LABELS), f"{path.stem}.npy"),
+            },
         )
         for path in paths
     ]
@@ -51,7 +53,7 @@ def run(params: Params, *, documents: Path, kept: Path, dropped: Path) -> Metric
     tables, sources = _outputs(signed, "table"), _outputs(signed, "sources")
     bucketing = [
         shards.Unit((*_outputs(signed, label), *tables, *sources), {"members": f"{label}.i8", "starts": f"{label}.i8"})
-        for label in labels
+        for label in signatures.LABELS
     ]
     found = shards.build(buckets.bucket, params.keep, bucketing, label="dedup-buckets", count="keys")
     shared = [one.outputs[name] for one in found for name in ("members", "starts")]

@@ -74,11 +74,9 @@ def merged(entries: Sequence[Path], shards: Shards, keep: str, least: int) -> It
         least: Documents in a bucket, at least 2.
     """
     firsts, ranks = shards.firsts(), _source_ranks(shards.sources)
-    total = sum(len(np.load(path, mmap_mode="r")) for path in entries)
-    ranges = 1 + total * _ENTRY_BYTES // (profile().memory_mb * 1_000_000)
-    bounds = np.array([number * 2**64 // ranges for number in range(1, ranges)], np.uint64)
+    bounds = _bounds(entries, profile().memory_mb * 1_000_000)
     cuts = [_cuts(path, bounds) for path in entries]
-    for number in range(ranges):
+    for number in range(len(bounds) + 1):
         # Each file is mapped for a moment only: there may be more of them than a process may have open.
         parts = [
             np.array(np.load(path, mmap_mode="r")[cut[number] : cut[number + 1]])
@@ -95,6 +93,17 @@ def merged(entries: Sequence[Path], shards: Shards, keep: str, least: int) -> It
         members = members[np.lexsort([*reversed(_ranking(members, firsts, shards.tables, ranks, keep)), keys])]
         begins = np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]])) if len(keys) else np.zeros(0, np.int64)
         yield Buckets(keys[begins], np.append(begins, len(keys)), members)
+
+
+def _bounds(entries: Sequence[Path], memory: int) -> npt.NDArray[np.uint64]:
+    """Keys that part the entries into ranges for which ``memory`` is enough."""
+    total, low, high = 0, 2**64, 0
+    for path in entries:
+        file = np.load(path, mmap_mode="r")
+        if len(file):
+            total, low, high = total + len(file), min(low, int(file["key"][0])), max(high, int(file["key"][-1]))
+    ranges = 1 + total * _ENTRY_BYTES // memory
+    return np.array([low + number * (high - low) // ranges for number in range(1, ranges)], np.uint64)
 
 
 def _cuts(path: Path, bounds: npt.NDArray[np.uint64]) -> Numbers:
@@ -139,7 +148,7 @@ def _ranking(
 
 
 def bucket(keep: str, inputs: Sequence[Path], outputs: Mapping[str, Path]) -> Metrics:
-    """Which documents share a key of one kind.
+    """Which documents share a key.
 
     Args:
         keep: The rule for the order within a bucket.

@@ -34,7 +34,7 @@ def group(settings: list[Any], inputs: Sequence[Path], outputs: Mapping[str, Pat
     Args:
         settings: Similarity at or above which a document is dropped; documents of a bucket that others are compared
             with; names of the shards.
-        inputs: Of all shards the tables, then the shingles; then of each kind of key ``members`` and ``starts``.
+        inputs: Of all shards the tables, then the shingles; then of each part of the keys ``members`` and ``starts``.
         outputs: For each shard, by name, what is dropped of it.
     """
     similarity, reach, names = settings

@@ -29,7 +29,7 @@ _BLOCK = 1 << 20  # documents looked at together
 
 @dataclass(frozen=True)
 class Linked:
-    """The buckets of one kind of key, on disk."""
+    """Buckets on disk."""
 
     starts: Numbers
     """Where each bucket begins in ``members``; its length at the end."""
@@ -155,8 +155,10 @@ class Resolution:
         while len(active := self._ready(active, members, cursor, limit)):
             cursor[active] = np.minimum(there[start[active] + cursor[active]] - start[active], limit[active])
             active = active[cursor[active] < limit[active]]
-            for place, other in zip(active.tolist(), members[start[active] + cursor[active]].tolist(), strict=True):
-                number = int(members[place])
+            # A document's buckets one after the other, so that what it is found to duplicate does not depend on parts.
+            leading = active[np.unique(members[active], return_index=True)[1]]
+            others = members[start[leading] + cursor[leading]]
+            for place, number, other in zip(leading.tolist(), members[leading].tolist(), others.tolist(), strict=True):
                 value = compare(number, other)
                 if value < similarity:
                     cursor[place] += 1

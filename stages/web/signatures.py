@@ -52,9 +52,11 @@ ENTRY = np.dtype([("key", "u8"), ("row", "u4")])
 """That a document has a key. Files of entries are sorted by key, so that those of many shards can be merged."""
 
 
-def labels(bands: int) -> list[str]:
-    """Names of the files of entries: the digest is the first key, the bands' follow."""
-    return ["exact", *(f"band{band:02}" for band in range(bands))]
+PARTS = 8
+"""Files of entries of a shard, by the first bits of the key: so many units merge the keys of all shards."""
+
+LABELS = tuple(f"keys{part}" for part in range(PARTS))
+"""Their names."""
 
 
 def entries(keys: Hashes, rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -72,7 +74,7 @@ def sign(settings: list[Any], inputs: Sequence[Path], outputs: Mapping[str, Path
         settings: A :class:`Signing`, and the column of scores or an empty string.
         inputs: The shard.
         outputs: ``table``, ``sources`` (their names, JSON), ``shingles`` (the sorted sets, one after another), and a
-            file of entries for each of :func:`labels`.
+            file of entries for each of :data:`LABELS`: the first key is that of the words in order, the bands' follow.
     """
     signing, column = settings
     hashes, signer = WordHashes(), Signer(signing.bands, signing.rows, signing.seed)
@@ -83,18 +85,19 @@ def sign(settings: list[Any], inputs: Sequence[Path], outputs: Mapping[str, Path
     columns = ["id", "date", "source", "offset", "text", *([column] if column else [])]
     for document in documents.read(inputs[0], columns):
         words = hashes.of(document["text"])
-        own = shingles(words, signing.ngram)
-        sets.append(own)
+        shingled = shingles(words, signing.ngram)
+        sets.append(shingled)
         digest = np.frombuffer(xxhash.xxh3_128_digest(words.tobytes()), np.uint64)
-        keys.append(np.concatenate([digest[:1], signer.keys(own)]))
+        keys.append(np.concatenate([digest[:1], signer.keys(shingled)]))
         source = sources.setdefault(document["source"], len(sources))
         score = document[column] if column else 0.0
         place = (document["id"].encode(), document["date"].encode(), source, document["offset"])
-        rows.append((*place, score, len(words), len(own), digest))
+        rows.append((*place, score, len(words), len(shingled), digest))
     np.save(outputs["table"], np.array(rows, TABLE))
     outputs["sources"].write_text(json.dumps(list(sources)), "utf-8")
     np.save(outputs["shingles"], np.concatenate(sets))
-    stacked = np.array(keys, np.uint64).reshape(len(rows), 1 + signing.bands)
-    for number, label in enumerate(labels(signing.bands)):
-        np.save(outputs[label], entries(stacked[:, number], np.arange(len(rows))))
+    own = entries(np.concatenate([np.zeros(0, np.uint64), *keys]), np.repeat(np.arange(len(rows)), 1 + signing.bands))
+    bounds = np.searchsorted(own["key"], np.array([part * 2**64 // PARTS for part in range(1, PARTS)], np.uint64))
+    for label, part in zip(LABELS, np.split(own, bounds), strict=True):
+        np.save(outputs[label], part)
     return {"in": len(rows)}

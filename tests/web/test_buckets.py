@@ -59,7 +59,7 @@ def test_memory_changes_no_byte(profile: Path, tmp_path: Path, monkeypatch: pyte
     runtime.profile.cache_clear()
     ranges = list(buckets.merged(made[0], buckets.Shards(made[1], made[2]), "longest", least=2))
     assert len(ranges) == 1 + 24000 * buckets._ENTRY_BYTES // 1_000_000
-    assert max(len(one.members) for one in ranges) > 0
+    assert max(len(one.members) for one in ranges) < 6500  # although the keys fill half of the numbers only
     assert bucket(tmp_path, made) == plenty
 
 

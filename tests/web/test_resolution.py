@@ -35,20 +35,21 @@ def edited(draw: random.Random, count: int) -> list[Hashes]:
     ]
 
 
-def buckets(folder: Path, sets: Sequence[Hashes], order: Sequence[int], bands: int = 20) -> list[Linked]:
-    """The buckets of each band, in ``order``."""
-    signer = Signer(bands=bands, rows=6, seed=0)
-    keys = np.stack([signer.keys(one) for one in sets])
-    kinds = []
-    for band in range(bands):
-        found: dict[int, list[int]] = {}
-        for number in order:
-            found.setdefault(int(keys[number, band]), []).append(number)
-        shared = [members for members in found.values() if len(members) > 1]
-        np.array([member for members in shared for member in members], np.int64).tofile(folder / f"members{band}")
-        np.cumsum([0, *map(len, shared)]).astype(np.int64).tofile(folder / f"starts{band}")
-        kinds.append(Linked.open(folder / f"members{band}", folder / f"starts{band}", folder / f"cursors{band}"))
-    return kinds
+def buckets(folder: Path, sets: Sequence[Hashes], order: Sequence[int]) -> list[Linked]:
+    """The buckets of all bands in two parts, in ``order``."""
+    signer = Signer(bands=20, rows=6, seed=0)
+    found: dict[int, list[int]] = {}
+    for number in order:
+        for key in signer.keys(sets[number]).tolist():
+            found.setdefault(key, []).append(number)
+    shared = [members for _, members in sorted(found.items()) if len(members) > 1]
+    parts = []
+    for part, own in enumerate((shared[::2], shared[1::2])):
+        paths = [folder / f"{name}{part}" for name in ("members", "starts", "cursors")]
+        np.array([member for members in own for member in members], np.int64).tofile(paths[0])
+        np.cumsum([0, *map(len, own)]).astype(np.int64).tofile(paths[1])
+        parts.append(Linked.open(*paths))
+    return parts
 
 
 Decide = Callable[..., dict[int, tuple[int, float]]]
@@ -59,11 +60,11 @@ def decide(tmp_path: Path) -> Decide:
     """Which are dropped, and for which one at what similarity."""
 
     def decided(
-        sets: list[Hashes], order: Sequence[int], *, reach: int = 1000, memory: int = 10**9, kinds: int = 20
+        sets: list[Hashes], order: Sequence[int], *, reach: int = 1000, memory: int = 10**9
     ) -> dict[int, tuple[int, float]]:
         folder = Path(tempfile.mkdtemp(dir=tmp_path))
         resolution = Resolution(len(sets), folder)
-        linked = buckets(folder, sets, order, kinds)
+        linked = buckets(folder, sets, order)
         resolution.run(linked, lambda one, other: jaccard(sets[one], sets[other]), 0.8, reach, memory)
         found = np.flatnonzero(resolution.status == DROPPED).tolist()
         return {number: (int(resolution.of[number]), float(resolution.similarity[number])) for number in found}
