@@ -27,6 +27,7 @@ class Answer:
 class Server:
     """What is served, by path and query; and what was asked for."""
 
+    host: str = ""
     port: int = 0
     files: dict[str, Answer] = field(default_factory=dict)
     first: dict[str, list[Answer]] = field(default_factory=dict)
@@ -36,7 +37,7 @@ class Server:
     @property
     def url(self) -> str:
         """Of the root, ending in a slash."""
-        return f"http://127.0.0.1:{self.port}/"
+        return f"http://{self.host}:{self.port}/"
 
     def add(self, path: str, body: bytes, content_type: str = "text/html; charset=utf-8", **headers: str) -> None:
         """Serve a body, with an ETag and a Content-Type."""
@@ -49,9 +50,9 @@ class Server:
 
 
 @contextmanager
-def serve() -> Iterator[Server]:
+def serve(host: str = "127.0.0.1") -> Iterator[Server]:
     """A server in a thread of this process."""
-    state = Server()
+    state = Server(host)
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -89,7 +90,7 @@ def serve() -> Iterator[Server]:
         def handle_error(self, *_: Any) -> None:
             """Clients that hang up are part of the play."""
 
-    server = Quiet(("127.0.0.1", 0), Handler)
+    server = Quiet((host, 0), Handler)
     state.port = server.server_port
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()

@@ -175,7 +175,11 @@ def _dataset(path: Path) -> Iterator[Row]:
     import datasets
 
     try:
-        found = datasets.load_dataset(str(path.parent), data_files=[path.name], split="train", streaming=True)
-        yield from enumerate(found)
+        if path.suffix.lower() == ".arrow":  # also one of a folder that save_to_disk wrote, which load_dataset refuses
+            yield from enumerate(datasets.Dataset.from_file(str(path)))
+            return
+        yield from enumerate(
+            datasets.load_dataset(str(path.parent), data_files=[path.name], split="train", streaming=True)
+        )
     except datasets.exceptions.DatasetsError as error:
         raise HeadwaterError(f"{path}: `datasets` cannot read it: {' '.join(str(error).split())}") from None

@@ -73,36 +73,37 @@ def test_a_site_is_crawled_within_its_bounds_and_kept(profile: Path, tmp_path: P
     assert len(server.requests) == asked
 
 
-def test_a_redirect_of_a_seed_leads_its_bounds_but_never_to_a_private_address(
+def test_a_redirect_of_a_seed_moves_its_bounds_but_nothing_leads_to_an_address_that_is_not_permitted(
     profile: Path, tmp_path: Path, server: Server
 ) -> None:
-    server.files["/"] = Answer(status=301, headers={"Location": f"http://localhost:{server.port}/home"})
-    server.add("/home", page("more"))
-    server.add("/more", page())
-    crawl(tmp_path, server)
+    with serve("127.0.0.2") as private:
+        server.files["/"] = Answer(status=301, headers={"Location": f"http://localhost:{server.port}/home"})
+        server.add("/home", page("more", private.url, "hop", "//127.2:80/", "//0x7f000002/"))
+        server.files["/hop"] = Answer(status=302, headers={"Location": private.url + "secret"})
+        server.add("/more", page())
+        section = {"seeds": [server.url], "scope": "any", "delay": 0.01, "timeout": 1}
+        metrics, _, _ = run(tmp_path, source="web", allow_private=["127.0.0.1/32"], web=section)
+        assert private.requests == []
     assert sorted(records(tmp_path)) == [f"http://localhost:{server.port}/{name}" for name in ("home", "more")]
-    server.requests.clear()
-    section = {"seeds": [server.url, f"http://localhost:{server.port}/"], "delay": 0.01}
-    with pytest.raises(HeadwaterError, match=r"no page came from http://127\.0\.0\.1.*unreachable|robots"):
-        run(tmp_path, source="web", web=section)
-    assert server.requests == []
+    assert metrics["dropped"]["robots"] == 4  # of which there is none to be had
 
 
 def test_what_robots_cannot_be_asked_about_is_not_fetched_and_a_busy_server_is_given_time(
     profile: Path, tmp_path: Path, server: Server
 ) -> None:
+    server.add("/robots.txt", b"User-agent: Headwater\nCrawl-delay: 0.3\n", "text/plain")
     server.add("/", page("a"))
     server.add("/a", page())
-    server.files["/robots.txt"] = Answer(status=500)
-    with pytest.raises(HeadwaterError, match=r"no page came from .* \(robots 1\)"):
-        crawl(tmp_path, server)
-    assert not server.asked("/")
-    server.add("/robots.txt", b"User-agent: Headwater\nCrawl-delay: 0.3\n", "text/plain")
     server.first["/a"] = [Answer(status=503, headers={"Retry-After": "1"})]
-    start = time.monotonic()
-    metrics, _, _ = crawl(tmp_path, server)
+    with serve("127.0.0.2") as broken:
+        broken.add("/", page())
+        broken.files["/robots.txt"] = Answer(status=500)
+        start = time.monotonic()
+        metrics, _, _ = crawl(tmp_path, server, seeds=[server.url, broken.url])
+        assert not broken.asked("/")
     assert time.monotonic() - start > 1.3
     assert metrics["out"] == 2
+    assert metrics["dropped"]["robots"] == 1
     assert len(server.asked("/a")) == 2
 
 

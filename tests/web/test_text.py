@@ -1,3 +1,4 @@
+import gc
 import gzip
 import json
 from pathlib import Path
@@ -36,7 +37,6 @@ def test_files_of_every_kind_become_records_with_url_and_date(profile: Path, tmp
     warcs.write(incoming / "c.jsonl", lines([page, {"text": "Second.", "url": "no URL", "date": "2024-02-31"}]))
     warcs.write(incoming / "d.jsonl.gz", gzip.compress(lines([{"text": "Third."}]), mtime=0))
     table(incoming / "e.parquet", {"text": ["Fourth."], "date": [None], "more": [1]})
-    warcs.write(incoming / "f.csv", b"text,url\nFifth.,http://example.org/5\n")
     metrics, _, manifest = run(tmp_path, source="text")
     assert texts(tmp_path) == {
         "http://text.invalid/books/a%20book.txt/0": "# Títle\n\nText.\n",
@@ -45,14 +45,13 @@ def test_files_of_every_kind_become_records_with_url_and_date(profile: Path, tmp
         f"http://text.invalid/c.jsonl/{len(lines([page]))}": "Second.",
         "http://text.invalid/d.jsonl.gz/0": "Third.",
         "http://text.invalid/e.parquet/0": "Fourth.",
-        "http://example.org/5": "Fifth.",
     }
-    assert metrics["in"] == metrics["out"] == manifest["pages"] == 7
+    assert metrics["in"] == metrics["out"] == manifest["pages"] == 6
     assert [one["name"] for one in manifest["files"]] == [
-        "b.md.gz", "books/a book.txt", "c.jsonl", "d.jsonl.gz", "e.parquet", "f.csv",
+        "b.md.gz", "books/a book.txt", "c.jsonl", "d.jsonl.gz", "e.parquet",
     ]  # fmt: skip
     assert records(tmp_path)["https://example.org/a%20b"].date == "2024-05-06T07:08:09Z"
-    assert records(tmp_path)["http://example.org/5"].date == captures.UNKNOWN_DATE
+    assert records(tmp_path)["http://text.invalid/e.parquet/0"].date == captures.UNKNOWN_DATE
 
 
 def test_extract_keeps_the_structure_of_a_text(profile: Path, tmp_path: Path) -> None:
@@ -115,15 +114,12 @@ def test_a_sample_is_part_of_every_larger_one(profile: Path, tmp_path: Path) -> 
     assert taken[0] < taken[1]
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # `datasets` leaves its file open
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
         ("a.jsonl", b'{"content": "x", "id": 1}\n', "a.jsonl: no column 'text'.*did you mean 'content'"),
         ("a.jsonl", b"no JSON\n", r"no pages in \.: crawl\.text"),
         ("a.parquet", b"no Parquet", "a.parquet: no Parquet file"),
-        ("a.csv", b"title,id\nx,1\n", "a.csv: no column 'text'.*it has id, title"),
-        ("a.json", b"{broken", "a.json: "),
         ("a.jsonl.gz", b"not gzip", "a.jsonl.gz: could not be read"),
         ("a.txt", b" \n", r"no pages in \.: crawl\.text"),
     ],
@@ -146,3 +142,26 @@ def test_a_parquet_without_the_column_is_told_what_it_has(profile: Path, tmp_pat
         run(tmp_path, source="text", text={"text_column": "number"})
     run(tmp_path, source="text", text={"text_column": "body"})
     assert list(texts(tmp_path).values()) == ["x"]
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # `datasets` leaves files open
+def test_other_files_are_read_as_datasets_reads_them(profile: Path, tmp_path: Path) -> None:
+    import datasets
+
+    incoming = tmp_path / "incoming"
+    warcs.write(incoming / "a.csv", b"text,url\nFirst.,http://example.org/1\n")
+    warcs.write(incoming / "b.json", b'[{"text": "Second.", "url": "http://example.org/2"}]')
+    datasets.Dataset.from_dict({"text": ["Third."], "url": ["http://example.org/3"]}).save_to_disk(incoming / "c")
+    run(tmp_path, source="text", text={"paths": ["a.csv", "b.json", "c/*.arrow"]})
+    assert texts(tmp_path) == {f"http://example.org/{n}": f"{name}." for n, name in
+                               ((1, "First"), (2, "Second"), (3, "Third"))}  # fmt: skip
+    warcs.write(incoming / "a.csv", b"title,id\nx,1\n")
+    with pytest.raises(HeadwaterError, match=r"a\.csv: no column 'text'.*it has id, title"):
+        run(tmp_path, source="text")
+    warcs.write(incoming / "b.json", b"{broken")
+    with pytest.raises(HeadwaterError, match=r"b\.json: ") as caught:
+        run(tmp_path, source="text", text={"paths": ["b.json"]})
+    assert "\n" not in str(caught.value)
+    del caught
+    gc.collect()  # while the warning is expected
