@@ -22,7 +22,12 @@ _NO_BYTES = {"stages.core.progress", "stages.core.runtime"} | {
 }
 
 # Import names whose distribution is called otherwise; importlib.metadata's own table takes 3 s to make.
-_DISTRIBUTION = {"yaml": "pyyaml", "ruamel": "ruamel.yaml"}
+_DISTRIBUTION = {
+    "fasttext": "fasttext-numpy2-wheel",
+    "ruamel": "ruamel.yaml",
+    "stdnum": "python-stdnum",
+    "yaml": "pyyaml",
+}
 
 
 def file_hash(path: Path) -> str:

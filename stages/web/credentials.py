@@ -37,10 +37,9 @@ _KEYS = {
 _EDGES = r"(?<![\w.-])(?:{})(?![\w-])"
 _PATTERNS = {mark: re.compile(_EDGES.format(key) if not key.startswith("(?<=") else key) for mark, key in _KEYS.items()}
 _PRIVATE = re.compile(
-    r"-----BEGIN (?P<kind>[A-Z ]{0,20}PRIVATE KEY(?: BLOCK)?)-----[\s\w+/=:,.>\\-]{32,20000}?-----END (?P=kind)-----"
+    r"-----BEGIN (?P<kind>[A-Z ]{0,20}PRIVATE KEY(?: BLOCK)?)-----"
+    r"(?:(?!-----)[\s\w+/=:,.>\\-]){32,20000}-----END (?P=kind)-----"
 )
-
-
 HINT = "|".join([r"-----BEGIN [A-Z ]*PRIVATE KEY", *map(re.escape, _KEYS)])
 """What every text with a key matches."""
 

@@ -23,17 +23,24 @@ _UNITS = (
     "hPa|Pa|MB|KB|gb|GB|tb|TB|T|G|M|K|%"
 )
 
-_PREFIX = regex.compile(rf"\.\.+|US\$|[CA]\$|\+(?![0-9])|[§%=—–{_PUNCT}{_QUOTES}{_CURRENCY}\p{{So}}]")
-_SUFFIX = regex.compile(
+_PREFIX = rf"\.\.+|US\$|[CA]\$|\+(?![0-9])|[§%=—–{_PUNCT}{_QUOTES}{_CURRENCY}\p{{So}}]"
+_AFTER = rf"\p{{Ll}}\p{{Lo}}%²\-+{_PUNCT}{_QUOTES}"  # what a full stop ends a sentence after
+_SUFFIX = (
     rf"(?:\.\.+|['’][sS]|(?<=[0-9])\+|(?<=[0-9])(?:{_UNITS}|{_CURRENCY})|"
-    rf"(?<=[0-9\p{{Ll}}\p{{Lo}}%²\-+{_PUNCT}{_QUOTES}]|[\p{{Lu}}\p{{Lo}}]{{2}}|°[FfCcKk])\.|[—–{_PUNCT}{_QUOTES}\p{{So}}])$"
+    rf"(?<=[0-9{_AFTER}]|[\p{{Lu}}\p{{Lo}}]{{2}}|°[FfCcKk])\.|[—–{_PUNCT}{_QUOTES}\p{{So}}])$"
+)
+_ROMANCE_SUFFIX = _SUFFIX.replace("['’][sS]|", "")
+# A number with a full stop is an ordinal in German.
+_GERMAN_SUFFIX = (
+    rf"(?:\.\.+|''|(?<=[0-9])\+|(?<=[0-9])(?:{_UNITS}|{_CURRENCY})|"
+    rf"(?<=[{_AFTER}]|\p{{Lu}}{{2}}|°[FfCcKk])\.|[/—–{_PUNCT}{_QUOTES}\p{{So}}])$"
 )
 _INFIX = (
     rf"\.\.+|…|\p{{So}}|(?<=[0-9])[+\-*^](?=[0-9-])|(?<=[\p{{Ll}}\p{{Lo}}{_QUOTES}])\.(?=[\p{{Lu}}\p{{Lo}}{_QUOTES}])|"
     r"(?<=\p{L}),(?=\p{L})|(?<=[\p{L}0-9])(?:---?|——|[-–—~])(?=\p{L})|(?<=[\p{L}0-9])[:<>=/](?=\p{L})"
 )
-# German keeps words with hyphens whole.
-_GERMAN_INFIX = (
+# Words with hyphens stay whole.
+_WHOLE_INFIX = (
     rf"\.\.+|…|\p{{So}}|(?<=\p{{Ll}})\.(?=\p{{Lu}})|(?<=\p{{L}})[,!?:<>=()\[\]{_QUOTES[1:]}](?=\p{{L}})|"
     r"(?<=[\p{L}0-9])/(?=[\p{L}0-9])|(?<=\p{L})--(?=\p{L})|(?<=[0-9])-(?=[0-9])"
 )
@@ -49,7 +56,7 @@ _URL = regex.compile(
 _WHOLE = frozenset(
     """
     C++ ' '' ’ ’’ a. b. c. d. e. f. g. h. i. j. k. l. m. n. o. p. q. r. s. t. u. v. w. x. y. z. ä. ö. ü.
-    :) :( ;) :D :P :/ :-) :-( ;-) :-/ \\n \\t
+    :) :( ;) ): :D :P :/ :-) :-( ;-) :-/ \\n \\t
     """.split()  # noqa: SIM905
 )
 # … and for one.
@@ -80,20 +87,36 @@ class _Rules:
     """What differs from language to language."""
 
     whole: frozenset[str]
+    prefix: regex.Pattern[str]
+    suffix: regex.Pattern[str]
     infix: regex.Pattern[str]
     halves: regex.Pattern[str] | None
     """A word of two halves that are words of their own."""
 
 
-def _rules(infix: str = _INFIX, halves: str = "", whole: frozenset[str] = frozenset()) -> _Rules:
-    return _Rules(_WHOLE | whole, regex.compile(infix), regex.compile(halves, regex.IGNORECASE) if halves else None)
+def _rules(
+    *,
+    prefix: str = _PREFIX,
+    suffix: str = _SUFFIX,
+    infix: str = _INFIX,
+    halves: str = "",
+    whole: frozenset[str] = frozenset(),
+) -> _Rules:
+    return _Rules(
+        _WHOLE | whole,
+        regex.compile(prefix),
+        regex.compile(suffix),
+        regex.compile(infix),
+        regex.compile(halves, regex.IGNORECASE) if halves else None,
+    )
 
 
-_ROMANCE = _rules(halves=_ELISION)
+_ROMANCE = _rules(suffix=_ROMANCE_SUFFIX, halves=_ELISION)
 _OTHER = _rules()
 _BY_LANGUAGE = {
     "en": _rules(halves=_ENGLISH_ENDING, whole=_ENGLISH_WHOLE),
-    "de": _rules(infix=_GERMAN_INFIX, whole=_GERMAN_WHOLE),
+    "de": _rules(prefix=rf"``|{_PREFIX}", suffix=_GERMAN_SUFFIX, infix=_WHOLE_INFIX, whole=_GERMAN_WHOLE),
+    "es": _rules(suffix=_ROMANCE_SUFFIX, infix=_WHOLE_INFIX),
     "fr": _ROMANCE,
     "it": _ROMANCE,
     "ca": _ROMANCE,
@@ -146,13 +169,13 @@ def split(piece: str, language: str = "en") -> list[str]:
     while start < end:
         if end - start <= _LONGEST_WHOLE and piece[start:end] in rules.whole:
             break
-        prefix = _PREFIX.match(piece, start, end)
+        prefix = rules.prefix.match(piece, start, end)
         if prefix:
             words.append(prefix[0])
             start = prefix.end()
             if end - start <= _LONGEST_WHOLE and piece[start:end] in rules.whole:
                 break
-        suffix = _SUFFIX.search(piece[max(start, end - _LONGEST_SUFFIX) : end])
+        suffix = rules.suffix.search(piece[max(start, end - _LONGEST_SUFFIX) : end])
         if suffix:
             suffixes.append(suffix[0])
             end -= len(suffix[0])

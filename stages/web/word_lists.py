@@ -98,6 +98,8 @@ def word_list(language: str, shipped: bool, own: tuple[str, ...]) -> WordList:
 
 
 def _shipped(name: str) -> list[str]:
-    file = resources.files("glin_profanity") / "data" / "dictionaries" / f"{name}.json"
+    import glin_profanity  # 60 ms, for those who want its lists
+
+    file = resources.files(glin_profanity) / "data" / "dictionaries" / f"{name}.json"
     words: list[str] = json.loads(file.read_text("utf-8"))["words"]
     return words
