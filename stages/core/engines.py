@@ -80,7 +80,9 @@ def run(call: Callable[..., Any], jobs: Jobs, *, module: str, label: str) -> Ite
 def _ray() -> ModuleType:
     try:
         from stages.core import engine_ray
-    except ModuleNotFoundError:
+    except ModuleNotFoundError as error:
+        if error.name != "ray":
+            raise
         raise HeadwaterError(
             "engine ray of the execution profile: Ray is not installed: pip install '.[ray]', or take engine local"
         ) from None
