@@ -122,7 +122,7 @@ def _content(params: Params, record: warc.Record) -> html.Content | str:
     text = charset.decode(page.body, page.charset)
     if page.is_html:
         return html.content(text, params.max_nodes, params.max_depth, record.url, record.date)
-    text = markdown.clean(text)
+    text = markdown.clean(charset.mended(text))
     return html.Content(text, "", "") if text else "no_text"
 
 

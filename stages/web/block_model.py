@@ -26,18 +26,17 @@ _LIMIT = 8 * UNIT  # log odds beyond which a probability does not change
 
 
 @dataclass(frozen=True)
-class Model:
-    """Trees, and what they were trained on."""
+class Trees:
+    """Trees over one table of features."""
 
     names: tuple[str, ...]  # of the features, in the order of the table's rows
     questions: Array  # (depth, trees) feature
     borders: Array  # (depth, trees) float32: the answer is yes above
     leaves: Array  # (trees * 2^depth,) int32
     bias: int
-    about: dict[str, Any]  # sets, seeds, versions, figures
 
-    def probabilities(self, table: Array) -> Array:
-        """Of each block to be main text, 0-1.
+    def chances(self, table: Array) -> Array:
+        """Of each block to be main text, in millionths.
 
         Args:
             table: (features, blocks), float32.
@@ -49,6 +48,15 @@ class Model:
         leaf += (np.arange(trees, dtype=np.int32) << depth)[:, None]
         odds = self.leaves[leaf].sum(0) + self.bias
         return _sigmoid()[np.clip(odds, -_LIMIT, _LIMIT) + _LIMIT]
+
+
+@dataclass(frozen=True)
+class Model:
+    """Trees that look at a page's blocks, and trees that look again, knowing what the first came to."""
+
+    first: Trees
+    second: Trees
+    about: dict[str, Any]  # sets, seeds, versions, figures
 
 
 @functools.cache
@@ -70,34 +78,38 @@ def read(path: Path) -> Model:
     """
     try:
         with np.load(path, allow_pickle=False) as file:
-            return Model(
-                names=tuple(file["names"].tolist()),
-                questions=file["questions"],
-                borders=file["borders"],
-                leaves=file["leaves"].ravel(),
-                bias=int(file["bias"]),
-                about=json.loads(str(file["about"])),
-            )
+            return Model(_trees(file, "first"), _trees(file, "second"), json.loads(str(file["about"])))
     except (OSError, ValueError, KeyError) as error:
         raise HeadwaterError(f"{path}: not a model of text blocks ({error}); take the project's own again") from None
 
 
+def _trees(file: Any, look: str) -> Trees:
+    return Trees(
+        names=tuple(file[f"{look}_names"].tolist()),
+        questions=file[f"{look}_questions"],
+        borders=file[f"{look}_borders"],
+        leaves=file[f"{look}_leaves"],
+        bias=int(file[f"{look}_bias"]),
+    )
+
+
 def write(model: Model, path: Path) -> None:
     """Store a model without pickle: arrays, names and a JSON text."""
+    arrays = {"about": np.array(json.dumps(model.about, sort_keys=True))}
+    for look, trees in (("first", model.first), ("second", model.second)):
+        arrays |= {
+            f"{look}_names": np.array(trees.names),
+            f"{look}_questions": trees.questions.astype(np.int16),
+            f"{look}_borders": trees.borders.astype(np.float32),
+            f"{look}_leaves": trees.leaves.astype(np.int32),
+            f"{look}_bias": np.array(trees.bias),
+        }
     with path.open("wb") as file:
-        np.savez_compressed(
-            file,
-            names=np.array(model.names),
-            questions=model.questions.astype(np.int16),
-            borders=model.borders.astype(np.float32),
-            leaves=model.leaves.astype(np.int32),
-            bias=np.int64(model.bias),
-            about=np.array(json.dumps(model.about, sort_keys=True)),
-        )
+        np.savez_compressed(file, allow_pickle=False, **arrays)
 
 
 @functools.cache
 def _sigmoid() -> Array:
-    """Probability by log odds from -_LIMIT to _LIMIT, rounded far above what libraries disagree about."""
+    """Chance in millionths by log odds from -_LIMIT to _LIMIT."""
     odds = np.arange(-_LIMIT, _LIMIT + 1) / UNIT
-    return np.round(1 / (1 + np.exp(-odds)), 6)
+    return np.round(1e6 / (1 + np.exp(-odds))).astype(np.int64)

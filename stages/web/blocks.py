@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from stages.web import flat_tree
 from stages.web.flat_tree import TAG, FlatTree
 
 Array = np.ndarray[Any, Any]
@@ -41,8 +42,13 @@ class Blocks:
     begins_with: Array  # (blocks,)
 
 
-def find(tree: FlatTree) -> Blocks | None:
-    """The blocks of a page; None where it has no text."""
+def read(html: str) -> Blocks | None:
+    """The blocks of a page as its parser serialises it; None where it has no text, or no tree comes out."""
+    tree = flat_tree.read(html)
+    return _found(tree) if tree else None
+
+
+def _found(tree: FlatTree) -> Blocks | None:
     kept = [i for i, (text, out) in enumerate(zip(tree.texts, tree.skipped.tolist(), strict=True)) if not out and text]
     number = np.cumsum(tree.breaks)
     tokens = np.array([i for i in kept if not tree.texts[i].isspace()], np.int64)

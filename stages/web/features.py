@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from stages.web import regions
 from stages.web.blocks import DIGIT, MARK, PAUSE, SPACE, STOP, SYMBOL, UPPER, Blocks
 from stages.web.flat_tree import NAMES, TAG, FlatTree
 from stages.web.hints import BITS
@@ -47,6 +48,7 @@ _TAGS = {
     "emphasis": ["b", "strong", "em", "i"],
     "dialog": ["dialog", "search"],
     "time": ["time"],
+    "noscript": ["noscript"],
     "unknown": ["unknown"],
 }
 _TAG_BITS = np.zeros(len(NAMES), np.int64)
@@ -54,24 +56,58 @@ for _number, _alike in enumerate(_TAGS.values()):
     for _name in _alike:
         _TAG_BITS[TAG[_name]] |= 1 << _number
 
-_LEVELS = 5  # ancestors looked at, each with more blocks in it than the one before
 _LONG = 80  # characters from which a block without a full stop counts as prose
 
 
-def columns(blocks: Blocks) -> Columns:
+def first_look(blocks: Blocks, around: regions.Around) -> Columns:
     """Every feature of every block by name, each ``(blocks,)``."""
     found: Columns = {}
     own = _own(blocks)
     found.update(own)
-    up = _up(blocks)
     found.update(_names(blocks))
     found.update(_neighbours(blocks, own))
     prose = np.where(
         (blocks.size >= _LONG) | (blocks.ends_with == STOP), np.maximum(blocks.size - 2 * blocks.linked, 0), 0
     )
-    found.update(_ancestors(blocks, up, prose))
-    found.update(_region(blocks, up, prose))
-    found.update(_page(blocks, prose))
+    overlap = _title_overlap(blocks)
+    found.update(regions.ancestors(blocks, around, prose))
+    found.update(regions.nearness(blocks, around, prose, "prose"))
+    found.update(regions.steps_to_title(blocks, around, overlap))
+    found.update(_page(blocks, prose, overlap))
+    return found
+
+
+def second_look(blocks: Blocks, around: regions.Around, chances: Array) -> Columns:
+    """What the first look at a page tells about each block, given how likely it found every block.
+
+    Args:
+        blocks: The page.
+        around: Its boxes.
+        chances: (blocks,) of being main text, in millionths: whole numbers add up to the same everywhere.
+    """
+    count = len(chances)
+    place = np.arange(count)
+    mass = chances * blocks.size
+    found: Columns = {"chance": chances}
+    for distance in (1, 2, 3):
+        padding = np.full(min(distance, count), -1)
+        found[f"chance_before{distance}"] = np.concatenate((padding, chances[: count - len(padding)]))
+        found[f"chance_after{distance}"] = np.concatenate((chances[len(padding) :], padding))
+    for reach in (2, 5, 12):
+        low, high = np.maximum(place - reach, 0), np.minimum(place + reach + 1, count)
+        weighted, size = regions.within(mass, low, high), regions.within(blocks.size, low, high)
+        found[f"chance_within{reach}"] = weighted / size
+        found[f"mean_chance_within{reach}"] = regions.within(chances, low, high) / (high - low)
+    total, size = mass.sum(), blocks.size.sum()
+    before = np.cumsum(mass) - mass
+    found["mass_before"] = _share(before, total)
+    found["mass_after"] = _share(total - before - mass, total)
+    found["page_chance"] = np.full(count, total / size)
+    found["page_best"] = np.full(count, chances.max())
+    found["chance_rank"] = np.searchsorted(np.sort(-chances), -chances) / count
+    found.update(regions.alike(blocks, chances, mass))
+    found.update(regions.expected(blocks, around, mass))
+    found.update(regions.nearness(blocks, around, mass, "mass"))
     return found
 
 
@@ -158,19 +194,6 @@ def _inherited(tree: FlatTree, bits: Array) -> Array:
         above = further
 
 
-def _up(blocks: Blocks) -> Array:
-    """By element: the nearest block-level ancestor that holds more blocks than it does; the root for the root."""
-    tree = blocks.tree
-    elements = np.arange(len(tree.start))
-    inside = np.searchsorted(blocks.first, tree.end) - np.searchsorted(blocks.first, tree.start)
-    parent = np.where(tree.parent == elements, elements, tree.parent)
-    same = (inside[parent] == inside) | ~tree.breaks[tree.start]
-    top = np.where(same, parent, elements)
-    while (top[top] != top).any():
-        top = top[top]
-    return top[parent[top]]
-
-
 def _neighbours(blocks: Blocks, own: Columns) -> Columns:
     found: Columns = {}
     tag = blocks.tree.tags[blocks.tree.start[blocks.box]]
@@ -196,86 +219,14 @@ def _neighbours(blocks: Blocks, own: Columns) -> Columns:
     found["gap_after"] = np.concatenate((gap[1:], [0]))
     for reach in (2, 5, 12):
         low, high = np.maximum(np.arange(count) - reach, 0), np.minimum(np.arange(count) + reach + 1, count)
-        sums = {}
-        for name, column in (("size", blocks.size), ("linked", blocks.linked), ("stops", own["stops"])):
-            total = np.concatenate(([0], np.cumsum(column)))
-            sums[name] = total[high] - total[low]
-        found[f"size_within{reach}"] = sums["size"] / (high - low)
-        found[f"link_share_within{reach}"] = _share(sums["linked"], sums["size"])
-        found[f"stop_share_within{reach}"] = _share(sums["stops"], sums["size"])
+        size = regions.within(blocks.size, low, high)
+        found[f"size_within{reach}"] = size / (high - low)
+        found[f"link_share_within{reach}"] = _share(regions.within(blocks.linked, low, high), size)
+        found[f"stop_share_within{reach}"] = _share(regions.within(own["stops"], low, high), size)
     return found
 
 
-def _ancestors(blocks: Blocks, up: Array, prose: Array) -> Columns:
-    """Shares of text, links and prose of the boxes around a block, and the block's place in them."""
-    found: Columns = {}
-    tree, count = blocks.tree, len(blocks.size)
-    place = np.arange(count)
-    totals = {}
-    for name, column in (
-        ("size", blocks.size),
-        ("linked", blocks.linked),
-        ("stops", blocks.counts[:, STOP]),
-        ("prose", prose),
-    ):
-        totals[name] = np.concatenate(([0], np.cumsum(column)))
-    whole = {name: total[-1] for name, total in totals.items()}
-    box = blocks.box
-    for level in range(1, _LEVELS + 1):
-        low = np.searchsorted(blocks.first, tree.start[box])
-        high = np.maximum(np.searchsorted(blocks.first, tree.end[box]), low + 1)
-        sums = {name: total[high] - total[low] for name, total in totals.items()}
-        within = f"_of{level}"
-        found["blocks" + within] = high - low
-        found["size" + within] = sums["size"]
-        found["size_share" + within] = _share(sums["size"], whole["size"])
-        found["link_share" + within] = _share(sums["linked"], sums["size"])
-        found["mean_size" + within] = sums["size"] / (high - low)
-        found["stop_share" + within] = _share(sums["stops"], sums["size"])
-        found["prose_share" + within] = _share(sums["prose"], sums["size"])
-        found["prose_of_page" + within] = _share(sums["prose"], whole["prose"])
-        found["place" + within] = (place - low) / (high - low)
-        found["from_end" + within] = high - 1 - place
-        found["depth" + within] = tree.depth[blocks.home] - tree.depth[box]
-        found["siblings" + within] = _siblings(tree)[box]
-        box = up[box]
-    return found
-
-
-def _siblings(tree: FlatTree) -> Array:
-    """By element: how many of its parent's children have its tag and first class."""
-    key = (tree.parent * len(NAMES) + tree.tags[tree.start]) * (1 << 32) + tree.names
-    _, which, counts = np.unique(key, return_inverse=True, return_counts=True)
-    return counts[which]
-
-
-def _region(blocks: Blocks, up: Array, prose: Array) -> Columns:
-    """Where a block lies with respect to the box that directly holds most of the page's prose."""
-    tree, count = blocks.tree, len(blocks.size)
-    parents = up[blocks.box]
-    score = np.bincount(parents, 2 * prose, len(tree.start)) + np.bincount(up[parents], prose, len(tree.start))
-    box = int(np.argmax(score))
-    steps = np.zeros(count, np.int64)
-    best = score[box] / max(2 * int(prose.sum()), 1)
-    inside = (blocks.first >= tree.start[box]) & (blocks.first < tree.end[box])
-    (members,) = np.nonzero(inside)
-    first, last = (int(members[0]), int(members[-1])) if len(members) else (0, count - 1)
-    for _ in range(8):
-        steps += ~((blocks.first >= tree.start[box]) & (blocks.first < tree.end[box]))
-        box = int(up[box])
-    place = np.arange(count)
-    return {
-        "steps_to_region": steps,
-        "region_score": np.full(count, best),
-        "before_region": np.maximum(first - place, 0),
-        "after_region": np.maximum(place - last, 0),
-        "place_in_region": (place - first) / max(last - first + 1, 1),
-        "parent_score": _share(score[parents], score.max()),
-        "grandparent_score": _share(score[up[parents]], score.max()),
-    }
-
-
-def _page(blocks: Blocks, prose: Array) -> Columns:
+def _page(blocks: Blocks, prose: Array, overlap: Array) -> Columns:
     """The page as a whole, and the block's rank and place in it."""
     size, count = blocks.size, len(blocks.size)
     place = np.arange(count)
@@ -286,7 +237,6 @@ def _page(blocks: Blocks, prose: Array) -> Columns:
     headings = (tag >= TAG["h1"]) & (tag <= TAG["h6"])
     mains = np.flatnonzero(tag == TAG["h1"])
     copies = Counter(blocks.texts)
-    overlap = _title_overlap(blocks)
     titles = np.flatnonzero(overlap > 0.5)
     whole: Columns = {
         "page_blocks": np.full(count, count),

@@ -16,15 +16,17 @@ from stages.web import hints
 Array = np.ndarray[Any, Any]
 
 _TAG = re.compile(r"<(/?[^\s/>]+)([^>]*)>([^<]*)")
-_NO_TAG = re.compile(r"<!--.*?-->|<[!?][^>]*>", re.DOTALL)  # comments, processing instructions
-# Elements in whose text the serialisation escapes nothing; it always closes them.
-_RAW = re.compile(r"<(script|style|xmp|iframe|noembed|noframes|plaintext)\b[^>]*>(.*?)</\1>", re.DOTALL)
+# What else there is: comments, declarations, processing instructions, and elements in whose text nothing is escaped.
+_NO_TAG = re.compile(
+    r"<!--.*?-->|<[!?][^>]*>|<(script|style|xmp|iframe|noembed|noframes|plaintext)(?=[\s>])[^>]*>(.*?)</\1>", re.DOTALL
+)
+
 
 _BLOCK = [
     "html", "body", "div", "p", "h1", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "li", "dl", "dt", "dd", "table",
     "thead", "tbody", "tfoot", "caption", "tr", "td", "th", "pre", "blockquote", "article", "section", "main", "nav",
     "header", "footer", "aside", "address", "figure", "figcaption", "form", "fieldset", "legend", "details",
-    "summary", "center", "hgroup", "menu", "button", "label", "dialog", "search", "listing", "unknown",
+    "summary", "center", "hgroup", "menu", "button", "label", "dialog", "search", "listing", "unknown", "noscript",
 ]  # fmt: skip
 _INLINE = [
     "a", "abbr", "acronym", "b", "bdi", "bdo", "big", "cite", "code", "data", "del", "dfn", "em", "font", "i", "ins",
@@ -47,9 +49,10 @@ _OTHER_VOID = [
     "source",
     "track",
 ]
-# Elements whose text nobody reads as part of the page.
+# Elements whose text nobody reads as part of the page. That of noscript may be all there is: Discourse serves whole
+# threads in it.
 _SKIPPED = [
-    "head", "title", "script", "style", "svg", "math", "noscript", "template", "select", "textarea", "datalist",
+    "head", "title", "script", "style", "svg", "math", "template", "select", "textarea", "datalist",
     "object", "video", "audio", "canvas", "map", "iframe", "noembed", "noframes", "frameset",
 ]  # fmt: skip
 
@@ -85,20 +88,25 @@ class FlatTree:
     attributes: list[str]  # (tokens,)
 
 
-def read(html: str) -> FlatTree:
-    """The tree of serialised HTML as a parser writes it: every element closed, markup in text escaped."""
+def read(html: str) -> FlatTree | None:
+    """The tree of serialised HTML as a parser writes it: every element closed, markup in text escaped.
+
+    None where names of tags or attributes hold markup themselves (``<p<script>``), so that no tree comes out.
+    """
     html = html[max(html.find("<html"), 0) :]
-    found = _TAG.findall(_RAW.sub(_raw_text, _NO_TAG.sub("", html)))
+    found = _TAG.findall(_NO_TAG.sub(_plain, html))
     if not found:
         found = [("body", "", ""), ("/body", "", "")]
     raw_names, attributes, texts = map(list, zip(*found, strict=True))
     tags = np.array([_KINDS[name] for name in raw_names], np.int64)
-    closes = tags < 0
-    tags = np.where(closes, ~tags, tags)
+    closing = tags < 0
+    tags = np.where(closing, ~tags, tags)
     voids = _IS_VOID[tags]
-    opens = ~closes & ~voids
-    elements = _elements(opens, closes & ~voids)
-    start, end, parent, depth, home = elements
+    opens, closes = ~closing & ~voids, closing & ~voids
+    height = np.cumsum(opens.astype(np.int64) - closes)
+    if height[-1] or height.min() < 0:
+        return None
+    start, end, parent, depth, home = _elements(opens, closes, height)
     hinted = [hints.read(attributes[token]) for token in start[~_UNHINTED[tags[start]]].tolist()]
     bits, names = np.zeros((2, len(start)), np.int64)
     bits[~_UNHINTED[tags[start]]], names[~_UNHINTED[tags[start]]] = np.array(hinted, np.int64).reshape(-1, 2).T
@@ -125,7 +133,7 @@ def read(html: str) -> FlatTree:
     )
 
 
-def _raw_text(match: re.Match[str]) -> str:
+def _plain(match: re.Match[str]) -> str:
     return f"<pre>{escape(match[2], quote=False)}</pre>" if match[1] == "xmp" else ""
 
 
@@ -146,11 +154,13 @@ def _unescaped(texts: list[str]) -> list[str]:
     return joined.split("\0")
 
 
-def _elements(opens: Array, closes: Array) -> tuple[Array, Array, Array, Array, Array]:
-    """start, end, parent and depth of every element, and the element in which each token's text lies."""
+def _elements(opens: Array, closes: Array, height: Array) -> tuple[Array, Array, Array, Array, Array]:
+    """start, end, parent and depth of every element, and the element in which each token's text lies.
+
+    ``height`` is the number of elements that are open behind each token.
+    """
     tokens = len(opens)
-    depth = np.cumsum(opens.astype(np.int64) - closes)  # of the text behind the token
-    level = depth + closes  # of the element that the token opens or closes
+    level = height + closes  # of the element that the token opens or closes
     (marks,) = np.nonzero(opens | closes)
     # Sorted by level, then place: each element's end follows its start.
     ordered = marks[np.argsort(level[marks], kind="stable")]
@@ -163,5 +173,5 @@ def _elements(opens: Array, closes: Array) -> tuple[Array, Array, Array, Array, 
     number[place] = np.arange(len(place))  # from the order of keys to that of the page
     above = np.searchsorted(keys, (level[start] - 1) * (tokens + 1) + start, "right") - 1
     parent = np.where(level[start] > 1, number[above], np.arange(len(start)))
-    inside = np.searchsorted(keys, depth * (tokens + 1) + np.arange(tokens), "right") - 1
+    inside = np.searchsorted(keys, height * (tokens + 1) + np.arange(tokens), "right") - 1
     return start, end, parent, level[start], number[inside]

@@ -40,6 +40,7 @@ HINTS = {
 BITS = {name: 1 << number for number, name in enumerate(HINTS)}
 
 _PATTERNS = [(BITS[name], re.compile(words)) for name, words in HINTS.items()]
+_ANY = re.compile("|".join(HINTS.values()))
 _NAMES = re.compile(r'\s(?:class|id|role|itemprop)="([^"]*)"')
 _CLASS = re.compile(r'\sclass="\s*([^"\s]*)')
 _STYLE = re.compile(r"display:\s*none|visibility:\s*hidden", re.IGNORECASE)
@@ -55,7 +56,8 @@ def read(attributes: str) -> tuple[int, int]:
     bits = 0
     for name in " ".join(_NAMES.findall(attributes))[:_LOOKED_AT].split():
         bits |= _of_name(name)
-    if " hidden" in attributes or ' aria-hidden="true"' in attributes or _STYLE.search(attributes):
+    styled = " style=" in attributes and _STYLE.search(attributes)
+    if styled or " hidden" in attributes or ' aria-hidden="true"' in attributes:
         bits |= BITS["hidden_style"]
     first = _CLASS.search(attributes)
     return bits, zlib.crc32(first[1].encode("utf-8", "replace")) if first else 0
@@ -72,4 +74,6 @@ def _of_name(name: str) -> int:
 @functools.lru_cache(maxsize=1 << 15)
 def _of_word(word: str) -> int:
     word = word.lower()
+    if not _ANY.search(word):  # as most are
+        return 0
     return sum(bit for bit, pattern in _PATTERNS if pattern.search(word))

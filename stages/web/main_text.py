@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from stages.web import block_model, features
+from stages.web import block_model, features, regions
 from stages.web.blocks import Blocks
 from stages.web.structure import written
 
@@ -13,11 +13,18 @@ Array = np.ndarray[Any, Any]
 
 def main_text(blocks: Blocks) -> str:
     """The main text of a page, Markdown-like."""
-    table = features.table(features.columns(blocks))
-    return written(blocks, chosen(blocks, block_model.load().probabilities(table)))
+    return written(blocks, chosen(blocks, chances(blocks, block_model.load())))
 
 
-def chosen(blocks: Blocks, probabilities: Array) -> Array:
+def chances(blocks: Blocks, model: block_model.Model) -> Array:
+    """Of each block to be main text, in millionths: a first look at every block, and a second that knows all of it."""
+    around = regions.around(blocks)
+    seen = features.first_look(blocks, around)
+    first = model.first.chances(features.table(seen))
+    return model.second.chances(features.table({**seen, **features.second_look(blocks, around, first)}))
+
+
+def chosen(blocks: Blocks, chances: Array) -> Array:
     """The set of blocks of which the highest word-level F1 is to be expected.
 
     Taken by falling probability, a set of weight K that is expected to hold R of all W wanted words has an F1 of
@@ -25,9 +32,9 @@ def chosen(blocks: Blocks, probabilities: Array) -> Array:
     likeliest text, and one on which all is likely is given whole.
     """
     weight = np.round(blocks.words * 10).astype(np.int64) + 1
-    order = np.argsort(-probabilities, kind="stable")
-    right = np.cumsum((weight * probabilities)[order])
-    score = right / (np.cumsum(weight[order]) + right[-1])
+    order = np.argsort(-chances, kind="stable")
+    right = np.cumsum((weight * chances)[order])
+    score = right / (np.cumsum(weight[order]) * 1_000_000 + right[-1])
     best = int(np.argmax(score)) + 1
     kept = np.zeros(len(weight), bool)
     kept[order[:best]] = True

@@ -12,7 +12,7 @@ from stages.web.flat_tree import TAG, FlatTree
 from stages.web.markdown import clean
 
 # What sites set between a page's title and their own name.
-_SEPARATOR = re.compile(r"\s+[|\-–—·•»«:/~]+\s+|\s*[|»]\s*|:\s+")
+_SEPARATOR = re.compile(r"\s+[|\-–—·•»«:/~]+\s+|\s*[|»]\s*")
 _MAX_TITLE = 300  # characters
 
 _ATTRIBUTE = re.compile(r'([^\s=]+)="([^"]*)"')
@@ -34,19 +34,18 @@ _NUMBERS = re.compile(r"\s*((?:19|20)\d\d)[-/.]?([01]?\d)[-/.]?([0-3]?\d)(?!\d)"
 def title(blocks: Blocks) -> str:
     """The page's own title without the name of its site, or "" if it states none.
 
-    The heading that the page's ``title`` repeats; else what it gives to those who link to it; else its ``title`` less
-    the name behind the last separator.
+    The heading of the first level that the page's ``title`` repeats, or that is the only one; else what it gives to
+    those who link to it, or its ``title``, less the name behind the last separator.
     """
-    tree = blocks.tree
-    whole = _whole_title(tree)
-    headings = _headings(blocks)
-    for heading in headings:
-        if len(heading) > 3 and heading.casefold() in whole.casefold():
-            return heading
-    named = _meta(tree)
-    given = next((named[name] for name in ("og:title", "twitter:title", "dc.title") if named.get(name)), "")
-    if len(headings) == 1 and not given and not whole:
+    whole = _whole_title(blocks.tree)
+    headings = [heading for heading in _headings(blocks) if len(heading) > 1]
+    repeated = [heading for heading in headings if heading.casefold() in whole.casefold()]
+    if repeated and len(max(repeated, key=len)) >= 0.3 * len(_without_site(whole, "")):
+        return max(repeated, key=len)
+    if len(headings) == 1:
         return headings[0]
+    named = _meta(blocks.tree)
+    given = next((named[name] for name in ("og:title", "twitter:title", "dc.title") if named.get(name)), "")
     return _without_site(given or whole, named.get("og:site_name", ""))
 
 
@@ -71,7 +70,9 @@ def published(blocks: Blocks, html: str, url: str, captured: str) -> str:
 
 
 def _whole_title(tree: FlatTree) -> str:
-    (found,) = np.nonzero(tree.opens & (tree.tags == TAG["title"]))
+    tags = tree.tags[tree.start]
+    (found,) = np.nonzero((tags == TAG["title"]) & (tags[tree.parent] == TAG["head"]))  # pictures have titles too
+    found = tree.start[found]
     return " ".join(clean(tree.texts[found[0]]).split())[:_MAX_TITLE] if len(found) else ""
 
 

@@ -44,3 +44,15 @@ def test_noise_never_raises() -> None:
     for claimed in ("", "utf-8", "utf-7", "nonsense", "iso-2022-jp", "utf-16", "big5", "hz-gb-2312", "rot13", "base64"):
         for size in (0, 1, 2, 3, 1000):
             assert isinstance(charset.decode(rng.randbytes(size), claimed), str)
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "windows-1252"])
+def test_text_that_was_decoded_wrongly_is_mended_where_that_is_certain(encoding: str) -> None:
+    german = "Über die Brücke führt ein schöner Weg."
+    misread = german.encode().decode(encoding, "replace")
+    assert charset.mended(f"# Kept\n{misread}\nÂ© or Ã, who knows") == f"# Kept\n{german}\n© or Ã, who knows"
+
+
+@pytest.mark.parametrize("text", [FRENCH, RUSSIAN, "Ó MÃE, Â", "naïve café à la carte – “ça va”", "PÃO DE AÇÚCAR"])
+def test_text_that_is_right_is_left_alone(text: str) -> None:
+    assert charset.mended(text) == text

@@ -41,10 +41,11 @@ def test_structure_is_kept_and_navigation_is_not() -> None:
         ("<p " + " ".join(f"a{n}=1" for n in range(160_000)) + ">x", "too_many_attributes"),
         ("<p " + " ".join(f"a{n}='>'" for n in range(160_000)) + ">x", "too_many_attributes"),
         ("<p " + "".join(f'a{n}"b' + "\n" for n in range(160_000)) + ">x", "too_many_attributes"),
+        ("<p>" + "".join(f"<b id={n}>" for n in range(400)) + "</p><p>x" * 20_000, "too_many_nodes"),
         ("", "no_text"),
         ("<script>alert(1)</script>", "no_text"),
     ],
-    ids=["divs", "no end tags", "flat", "attributes", "quoted", "quotes in names", "empty", "script"],
+    ids=["divs", "no end tags", "flat", "attributes", "quoted", "quotes in names", "formatting", "empty", "script"],
 )
 def test_pages_that_cost_too_much_are_refused_at_once(page: str, reason: str) -> None:
     start = time.process_time()

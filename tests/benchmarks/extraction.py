@@ -1,0 +1,90 @@
+"""Measure extraction beside trafilatura and resiliparse on the same pages, in one run.
+
+``python -m tests.benchmarks.extraction [--data ../shared/data] [--pages N]`` prints the measure of each set, word-level
+F1 by page type, and pages/s of one core. The project's model was trained on these sets, so what it reaches on them is
+too good: the figures of cross-validation by host, which its file carries, are printed beside. Needs the extra
+``extraction-training``.
+"""
+
+import argparse
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+
+import trafilatura
+from resiliparse.extract.html2text import extract_plain_text
+
+from stages.web import block_model, html, language
+from stages.web.extraction_pages import JUDGED, Page, judged
+from stages.web.extraction_scores import shingle_f1, snippet_f1, word_f1
+
+
+def ours(page: str) -> str:
+    """The project's main text."""
+    found = html.content(page, 100_000, 512)
+    return "" if isinstance(found, str) else found.text
+
+
+def traf(page: str) -> str:
+    """trafilatura as it comes."""
+    return trafilatura.extract(page) or ""
+
+
+def resi(page: str) -> str:
+    """resiliparse's main content."""
+    return extract_plain_text(page, main_content=True, alt_texts=False)
+
+
+EXTRACTORS: dict[str, Callable[[str], str]] = {"headwater": ours, "trafilatura": traf, "resiliparse": resi}
+
+
+def measure(name: str, pages: list[Page]) -> None:
+    """Print quality and speed of every extractor on one set."""
+    seconds: dict[str, float] = defaultdict(float)
+    texts: dict[str, list[str]] = defaultdict(list)
+    for page in pages:
+        for who, extract in EXTRACTORS.items():
+            start = time.process_time()
+            texts[who].append(extract(page.html))
+            seconds[who] += time.process_time() - start
+    for who, found in texts.items():
+        if name == "wcxb_dev":
+            scores = [word_f1(text, page.text or "") for text, page in zip(found, pages, strict=True)]
+            score = sum(scores) / len(scores)
+        elif name == "articles":
+            score = shingle_f1((text, page.text or "") for text, page in zip(found, pages, strict=True))
+        else:
+            score = snippet_f1((text, page.present, page.absent) for text, page in zip(found, pages, strict=True))
+        rate = len(pages) / seconds[who]
+        ratio = seconds["trafilatura"] / seconds[who]
+        print(f"{name:10} {who:12} {score:.4f}  {rate:6.1f} pages/s  {ratio:5.2f} times trafilatura")
+    if name != "snippets":
+        _by_group("page type", [page.kind for page in pages], texts, pages)
+        _by_group("language", [language.identify(page.text or "", 5, 300)[0] for page in pages], texts, pages)
+
+
+def _by_group(title: str, groups: list[str], texts: dict[str, list[str]], pages: list[Page]) -> None:
+    for group in sorted(set(groups)):
+        members = [at for at, own in enumerate(groups) if own == group]
+        means = "  ".join(
+            f"{who} {sum(word_f1(found[at], pages[at].text or '') for at in members) / len(members):.3f}"
+            for who, found in texts.items()
+        )
+        print(f"  word-level F1, {title} {group} ({len(members)}): {means}")
+
+
+def main() -> None:
+    """Measure every set."""
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.extraction", description=__doc__)
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--pages", type=int, default=0, help="pages of each set; 0 takes all")
+    options = parser.parse_args()
+    html.content("<p>warm", 100, 100)
+    for name in JUDGED:
+        measure(name, judged(options.data, name)[: options.pages or None])
+    print("cross-validated by host:", block_model.load().about["figures"])
+
+
+if __name__ == "__main__":
+    main()
