@@ -21,7 +21,7 @@ from scrapy.exceptions import CloseSpider, DownloadCancelledError, IgnoreRequest
 from scrapy.http import HtmlResponse, Request, Response
 from scrapy.spidermiddlewares.httperror import HttpError
 
-from stages.core.progress import meter
+from stages.core.progress import Meter, meter
 from stages.web.capture_store import CaptureStore
 from stages.web.links import links
 from stages.web.manners import LONGEST_WAIT, Bounds, Patience, is_robots
@@ -89,8 +89,9 @@ def crawl(task: Task, parent: Connection) -> None:
             "LOG_LEVEL": "CRITICAL",
         }
     )
-    process.crawl(Pages, task=task)
-    process.start()
+    with meter("crawl", task.max_pages, "pages") as progress:
+        process.crawl(Pages, task=task, progress=progress)
+        process.start()
 
 
 def _end_with(parent: Connection) -> None:
@@ -105,9 +106,9 @@ class Pages(scrapy.Spider):
 
     name = "pages"
 
-    def __init__(self, task: Task, **settings: Any) -> None:
+    def __init__(self, task: Task, progress: Meter, **settings: Any) -> None:
         super().__init__(**settings)
-        self.task = task
+        self.task, self.progress = task, progress
         self.pages: list[str] = []
         self.host_pages: Counter[str] = Counter()
         self.dropped: Counter[str] = Counter()
@@ -124,9 +125,8 @@ class Pages(scrapy.Spider):
 
     async def start(self) -> AsyncIterator[Request]:
         """The seeds."""
-        with meter("crawl", self.task.max_pages, "pages") as self.progress:
-            for seed in self.task.seeds:
-                yield Request(seed, callback=self.parse, errback=self.fail)
+        for seed in self.task.seeds:
+            yield Request(seed, callback=self.parse, errback=self.fail)
 
     def parse(self, response: Response) -> Iterator[Request]:
         """Count a page, and go where it links to."""
