@@ -3,7 +3,7 @@
     python -m tests.benchmarks.growth [--files 50] [--pages 2000] [--set KEY=VALUE …]
 
 Crawls as params.yaml says, deals the pages out to one file more than `--files`, and runs the stages from crawl to dedup
-on one core: over all but one, again with nothing to do, and over all. Prints the seconds that the last took beyond the
+on one core: over all but one, again with nothing to do, and over all. Prints the processor seconds that the last took beyond the
 second, in all and by stage, and the share that one file had of the first.
 """
 
@@ -53,9 +53,9 @@ def main() -> None:
     for step in (known, [], [new]):
         for path in step:
             shutil.copy(path, here)
-        taken.append({stage: project.run(stage, fresh=False).seconds for stage in stages})
+        taken.append({stage: project.run(stage, fresh=False).processor for stage in stages})
     first, nothing, grown = taken
-    print(f"{'stage':<14}{'first':>9}{'nothing':>9}{'one more':>9}{'beyond':>9}{'share':>9}   seconds")
+    print(f"{'stage':<14}{'first':>9}{'nothing':>9}{'one more':>9}{'beyond':>9}{'share':>9}   seconds of processor")
     for name in [*stages, "all"]:
         row = [sum(each.values()) if name == "all" else each[name] for each in (first, nothing, grown)]
         beyond, share = row[2] - row[1], (row[0] - row[1]) / arguments.files
