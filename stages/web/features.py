@@ -113,7 +113,10 @@ def second_look(blocks: Blocks, around: regions.Around, chances: Array) -> Colum
 
 def table(found: Columns) -> Array:
     """The features as ``(features, blocks)``, float32."""
-    return np.array([column.astype(np.float32) for column in found.values()])
+    rows = np.empty((len(found), len(next(iter(found.values())))), np.float32)
+    for row, column in zip(rows, found.values(), strict=True):
+        row[:] = column
+    return rows
 
 
 def _share(part: Array, whole: Any) -> Array:

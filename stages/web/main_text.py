@@ -19,9 +19,9 @@ def main_text(blocks: Blocks) -> str:
 def chances(blocks: Blocks, model: block_model.Model) -> Array:
     """Of each block to be main text, in millionths: a first look at every block, and a second that knows all of it."""
     around = regions.around(blocks)
-    seen = features.first_look(blocks, around)
-    first = model.first.chances(features.table(seen))
-    return model.second.chances(features.table({**seen, **features.second_look(blocks, around, first)}))
+    seen = features.table(features.first_look(blocks, around))
+    again = features.table(features.second_look(blocks, around, model.first.chances(seen)))
+    return model.second.chances(np.concatenate((seen, again)))
 
 
 def chosen(blocks: Blocks, chances: Array) -> Array:
