@@ -3,8 +3,8 @@
     python -m tests.benchmarks.growth [--files 50] [--pages 2000] [--set KEY=VALUE …]
 
 Crawls as params.yaml says, deals the pages out to one file more than `--files`, and runs the stages from crawl to dedup
-on one core: over all but one, again with nothing to do, and over all. Prints the processor seconds that the last took beyond the
-second, in all and by stage, and the share that one file had of the first.
+on one core: over all but one, again with nothing to do, and over all. Prints the processor seconds that the last took
+beyond the second, in all and by stage, and the share that one file had of the first.
 """
 
 import argparse
