@@ -107,9 +107,12 @@ class _Judge:
 
     def __post_init__(self) -> None:
         self._any = self.lorem_ipsum or self.javascript or self.curly_bracket or self.policy
+        self._plain = not self._any and not self.rules.end_punctuation
 
     def __call__(self, stripped: str, shown: str, pieces: Sequence[str]) -> int:
         rules = self.rules
+        if self._plain and len(stripped) <= rules.max_word_length:  # most lines
+            return _SHORT if len(pieces) < rules.min_words else _SEEN
         if len(stripped) > rules.max_word_length and any(len(piece) > rules.max_word_length for piece in pieces):
             return _REMOVED
         if rules.end_punctuation and (not shown.endswith((".", "?", "!", '"', "'")) or shown.endswith("...")):

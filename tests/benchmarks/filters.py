@@ -1,6 +1,6 @@
 """Do the rules decide as datatrove's filters do, and what do both cost?
 
-    pip install -e '.[filter-benchmark]'
+    pip install -e '.[benchmarks]'
     python tests/benchmarks/filters.py [--documents data/extract/documents] [--languages en de] [--sample 500]
 
 Takes documents of each language, evenly spread over the shards, and gives each text to datatrove's
