@@ -9,8 +9,8 @@ from stages.core.errors import HeadwaterError
 from stages.core.fingerprint import file_hash
 from stages.core.params import params
 from stages.core.stage import Metrics, main
-from stages.web import archives, commoncrawl, crawler, debian, folder, text, wikipedia
-from stages.web.source import Collected, Source, Wanted
+from stages.web.sources import archives, commoncrawl, crawler, debian, folder, text, wikipedia
+from stages.web.sources.source import Collected, Source, Wanted
 
 _SOURCES: dict[str, Source] = {
     "debian-docs": debian.collect,

@@ -8,7 +8,7 @@ from stages.core import shards
 from stages.core.errors import HeadwaterError
 from stages.core.params import params
 from stages.core.stage import Metrics, main
-from stages.web import decontamination, evaluation_texts
+from stages.web.duplicates import decontamination, evaluation_texts
 
 
 @params

@@ -10,7 +10,7 @@ from stages.core import shards
 from stages.core.errors import HeadwaterError
 from stages.core.params import nearest, params
 from stages.core.stage import Metrics, main
-from stages.web import buckets, duplicates, passages, repeats, signatures
+from stages.web.duplicates import buckets, deduplication, passages, repeats, signatures
 
 
 @params
@@ -59,7 +59,7 @@ def run(params: Params, *, documents: Path, kept: Path, dropped: Path) -> Metric
     shared = [one.outputs[name] for one in found for name in ("members", "starts")]
     grouping = shards.Unit((*tables, *_outputs(signed, "shingles"), *shared), {path.stem: path.name for path in paths})
     settings = [params.similarity, params.compared, [path.stem for path in paths]]
-    (grouped,) = shards.build(duplicates.group, settings, [grouping], label="dedup-groups")
+    (grouped,) = shards.build(deduplication.group, settings, [grouping], label="dedup-groups")
     decisions = [grouped.outputs[path.stem] for path in paths]
     cuts = [
         _repeats(kind, length, most, params.keep, list(zip(paths, decisions, strict=True)), (*tables, *sources))
@@ -73,7 +73,7 @@ def run(params: Params, *, documents: Path, kept: Path, dropped: Path) -> Metric
         shards.Unit((path, decision, *(own[path.stem] for own in cuts)), {"kept": path.name, "dropped": path.name})
         for path, decision in zip(paths, decisions, strict=True)
     ]
-    divided = shards.build(duplicates.divide, params.passages, dividing, label="dedup")
+    divided = shards.build(deduplication.divide, params.passages, dividing, label="dedup")
     shards.publish(divided, "kept", kept)
     shards.publish(divided, "dropped", dropped)
     return {**shards.total(one.metrics for one in divided), "groups": grouped.metrics["groups"]}

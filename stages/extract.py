@@ -13,7 +13,8 @@ from stages.core.errors import HeadwaterError
 from stages.core.params import params
 from stages.core.progress import log
 from stages.core.stage import Metrics, main
-from stages.web import charset, html, http, language, markdown, warc
+from stages.web.pages import charset, html, language, markdown
+from stages.web.records import http, warc
 
 _PAGE_KINDS = ("response", "resource", "conversion")
 

@@ -15,7 +15,7 @@ from stages.core import shards
 from stages.core.errors import HeadwaterError
 from stages.core.params import params
 from stages.core.stage import Metrics, main
-from stages.web import annotation, blocklist, c4, classifier, decision, example_texts, quality, repetition
+from stages.web.rules import annotation, blocklist, c4, classifier, decision, example_texts, quality, repetition
 
 
 @params

@@ -6,7 +6,7 @@ from typing import Any
 
 from stages import crawl
 from stages.core import params
-from stages.web import warc
+from stages.web.records import warc
 
 VALUES = json.loads(params.as_json(params.load(crawl.Params, "crawl")))
 

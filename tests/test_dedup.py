@@ -15,7 +15,7 @@ from stages.core import documents, runtime
 from stages.core.errors import HeadwaterError
 from stages.core.params import load
 from stages.core.stage import Metrics
-from stages.web.shingles import split
+from stages.web.duplicates.shingles import split
 
 # What is cut out of documents has tests of its own.
 PARAMS = load(stage.Params, "dedup")

@@ -7,7 +7,7 @@ from stages import extract
 from stages.core import documents as shard
 from stages.core import params
 from stages.core.errors import HeadwaterError
-from stages.web import warc
+from stages.web.records import warc
 from tests import warcs
 
 REAL = Path(__file__).resolve().parents[1] / ".." / "shared" / "data" / "warc"

@@ -16,7 +16,7 @@ from stages.core.params import load
 from stages.core.stage import Metrics
 
 PARAMS = load(stage.Params, "filter")
-# Without the list of millions of hosts, which takes seconds to prepare; tests/web/test_blocklist.py has one of its own.
+# Without the list of millions of hosts, which takes seconds to prepare; its own tests are in tests/web/rules.
 QUICK = replace(PARAMS, urls=replace(PARAMS.urls, blocklists=False, hosts=["refused.example"]))
 
 SENTENCES = [

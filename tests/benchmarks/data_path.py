@@ -33,7 +33,9 @@ from isal import isal_zlib
 from resiliparse.parse.html import HTMLTree
 
 from stages.core import documents
-from stages.web import captures, charset, http, warc
+from stages.web.pages import charset
+from stages.web.records import http, warc
+from stages.web.sources import captures
 from tests.benchmarks.demo import ROOT, Memory
 
 LAST = "dedup"  # of the stages that stand beside the recipe

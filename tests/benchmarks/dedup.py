@@ -35,7 +35,7 @@ import numpy as np
 
 from stages import dedup
 from stages.core import documents, params, runtime, shards
-from stages.web.shingles import split
+from stages.web.duplicates.shingles import split
 
 PARAMS = params.load(dedup.Params, "dedup")
 

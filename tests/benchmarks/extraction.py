@@ -15,9 +15,9 @@ from pathlib import Path
 import trafilatura
 from resiliparse.extract.html2text import extract_plain_text
 
-from stages.web import block_model, html, language
-from stages.web.extraction_pages import JUDGED, Page, judged
-from stages.web.extraction_scores import shingle_f1, snippet_f1, word_f1
+from stages.web.pages import block_model, html, language
+from stages.web.pages.extraction_pages import JUDGED, Page, judged
+from stages.web.pages.extraction_scores import shingle_f1, snippet_f1, word_f1
 
 
 def ours(page: str) -> str:

@@ -30,10 +30,10 @@ from datatrove.pipeline.filters import (
 from stages.core import documents, shards
 from stages.core.params import load
 from stages.filter import Params
-from stages.web import c4, quality, repetition
-from stages.web.page import Page
-from stages.web.rules import Rule, first_broken
-from stages.web.words import Vocabulary
+from stages.web.rules import c4, quality, repetition
+from stages.web.rules.page import Page
+from stages.web.rules.rule import Rule, first_broken
+from stages.web.rules.words import Vocabulary
 
 # The thresholds of datatrove's filters; sentences end lines in any case.
 LIMITS = SimpleNamespace(

@@ -33,7 +33,7 @@ from datatrove.pipeline.readers import JsonlReader, WarcReader
 from datatrove.pipeline.writers.jsonl import JsonlWriter
 from datatrove.utils.hashing import HashConfig
 
-from stages.web import language
+from stages.web.pages import language
 
 
 class English(BaseFilter):

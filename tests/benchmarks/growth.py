@@ -13,7 +13,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from stages.web import captures, http, warc
+from stages.web.records import http, warc
+from stages.web.sources import captures
 from tests.benchmarks.data_path import LAST, MAX_BYTES, Project
 
 

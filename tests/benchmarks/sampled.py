@@ -23,12 +23,12 @@ from stages.core.stage import Metrics
 PERIOD = 0.002  # seconds
 
 PARTS = {
-    "stages.web.warc": "WARC reading",
-    "stages.web.window": "WARC reading",
-    "stages.web.members": "WARC reading",
-    "stages.web.http": "decoding",
-    "stages.web.charset": "decoding",
-    "stages.web.language": "language",
+    "stages.web.records.warc": "WARC reading",
+    "stages.web.records.window": "WARC reading",
+    "stages.web.records.members": "WARC reading",
+    "stages.web.records.http": "decoding",
+    "stages.web.pages.charset": "decoding",
+    "stages.web.pages.language": "language",
     "stages.core.documents": "shards, reading and writing",
     "stages.core.shards": "shards, hashes and commits",
     "stages.core.fingerprint": "shards, hashes and commits",

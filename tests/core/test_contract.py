@@ -20,7 +20,7 @@ def test_the_project_keeps_its_contract() -> None:
             "--kept data/filter/keep",
             "data/filter/keep is in cmd but is no dep, out or metric",
         ),
-        ("- stages/web/quality.py\n", "", "filter: stages/web/quality.py is imported but is not in deps"),
+        ("- stages/web/rules/quality.py\n", "", "filter: stages/web/rules/quality.py is imported but is not in deps"),
         ("params: [filter]", "params: [dedup]", "filter: params must be [filter], got ['dedup']"),
         ("  filter:\n", "  filtre:\n", "filtre: is in dvc.yaml but has no module stages/filtre.py"),
     ],
@@ -37,7 +37,7 @@ def test_write_restores_the_code_of_every_stage(tmp_path: Path, monkeypatch: pyt
     shutil.copy(contract.PIPELINE, tmp_path / "dvc.yaml")
     before = (tmp_path / "dvc.yaml").read_text("utf-8")
     monkeypatch.setattr(contract, "PIPELINE", tmp_path / "dvc.yaml")
-    (tmp_path / "dvc.yaml").write_text(before.replace("- stages/web/quality.py\n", "- stages/web/gone.py\n"), "utf-8")
+    (tmp_path / "dvc.yaml").write_text(before.replace("- stages/web/rules/quality.py\n", "- stages/gone.py\n"), "utf-8")
     contract.write()
     assert contract.problems() == []
     assert (tmp_path / "dvc.yaml").read_text("utf-8") == before

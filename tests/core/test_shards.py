@@ -18,10 +18,10 @@ from tests.conftest import ROOT
 
 
 def upper(params: dict[str, str], inputs: Sequence[Path], outputs: Mapping[str, Path]) -> Metrics:
-    """Upper-case a file; notes that it ran in the file that ``params`` names."""
+    """Upper-case a file; notes beside it that this ran."""
     text = inputs[0].read_text()
     outputs["text"].write_text(text.upper() + params["end"])
-    with Path(os.environ["RAN"]).open("a") as ran:
+    with (inputs[0].parent / "ran").open("a") as ran:
         ran.write(inputs[0].name + "\n")
     return {"in": 1, "out": 1, "dropped": {}}
 
@@ -33,8 +33,7 @@ def die(params: None, inputs: Sequence[Path], outputs: Mapping[str, Path]) -> Me
 
 
 @pytest.fixture
-def sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    monkeypatch.setenv("RAN", str(tmp_path / "ran"))
+def sources(tmp_path: Path) -> list[Path]:
     paths = [tmp_path / f"{name}.txt" for name in "abc"]
     for path in paths:
         path.write_text(path.stem * 3)
@@ -45,8 +44,8 @@ def units(paths: list[Path]) -> list[Unit]:
     return [Unit(inputs=(path,), outputs={"text": path.name}) for path in paths]
 
 
-def ran() -> list[str]:
-    file = Path(os.environ["RAN"])
+def ran(sources: list[Path]) -> list[str]:
+    file = sources[0].parent / "ran"
     names = sorted(file.read_text().split()) if file.exists() else []
     file.unlink(missing_ok=True)
     return names
@@ -54,24 +53,24 @@ def ran() -> list[str]:
 
 def test_only_what_a_change_touches_is_built_again(profile: Path, sources: list[Path]) -> None:
     build(upper, {"end": "!"}, units(sources), label="stage")
-    assert ran() == ["a.txt", "b.txt", "c.txt"]
+    assert ran(sources) == ["a.txt", "b.txt", "c.txt"]
     build(upper, {"end": "!"}, units(sources), label="stage")
-    assert ran() == []
+    assert ran(sources) == []
     sources[1].write_text("changed")
     built = build(upper, {"end": "!"}, units(sources), label="stage")
-    assert ran() == ["b.txt"]
+    assert ran(sources) == ["b.txt"]
     assert [one.outputs["text"].read_text() for one in built] == ["AAA!", "CHANGED!", "CCC!"]
     build(upper, {"end": "?"}, units(sources), label="stage")
-    assert ran() == ["a.txt", "b.txt", "c.txt"]
+    assert ran(sources) == ["a.txt", "b.txt", "c.txt"]
 
 
 def test_a_damaged_or_unrecorded_result_is_not_there(profile: Path, sources: list[Path]) -> None:
     built = build(upper, {"end": "!"}, units(sources), label="stage")
-    ran()
+    ran(sources)
     built[0].outputs["text"].write_text("damaged")
     (built[1].outputs["text"].parents[1] / shards.RECORD).unlink()
     again = build(upper, {"end": "!"}, units(sources), label="stage")
-    assert ran() == ["a.txt", "b.txt"]
+    assert ran(sources) == ["a.txt", "b.txt"]
     assert [one.outputs["text"].read_text() for one in again] == ["AAA!", "BBB!", "CCC!"]
 
 
@@ -88,11 +87,11 @@ def test_a_killed_worker_is_one_clear_line_and_loses_nothing_finished(profile: P
     file = Path(os.environ["HEADWATER_PROFILE"])
     file.write_text(file.read_text().replace("workers: 1", "workers: 2"))
     build(upper, {"end": "!"}, units(sources), label="stage")
-    ran()
+    ran(sources)
     with pytest.raises(HeadwaterError, match="a worker process was killed"):
         build(die, None, units(sources), label="stage")
     build(upper, {"end": "!"}, units(sources), label="stage")
-    assert ran() == []
+    assert ran(sources) == []
 
 
 def test_publishing_leaves_exactly_the_outputs(profile: Path, sources: list[Path], tmp_path: Path) -> None:

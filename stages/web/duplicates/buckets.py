@@ -1,0 +1,167 @@
+"""Merging the keys of all shards: which documents share a key, those to be preferred first, in bounded memory.
+
+Keys are hashes, so a range of them is a share of all entries: one range after another is taken from every shard's
+sorted file, as wide as the profile's memory allows. The buckets come out in the order of their keys, so the number of
+ranges changes no byte.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from stages.core.runtime import profile
+from stages.core.shards import Metrics
+
+Numbers = npt.NDArray[np.int64]
+"""Documents, counted through all shards."""
+
+# Bytes for each entry of a range while it is sorted; 150 were measured where every key is shared.
+_ENTRY_BYTES = 200
+
+_RULES: dict[str, Callable[[npt.NDArray[Any]], list[npt.NDArray[Any]]]] = {
+    "longest": lambda rows: [-rows["words"].astype(np.int64)],
+    "earliest": lambda rows: [rows["date"]],
+    "first": lambda rows: [],
+}
+RULES = tuple(_RULES)
+"""Names of the rules by which one of a group stays; any other name is that of a column of scores: the highest stays."""
+
+
+def is_score(field: pa.Field) -> bool:
+    """Whether a column of documents can say which of them stays."""
+    return bool(pa.types.is_floating(field.type))
+
+
+@dataclass(frozen=True)
+class Shards:
+    """The tables of all shards."""
+
+    tables: Sequence[Path]
+    sources: Sequence[Path]
+
+    def firsts(self) -> Numbers:
+        """Number of the first document of each shard, and that of all documents at the end."""
+        counts = [len(np.load(path, mmap_mode="r")) for path in self.tables]
+        return np.concatenate([np.zeros(1, np.int64), np.cumsum(counts, dtype=np.int64)])
+
+
+@dataclass(frozen=True)
+class Buckets:
+    """Documents that share a key, bucket after bucket."""
+
+    keys: npt.NDArray[np.uint64]
+    """Key of each bucket, ascending."""
+    starts: Numbers
+    """Where each bucket begins in ``members``; its length at the end."""
+    members: Numbers
+    """Documents; within a bucket those to be preferred first."""
+
+
+def merged(entries: Sequence[Path], shards: Shards, keep: str, least: int) -> Iterator[Buckets]:
+    """Buckets of at least ``least`` documents, a range of keys at a time.
+
+    Args:
+        entries: A sorted file of entries for each shard, see :data:`stages.web.duplicates.signatures.ENTRY`.
+        shards: The shards' tables.
+        keep: The rule for the order within a bucket. Ties are broken by id, then by source and offset, so that
+            nothing depends on how documents are divided into shards.
+        least: Documents in a bucket, at least 2.
+    """
+    firsts, ranks = shards.firsts(), _source_ranks(shards.sources)
+    bounds = _bounds(entries, profile().memory_mb * 1_000_000)
+    cuts = [_cuts(path, bounds) for path in entries]
+    for number in range(len(bounds) + 1):
+        # Each file is mapped for a moment only: there may be more of them than a process may have open.
+        parts = [
+            np.array(np.load(path, mmap_mode="r")[cut[number] : cut[number + 1]])
+            for path, cut in zip(entries, cuts, strict=True)
+        ]
+        keys = np.concatenate([np.zeros(0, np.uint64), *(part["key"] for part in parts)])
+        members = np.concatenate(
+            [np.zeros(0, np.int64), *(part["row"] + first for part, first in zip(parts, firsts, strict=False))]
+        )
+        order = np.argsort(keys, kind="stable")
+        keys, members = keys[order], members[order]
+        shared = _lengths(keys) >= least
+        keys, members = keys[shared], members[shared]
+        members = members[np.lexsort([*reversed(_ranking(members, firsts, shards.tables, ranks, keep)), keys])]
+        begins = np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]])) if len(keys) else np.zeros(0, np.int64)
+        yield Buckets(keys[begins], np.append(begins, len(keys)), members)
+
+
+def _bounds(entries: Sequence[Path], memory: int) -> npt.NDArray[np.uint64]:
+    """Keys that part the entries into ranges for which ``memory`` is enough."""
+    total, low, high = 0, 2**64, 0
+    for path in entries:
+        file = np.load(path, mmap_mode="r")
+        if len(file):
+            total, low, high = total + len(file), min(low, int(file["key"][0])), max(high, int(file["key"][-1]))
+    ranges = 1 + total * _ENTRY_BYTES // memory
+    return np.array([low + number * (high - low) // ranges for number in range(1, ranges)], np.uint64)
+
+
+def _cuts(path: Path, bounds: npt.NDArray[np.uint64]) -> Numbers:
+    file = np.load(path, mmap_mode="r")
+    return np.concatenate([[0], np.searchsorted(file["key"], bounds), [len(file)]])
+
+
+def _lengths(keys: npt.NDArray[np.uint64]) -> Numbers:
+    """For each of the sorted ``keys``, how often it occurs."""
+    if not len(keys):
+        return np.zeros(0, np.int64)
+    begins = np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]]))
+    lengths = np.diff(np.append(begins, len(keys)))
+    return np.repeat(lengths, lengths)
+
+
+def _source_ranks(paths: Sequence[Path]) -> list[Numbers]:
+    """For each shard, the place of its sources among the names of all."""
+    names = [json.loads(path.read_text("utf-8")) for path in paths]
+    places = {name: place for place, name in enumerate(sorted({name for own in names for name in own}))}
+    return [np.array([places[name] for name in own], np.int64) for own in names]
+
+
+def _ranking(
+    members: Numbers, firsts: Numbers, tables: Sequence[Path], ranks: Sequence[Numbers], keep: str
+) -> list[npt.NDArray[Any]]:
+    """What the documents ``members`` are ordered by, the most important first."""
+    by_number = np.argsort(members, kind="stable")  # so that each shard's table is read once
+    ends = np.searchsorted(members[by_number], firsts)
+    parts: list[list[npt.NDArray[Any]]] = []
+    for shard, path in enumerate(tables):
+        if ends[shard] < ends[shard + 1]:
+            own = members[by_number[ends[shard] : ends[shard + 1]]] - firsts[shard]
+            rows = np.load(path, mmap_mode="r")[own]
+            place = [ranks[shard][rows["source"]], rows["offset"]]
+            leading = _RULES[keep](rows) if keep in _RULES else [-rows["score"]]
+            parts.append([*place, rows["id"]] if keep == "first" else [*leading, rows["id"], *place])
+    ranking = [np.concatenate(column) for column in zip(*parts, strict=True)]
+    back = np.empty_like(by_number)
+    back[by_number] = np.arange(len(by_number))
+    return [column[back] for column in ranking]
+
+
+def bucket(keep: str, inputs: Sequence[Path], outputs: Mapping[str, Path]) -> Metrics:
+    """Which documents share a key.
+
+    Args:
+        keep: The rule for the order within a bucket.
+        inputs: Of all shards the entries, then the tables, then the sources.
+        outputs: ``members`` and ``starts`` (both int64, without a header): as in :class:`Buckets`.
+    """
+    count = len(inputs) // 3
+    shards = Shards(inputs[count : 2 * count], inputs[2 * count :])
+    total = 0
+    with outputs["members"].open("wb") as members, outputs["starts"].open("wb") as starts:
+        for buckets in merged(inputs[:count], shards, keep, least=2):
+            (buckets.starts[:-1] + total).tofile(starts)
+            buckets.members.tofile(members)
+            total += len(buckets.members)
+        np.array([total], np.int64).tofile(starts)
+    return {"in": total}

@@ -1,0 +1,176 @@
+"""The steps of deduplication over shards: group what shares a key, then divide each shard.
+
+The modules beside make the signatures of a shard (``signatures``) and the buckets of all shards (``buckets``), choose
+who stays (``resolution``), and find what is cut out of the documents that stay (``repeats``).
+
+A billion documents of 6.7 kB, by growth from 2,000 to 32,000 (tests/benchmarks/dedup.py): one core takes 250 hours for
+signatures, 20 for buckets (8 units) and 40 for dividing, on as many machines as there are; ``group`` takes 16 to 20 in
+one process, which touches 13 bytes for each document at random and streams 20 for each key that is shared (300 GB).
+Shingles take the disk of the text once more (8 TB), keys and tables 0.4 TB. Sorting takes the profile's memory, but the
+documents of one key are sorted together: 150 bytes for each.
+"""
+
+import functools
+import tempfile
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from stages.core import documents
+from stages.core.runtime import profile
+from stages.core.shards import Metrics
+from stages.web.duplicates import passages, repeats
+from stages.web.duplicates.buckets import Numbers, Shards
+from stages.web.duplicates.resolution import DROPPED, Linked, Resolution, created
+from stages.web.duplicates.shingles import Hashes, WordHashes, jaccard, split
+
+EXTRA = (pa.field("duplicate_of", pa.string(), nullable=False), pa.field("similarity", pa.float32(), nullable=False))
+DECISIONS = pa.schema([pa.field("row", pa.int64()), pa.field("reason", pa.string()), *EXTRA])
+
+
+def group(settings: list[Any], inputs: Sequence[Path], outputs: Mapping[str, Path]) -> Metrics:
+    """Decide on all documents; resident memory is the profile's, and the files that are mapped.
+
+    Args:
+        settings: Similarity at or above which a document is dropped; documents of a bucket that others are compared
+            with; names of the shards.
+        inputs: Of all shards the tables, then the shingles; then of each part of the keys ``members`` and ``starts``.
+        outputs: For each shard, by name, what is dropped of it.
+    """
+    similarity, reach, names = settings
+    tables, sets, buckets = inputs[: len(names)], inputs[len(names) : 2 * len(names)], inputs[2 * len(names) :]
+    firsts = Shards(tables, ()).firsts()
+    with tempfile.TemporaryDirectory(dir=_beside(outputs, names)) as temporary:
+        folder = Path(temporary)
+        kinds = [
+            Linked.open(members, starts, folder / f"cursors{number}")
+            for number, (members, starts) in enumerate(zip(buckets[::2], buckets[1::2], strict=True))
+        ]
+        resolution = Resolution(int(firsts[-1]), folder)
+        comparison = Comparison(tables, sets, firsts, similarity)
+        resolution.run(kinds, comparison, similarity, reach, profile().memory_mb * 1_000_000)
+        for number, name in enumerate(names):
+            _write_decisions(number, resolution, comparison, outputs[name])
+        groups = _sizes(resolution, folder)
+    return {"in": int(firsts[-1]), "groups": groups}
+
+
+def _beside(outputs: Mapping[str, Path], names: Sequence[str]) -> Path | None:
+    """A folder on the disk of the results, where there is room for as much again."""
+    return outputs[names[0]].parent.parent if names else None
+
+
+class Comparison:
+    """Compares documents by their shingles, which stay on disk.
+
+    Args:
+        tables: The tables of all shards.
+        sets: The shingles of all shards.
+        firsts: Number of the first document of each shard.
+        similarity: Below which the true value does not matter.
+    """
+
+    def __init__(self, tables: Sequence[Path], sets: Sequence[Path], firsts: Numbers, similarity: float) -> None:
+        self._tables, self._sets, self.firsts, self._similarity = tables, sets, firsts, similarity
+        self._shard = functools.lru_cache(256)(self._map)  # files mapped at a time
+
+    def __call__(self, one: int, other: int) -> float:
+        """Jaccard similarity; 0 where the sizes alone rule the threshold out."""
+        a, b = self.shingles(one), self.shingles(other)
+        # The smaller set divided by the larger bounds the similarity from above.
+        if min(len(a), len(b)) < self._similarity * max(len(a), len(b)):
+            return 0.0
+        return 1.0 if self.digest(one) == self.digest(other) else jaccard(a, b)
+
+    def shingles(self, number: int) -> Hashes:
+        """The sorted set of a document's shingles."""
+        shard, row = self.place(number)
+        _, starts, sets = self._shard(shard)
+        return sets[starts[row] : starts[row + 1]]
+
+    def digest(self, number: int) -> tuple[int, ...]:
+        """The digest of a document's words in order."""
+        shard, row = self.place(number)
+        return tuple(self._shard(shard)[0]["digest"][row].tolist())
+
+    def identity(self, number: int) -> str:
+        """The document's id."""
+        shard, row = self.place(number)
+        return str(self._shard(shard)[0]["id"][row].decode())
+
+    def place(self, number: int) -> tuple[int, int]:
+        """Shard and row of a document."""
+        shard = int(np.searchsorted(self.firsts, number, side="right")) - 1
+        return shard, number - int(self.firsts[shard])
+
+    def _map(self, shard: int) -> tuple[npt.NDArray[Any], Numbers, Hashes]:
+        table = np.asarray(np.load(self._tables[shard], mmap_mode="r"))
+        starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(table["shingles"], dtype=np.int64)])
+        return table, starts, np.asarray(np.load(self._sets[shard], mmap_mode="r"))
+
+
+def _write_decisions(shard: int, resolution: Resolution, comparison: Comparison, path: Path) -> None:
+    first, end = comparison.firsts[shard : shard + 2].tolist()
+    rows = []
+    for number in (first + np.flatnonzero(resolution.status[first:end] == DROPPED)).tolist():
+        of = int(resolution.of[number])
+        same = comparison.digest(number) == comparison.digest(of)
+        rows.append(
+            {
+                "row": number - first,
+                "reason": "exact_duplicate" if same else "near_duplicate",
+                "duplicate_of": comparison.identity(of),
+                "similarity": float(resolution.similarity[number]),
+            }
+        )
+    pq.write_table(pa.Table.from_pylist(rows, schema=DECISIONS), path)
+
+
+def _sizes(resolution: Resolution, folder: Path) -> Metrics:
+    """How many groups there are, and the size of the largest."""
+    sizes = created(folder / "sizes", np.int64, len(resolution.status))
+    for part in resolution.parts(DROPPED):
+        np.add.at(sizes, resolution.of[part], 1)
+    return {"count": int(np.count_nonzero(sizes)), "largest": int(sizes.max(initial=0)) + 1}
+
+
+def divide(params: passages.Passages, inputs: Sequence[Path], outputs: Mapping[str, Path]) -> Metrics:
+    """Write the kept and the dropped documents of one shard, all columns as they are.
+
+    Args:
+        params: What is cut out of the documents that stay.
+        inputs: The shard, what is dropped of it, and files of what is cut out of the others.
+        outputs: ``kept`` and ``dropped``.
+    """
+    decisions = {row.pop("row"): row for row in pq.read_table(inputs[1]).to_pylist()}
+    cuts, hashes = repeats.cuts(inputs[2:]), WordHashes()
+    reasons: Counter[str] = Counter(exact_duplicate=0, near_duplicate=0, too_short_after_cuts=0)
+    changed: Counter[str] = Counter(documents=0, characters=0)
+    schema = pq.read_schema(inputs[0])
+    added = [field for field in schema if field.name not in documents.SCHEMA.names]
+    with (
+        documents.Writer(outputs["kept"], added) as kept,
+        documents.Writer(outputs["dropped"], [*added, *EXTRA], dropped=True) as dropped,
+    ):
+        for row, document in enumerate(documents.read(inputs[0])):
+            decision = decisions.get(row)
+            text = document["text"]
+            if decision is None and row in cuts:
+                text = passages.without(text, cuts[row], params, hashes)
+                if len(split(text)) < params.min_words:
+                    decision = {"reason": "too_short_after_cuts", "duplicate_of": "", "similarity": 0.0}
+            if decision is None:
+                changed["documents"] += text != document["text"]
+                changed["characters"] += len(document["text"]) - len(text)
+                kept.write(document, text=text)
+            else:
+                reasons[decision["reason"]] += 1
+                dropped.write(document, stage="dedup", **decision)
+        count = kept.count
+    return {"in": count + reasons.total(), "out": count, "dropped": dict(reasons), "cut": dict(changed)}

@@ -1,0 +1,103 @@
+"""What deduplication knows of the documents of one shard: a table, their shingles, and the keys that duplicates share.
+
+Two documents are the same (``exact``) if they have the same words in the same order: lower case, runs of letters and
+digits; every character is a word in scripts that are written without spaces (see ``shingles``).
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import xxhash
+
+from stages.core import documents
+from stages.core.params import params
+from stages.core.shards import Metrics
+from stages.web.duplicates.minhash import Signer
+from stages.web.duplicates.shingles import Hashes, WordHashes, shingles
+
+
+@params
+class Signing:
+    """How candidates for near-duplicates are found."""
+
+    ngram: int
+    """Words in a shingle."""
+    bands: int
+    """Keys per document; documents that share one are compared. 0 finds exact duplicates only."""
+    rows: int
+    """MinHash values in a key: fewer find more candidates, at more work."""
+    seed: int
+    """Draws the hash functions."""
+
+
+TABLE = np.dtype(
+    [
+        ("id", "S32"),
+        ("date", "S32"),
+        ("source", "u4"),  # number in the shard's list of sources
+        ("offset", "i8"),
+        ("score", "f8"),  # of the column that says which document stays; 0 where none does
+        ("words", "u4"),
+        ("shingles", "u4"),
+        ("digest", "u8", 2),  # of the words in order
+    ]
+)
+"""A row for each document of a shard."""
+
+ENTRY = np.dtype([("key", "u8"), ("row", "u4")])
+"""That a document has a key. Files of entries are sorted by key, so that those of many shards can be merged."""
+
+
+PARTS = 8
+"""Files of entries of a shard, by the first bits of the key: so many units merge the keys of all shards."""
+
+LABELS = tuple(f"keys{part}" for part in range(PARTS))
+"""Their names."""
+
+
+def entries(keys: Hashes, rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Entries of ``keys`` in ``rows``, sorted."""
+    order = np.argsort(keys, kind="stable")
+    table = np.empty(len(keys), ENTRY)
+    table["key"], table["row"] = keys[order], rows[order]
+    return table
+
+
+def sign(settings: list[Any], inputs: Sequence[Path], outputs: Mapping[str, Path]) -> Metrics:
+    """Sign one shard.
+
+    Args:
+        settings: A :class:`Signing`, and the column of scores or an empty string.
+        inputs: The shard.
+        outputs: ``table``, ``sources`` (their names, JSON), ``shingles`` (the sorted sets, one after another), and a
+            file of entries for each of :data:`LABELS`: the first key is that of the words in order, the bands' follow.
+    """
+    signing, column = settings
+    hashes, signer = WordHashes(), Signer(signing.bands, signing.rows, signing.seed)
+    rows: list[tuple[Any, ...]] = []
+    sets: list[Hashes] = [np.zeros(0, np.uint64)]
+    keys: list[Hashes] = []
+    sources: dict[str, int] = {}
+    columns = ["id", "date", "source", "offset", "text", *([column] if column else [])]
+    for document in documents.read(inputs[0], columns):
+        words = hashes.of(document["text"])
+        shingled = shingles(words, signing.ngram)
+        sets.append(shingled)
+        digest = np.frombuffer(xxhash.xxh3_128_digest(words.tobytes()), np.uint64)
+        keys.append(np.concatenate([digest[:1], signer.keys(shingled)]))
+        source = sources.setdefault(document["source"], len(sources))
+        score = document[column] if column else 0.0
+        place = (document["id"].encode(), document["date"].encode(), source, document["offset"])
+        rows.append((*place, score, len(words), len(shingled), digest))
+    np.save(outputs["table"], np.array(rows, TABLE))
+    outputs["sources"].write_text(json.dumps(list(sources)), "utf-8")
+    np.save(outputs["shingles"], np.concatenate(sets))
+    own = entries(np.concatenate([np.zeros(0, np.uint64), *keys]), np.repeat(np.arange(len(rows)), 1 + signing.bands))
+    bounds = np.searchsorted(own["key"], np.array([part * 2**64 // PARTS for part in range(1, PARTS)], np.uint64))
+    for label, part in zip(LABELS, np.split(own, bounds), strict=True):
+        np.save(outputs[label], part)
+    return {"in": len(rows)}

@@ -1,0 +1,130 @@
+"""The chosen blocks of a page as Markdown-like text: headings, lists, rows of tables, code, lines of a paragraph."""
+
+from collections.abc import Iterator
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+
+from stages.web.pages.blocks import Blocks
+from stages.web.pages.flat_tree import TAG, FlatTree
+from stages.web.pages.markdown import Text
+
+Array = np.ndarray[Any, Any]
+
+_HEADINGS = [TAG[f"h{level}"] for level in range(1, 7)]
+_MAX_ROW = 1000  # characters: a table with more in a row lays out the page
+
+
+def written(blocks: Blocks, kept: Array) -> str:
+    """The text of the blocks that are kept, in the order of the page."""
+    writer = _Writer(blocks)
+    for (kind, element), members in groupby(np.flatnonzero(kept).tolist(), key=writer.kind):
+        writer.write(kind, element, list(members))
+    return str(writer.text)
+
+
+class _Writer:
+    def __init__(self, blocks: Blocks) -> None:
+        tree, home = blocks.tree, blocks.home
+        self.text = Text()
+        self._blocks = blocks
+        self._tree = tree
+        self._tags = tree.tags[tree.start]
+        self._pre = _nearest(tree, [TAG["pre"], TAG["listing"]])[home].tolist()
+        self._heading = _nearest(tree, _HEADINGS)[home].tolist()
+        items = _nearest(tree, [TAG["li"]])
+        self._around = items[tree.parent]  # by element
+        self._item = items[home].tolist()
+        self._row = _nearest(tree, [TAG["tr"]])[home].tolist()
+        self._cell = _nearest(tree, [TAG["td"], TAG["th"]])[home].tolist()
+        self._begun: dict[int, int] = {}  # items written, with their indentation
+        self._before = -1  # the block written last
+        self._numbers: dict[int, dict[int, int]] = {}
+
+    def kind(self, block: int) -> tuple[str, int]:
+        """What a block is part of; blocks of the same heading, row or code are written together."""
+        for kind, elements in (("code", self._pre), ("heading", self._heading), ("row", self._row)):
+            if elements[block] >= 0:
+                return kind, elements[block]
+        return "words", 0
+
+    def write(self, kind: str, element: int, members: list[int]) -> None:
+        texts = self._blocks.texts
+        if kind == "code":
+            self.text.code(self._raw(element, members))
+        elif kind == "heading":
+            words = " ".join(texts[block] for block in members)
+            self.text.heading(words, _HEADINGS.index(int(self._tags[element])) + 1)
+        elif kind == "row" and (cells := self._cells(members)):
+            self.text.row(cells)
+        else:
+            for block in members:
+                self._words(block)
+        self._before = members[-1]
+
+    def _cells(self, members: list[int]) -> list[str]:
+        """Texts of the cells of a row; none where the table lays out the page."""
+        texts = self._blocks.texts
+        cells = [[texts[block] for block in group] for _, group in groupby(members, key=self._cell.__getitem__)]
+        if len(cells) < 2 or sum(map(len, (text for cell in cells for text in cell))) > _MAX_ROW:
+            return []
+        return [" ".join(cell) for cell in cells]
+
+    def _words(self, block: int) -> None:
+        text, item = self._blocks.texts[block], self._item[block]
+        if self._goes_on(block):
+            self.text.line(text)
+        elif item >= 0 and item not in self._begun:
+            self._begun[item] = indent = self._begun.get(int(self._around[item]), -1) + 1
+            self.text.item(text, "  " * indent + self._marker(item))
+        else:
+            self.text.paragraph(text)
+        self._before = block
+
+    def _goes_on(self, block: int) -> bool:
+        """Whether one line break is all that lies between a block and the one written before it."""
+        before, blocks = self._before, self._blocks
+        if before != block - 1 or before < 0 or blocks.box[before] != blocks.box[block]:
+            return False
+        between = self._tree.tags[blocks.last[before] : blocks.first[block] + 1]
+        breaks = self._tree.breaks[blocks.last[before] : blocks.first[block] + 1]
+        return int(breaks.sum()) == int((between == TAG["br"]).sum()) == 1
+
+    def _marker(self, item: int) -> str:
+        parent = int(self._tree.parent[item])
+        if self._tags[parent] != TAG["ol"]:
+            return "- "
+        if parent not in self._numbers:
+            children = np.flatnonzero((self._tree.parent == parent) & (self._tags == TAG["li"])).tolist()
+            self._numbers[parent] = {child: number for number, child in enumerate(children, 1)}
+        return f"{self._numbers[parent][item]}. "
+
+    def _raw(self, element: int, members: list[int]) -> str:
+        return "".join(self._pieces(element, members))
+
+    def _pieces(self, element: int, members: list[int]) -> Iterator[str]:
+        """Text as it stands in a ``pre``, from its first kept block to its last, line breaks for breaking tags."""
+        tree, blocks = self._tree, self._blocks
+        first, last = int(blocks.first[members[0]]), int(blocks.last[members[-1]])
+        if members[0] == 0 or blocks.last[members[0] - 1] <= tree.start[element]:
+            first = int(tree.start[element])  # with the indentation of its first line
+        ends_line = True
+        for token in range(first, last):
+            if tree.breaks[token] and not ends_line and token > first:
+                yield "\n"
+                ends_line = True
+            if not tree.skipped[token] and (text := tree.texts[token]):
+                yield text
+                ends_line = text.endswith("\n")
+
+
+def _nearest(tree: FlatTree, wanted: list[int]) -> Array:
+    """By element: the innermost element with one of these tags that it is or lies in; -1 where there is none."""
+    found = np.isin(tree.tags[tree.start], wanted)
+    near = np.where(found, np.arange(len(found)), tree.parent)
+    while True:
+        further = np.where(found[near], near, near[near])
+        if (further == near).all():
+            return np.where(found[near], near, -1)
+        near = further

@@ -1,0 +1,127 @@
+"""A page's title and the day it was published, as the page itself states them."""
+
+import re
+from datetime import date
+from email.utils import parsedate
+from html import unescape
+
+import numpy as np
+
+from stages.web.pages.blocks import Blocks
+from stages.web.pages.flat_tree import TAG, FlatTree
+from stages.web.pages.markdown import clean
+
+# What sites set between a page's title and their own name.
+_SEPARATOR = re.compile(r"\s+[|\-–—·•»«:/~]+\s+|\s*[|»]\s*")
+_MAX_TITLE = 300  # characters
+
+_ATTRIBUTE = re.compile(r'([^\s=]+)="([^"]*)"')
+# Names under which pages state the day of publication, the surest first: Open Graph, schema.org, Dublin Core, and
+# what news systems use.
+_DATE_NAMES = (
+    "article:published_time", "og:published_time", "datepublished", "article:published", "og:article:published_time",
+    "pubdate", "publishdate", "publish-date", "publish_date", "publication_date", "published", "parsely-pub-date",
+    "sailthru.date", "dc.date.issued", "dcterms.issued", "dcterms.created", "dc.date.created", "dc.date",
+    "dcterms.date", "citation_publication_date", "date", "article.created", "created",
+    "cxenseparse:recs:publishtime", "displaydate",
+)  # fmt: skip
+_JSON_DATE = re.compile(r'"(?:datePublished|dateCreated|uploadDate)"\s*:\s*"([^"]{8,40})"')
+_JSON_HEADLINE = re.compile(r'"headline"\s*:\s*"((?:[^"\\]|\\.){3,300})"')
+_URL_DATE = re.compile(r"/((?:19|20)\d\d)[/-]([01]?\d)[/-]([0-3]?\d)(?:[/-]|$)")
+_NUMBERS = re.compile(r"\s*((?:19|20)\d\d)[-/.]?([01]?\d)[-/.]?([0-3]?\d)(?!\d)")
+
+
+def title(blocks: Blocks) -> str:
+    """The page's own title without the name of its site, or "" if it states none.
+
+    The heading of the first level that the page's ``title`` repeats, or that is the only one; else what it gives to
+    those who link to it, or its ``title``, less the name behind the last separator.
+    """
+    whole = _whole_title(blocks.tree)
+    headings = [heading for heading in _headings(blocks) if len(heading) > 1]
+    repeated = [heading for heading in headings if heading.casefold() in whole.casefold()]
+    if repeated and len(max(repeated, key=len)) >= 0.3 * len(_without_site(whole, "")):
+        return max(repeated, key=len)
+    if len(headings) == 1:
+        return headings[0]
+    named = _meta(blocks.tree)
+    given = next((named[name] for name in ("og:title", "twitter:title", "dc.title") if named.get(name)), "")
+    return _without_site(given or whole, named.get("og:site_name", ""))
+
+
+def published(blocks: Blocks, html: str, url: str, captured: str) -> str:
+    """The day on which the page says it was published, as YYYY-MM-DD, or "".
+
+    Args:
+        blocks: The page.
+        html: The page as it came, with its scripts: structured data is in them.
+        url: Many sites write the day into the address.
+        captured: When the page was fetched, ISO 8601: what claims to be later is no date of publication. May be "".
+    """
+    named = _meta(blocks.tree)
+    claims = [named[name] for name in _DATE_NAMES if name in named]
+    if structured := _JSON_DATE.search(html):
+        claims.insert(0, structured[1])
+    claims += _times(blocks.tree)
+    if in_url := _URL_DATE.search(url):
+        claims.append("-".join(in_url.groups()))
+    days = (_day(claim) for claim in claims)
+    return next((day for day in days if day and (not captured or day <= captured[:10])), "")
+
+
+def _whole_title(tree: FlatTree) -> str:
+    tags = tree.tags[tree.start]
+    (found,) = np.nonzero((tags == TAG["title"]) & (tags[tree.parent] == TAG["head"]))  # pictures have titles too
+    found = tree.start[found]
+    return " ".join(clean(tree.texts[found[0]]).split())[:_MAX_TITLE] if len(found) else ""
+
+
+def _headings(blocks: Blocks) -> list[str]:
+    """Texts of the headings of the first level."""
+    (found,) = np.nonzero(blocks.tree.tags[blocks.tree.start[blocks.box]] == TAG["h1"])
+    return [clean(blocks.texts[block])[:_MAX_TITLE] for block in found.tolist()]
+
+
+def _meta(tree: FlatTree) -> dict[str, str]:
+    """What the page's ``meta`` elements state, by lower-cased name; of two with the same name the first."""
+    named: dict[str, str] = {}
+    for token in np.flatnonzero(tree.tags == TAG["meta"]).tolist():
+        attributes = dict(_ATTRIBUTE.findall(tree.attributes[token]))
+        name = attributes.get("property") or attributes.get("name") or attributes.get("itemprop")
+        if name and (value := " ".join(clean(unescape(attributes.get("content", ""))).split())):
+            named.setdefault(name.lower(), value)
+    return named
+
+
+def _times(tree: FlatTree) -> list[str]:
+    """Days in ``time`` elements that are marked as that of publication, then in the first of all if it is the only."""
+    marked: list[str] = []
+    other: list[str] = []
+    for token in np.flatnonzero(tree.opens & (tree.tags == TAG["time"])).tolist():
+        attributes = tree.attributes[token]
+        stated = re.search(r'\sdatetime="([^"]*)"', attributes)
+        if stated:
+            (marked if re.search(r"pubdate|publish|datePublished", attributes) else other).append(stated[1])
+    return marked or (other if len(set(other)) == 1 else [])
+
+
+def _without_site(text: str, site: str) -> str:
+    text = text[:_MAX_TITLE]
+    if site and text.casefold().endswith(site.casefold()):
+        return re.sub(r"[\s|\-–—·•»«:/~]+$", "", text[: -len(site)]) or text
+    parts = [match.start() for match in _SEPARATOR.finditer(text)]
+    shorter = text[: parts[-1]].strip() if parts else text
+    return shorter if len(shorter) >= 0.4 * len(text) else text
+
+
+def _day(claim: str) -> str:
+    if match := _NUMBERS.match(claim):
+        year, month, day = map(int, match.groups())
+    elif parsed := parsedate(claim):
+        year, month, day = parsed[:3]
+    else:
+        return ""
+    try:
+        return date(year, month, day).isoformat() if year >= 1990 else ""
+    except ValueError:
+        return ""

@@ -1,0 +1,1 @@
+"""Web archives and the HTTP messages in them, read within bounds."""

@@ -1,0 +1,1 @@
+"""Which documents are kept: scores, limits, word lists, classifiers, and what is replaced in the text."""

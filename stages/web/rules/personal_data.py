@@ -1,0 +1,203 @@
+"""Replaces personal data and secrets by placeholders: addresses, numbers that identify a person or an account, keys.
+
+E-mail and IP addresses after datatrove's PIIFormatter, with IPv6 besides. Numbers are replaced only where a checksum
+or a numbering plan says what they are: technical pages are full of versions, dates, hashes and identifiers that have as
+many digits. Every pattern is bounded, so that no text makes it slow.
+"""
+
+import ipaddress
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from stages.core.params import params
+from stages.web.rules import credentials
+
+
+@params
+class PersonalData:
+    """What is replaced."""
+
+    emails: bool
+    """E-mail addresses become [email]."""
+    ips: bool
+    """Public IP addresses become [ip]; private and documentation ranges stay."""
+    phones: bool
+    """Phone numbers become [phone]: those with a country code, and after a word such as "tel" also national ones."""
+    phone_regions: list[str]
+    """Regions, ISO 3166, whose national numbers are known."""
+    cards: bool
+    """Numbers of payment cards become [card]."""
+    ibans: bool
+    """International bank account numbers become [iban]."""
+    secrets: bool
+    """API keys become [api_key], private keys [private_key]."""
+
+
+KINDS = ("email", "ip", "phone", "card", "iban", "api_key", "private_key")
+
+_ATOM = r"[A-Za-z0-9!#$%&'*+=?^_{|}~-]"
+_OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
+_NUMBER = r"\(?[0-9][0-9 ()./\x{a0}-]{6,20}[0-9]"  # as people write them
+_PHONE_WORD = (
+    "tel|phone|telephone|fax|mobile|cell|call|whatsapp|telefon|handy|tél|téléphone|teléfono|móvil|"
+    "тел|телефон|факс|电话|電話|手机|传真|هاتف|الهاتف|جوال|فاكس"
+)
+# Visa, Mastercard, American Express, Diners Club, Discover, JCB, Mir, UnionPay: ranges of ISO/IEC 7812.
+_NETWORK = re.compile(
+    r"4\d{15}|5[1-5]\d{14}|2(?:22[1-9]|2[3-9]\d|[3-6]\d\d|7[01]\d|720)\d{12}|3[47]\d{13}|3(?:0[0-5]|[68]\d)\d{11}|"
+    r"6(?:011|4[4-9]\d|5\d\d)\d{12}|35(?:2[89]|[3-8]\d)\d{12}|220[0-4]\d{12}|62\d{14}"
+)
+
+
+@dataclass(frozen=True)
+class _Finder:
+    """One way in which a kind of data is written."""
+
+    kind: str
+    hint: str
+    """What every text that has some matches, for RE2: ten times as fast as ``pattern``, and most texts have none."""
+    pattern: re.Pattern[str]
+    check: Callable[[re.Match[str], PersonalData], str | None]
+    """The part of a match that is what it looks like."""
+
+
+def _finder(kind: str, hint: str, pattern: str, check: Callable[[re.Match[str], PersonalData], str | None]) -> _Finder:
+    return _Finder(kind, hint, re.compile(pattern.replace(r"\x{a0}", r"\xa0")), check)
+
+
+def replace(texts: Sequence[str], rules: PersonalData) -> list[tuple[str, Counter[str]]]:
+    """Each text with placeholders, and how many of each of ``KINDS`` were put in."""
+    column = pa.array(texts, pa.large_string())
+    replaced = list(texts)
+    found: list[Counter[str]] = [Counter() for _ in texts]
+    if rules.secrets:
+        for number in _matching(column, credentials.HINT):
+            replaced[number], counts = credentials.replace(replaced[number])
+            found[number].update(counts)
+    for finder in _FINDERS:
+        if getattr(rules, f"{finder.kind}s"):
+            for number in _matching(column, finder.hint):
+                replaced[number], count = _replace(replaced[number], finder, rules)
+                found[number][finder.kind] += count
+    return list(zip(replaced, found, strict=True))
+
+
+def _matching(column: pa.Array, hint: str) -> list[int]:
+    matching: list[int] = pc.indices_nonzero(pc.match_substring_regex(column, hint)).to_pylist()
+    return matching
+
+
+def _replace(text: str, finder: _Finder, rules: PersonalData) -> tuple[str, int]:
+    count = 0
+
+    def placeholder(match: re.Match[str]) -> str:
+        nonlocal count
+        value = finder.check(match, rules)
+        if value is None:
+            return match[0]
+        count += 1
+        return match[0].replace(value, f"[{finder.kind}]")
+
+    return finder.pattern.sub(placeholder, text), count
+
+
+def _whole(match: re.Match[str], _: PersonalData) -> str:
+    return match[0]
+
+
+def _public(match: re.Match[str], _: PersonalData) -> str | None:
+    address = match[0]
+    # Of four numbers below 32 nearly all are sections and versions: one address in 4,096 is of that kind.
+    if "." in address and all(int(number) < 32 for number in address.split(".")):
+        return None
+    try:
+        return address if ipaddress.ip_address(address).is_global else None
+    except ValueError:
+        return None
+
+
+def _international(match: re.Match[str], _: PersonalData) -> str | None:
+    return _phone(match[0], [None])
+
+
+def _national(match: re.Match[str], rules: PersonalData) -> str | None:
+    return _phone(match[1], rules.phone_regions)
+
+
+def _phone(number: str, regions: Iterable[str | None]) -> str | None:
+    """``number`` where a numbering plan has it; without a region it begins with the country's code."""
+    import phonenumbers  # the plans take 40 ms to load
+
+    for region in regions:
+        try:
+            if phonenumbers.is_valid_number(phonenumbers.parse(number, region)):
+                return number
+        except phonenumbers.NumberParseException:
+            continue
+    return None
+
+
+def _card(match: re.Match[str], _: PersonalData) -> str | None:
+    from stdnum import luhn
+
+    digits = re.sub(r"[ -]", "", match[0])
+    return match[0] if _NETWORK.fullmatch(digits) and luhn.is_valid(digits) else None
+
+
+def _iban(match: re.Match[str], _: PersonalData) -> str | None:
+    from stdnum import iban
+
+    groups = match[0].split(" ")
+    for end in range(len(groups), 0, -1):  # words in capitals may follow
+        number = " ".join(groups[:end])
+        if iban.is_valid(number):
+            return number
+    return None
+
+
+_FINDERS = (
+    _finder(
+        "email",
+        r"@[A-Za-z0-9][A-Za-z0-9.-]*\.[A-Za-z]{2}",
+        rf"(?<!{_ATOM})(?<!\.){_ATOM}{{1,64}}(?:\.{_ATOM}{{1,64}}){{0,8}}@"
+        r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.){1,8}[A-Za-z]{2,63}\b",
+        _whole,
+    ),
+    _finder(
+        "iban",
+        r"[A-Z]{2}[0-9]{2} ?[A-Z0-9]{4} ?[A-Z0-9]{4}",
+        r"(?<![A-Za-z0-9])[A-Z]{2}[0-9]{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?(?![A-Za-z0-9])",
+        _iban,
+    ),
+    _finder(
+        "card",
+        r"[0-9]{4}[ -]?[0-9]{4,6}[ -]?[0-9]{4}",
+        r"(?<![\w.,:/=#+-])(?:[0-9]{4}([ -])[0-9]{4}\1[0-9]{4}\1[0-9]{4}|3[0-9]{3}([ -])[0-9]{6}\2[0-9]{4,5}|"
+        r"[0-9]{14,16})(?![\w-]|[.,:]\d)",
+        _card,
+    ),
+    _finder("phone", rf"\+{_NUMBER}", rf"(?<![\w+])\+{_NUMBER}(?!\w)", _international),
+    _finder(
+        "phone",
+        rf"(?i)(?:{_PHONE_WORD})[^0-9+\n]{{0,12}}{_NUMBER}",
+        rf"(?i)(?<!\w)(?:{_PHONE_WORD})\b[^\d+\n]{{0,12}}?({_NUMBER})(?!\w)",
+        _national,
+    ),
+    _finder(
+        "ip",
+        r"(?:^|[^\w.])(?:[0-9]{1,3}\.){3}[0-9]{1,3}(?:[^\w.]|\.[^0-9]|\.?$)",
+        rf"(?<![\w.])(?:{_OCTET}\.){{3}}{_OCTET}(?!\w|\.\d)",
+        _public,
+    ),
+    _finder(
+        "ip",
+        r"[23][0-9A-Fa-f]{3}:[0-9A-Fa-f]{0,4}:",
+        r"(?<![\w:.])[23][0-9A-Fa-f]{3}:(?:[0-9A-Fa-f]{0,4}:){1,6}[0-9A-Fa-f]{0,4}(?![\w:]|\.\d)",
+        _public,
+    ),
+)

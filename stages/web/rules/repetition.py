@@ -1,0 +1,179 @@
+"""Gopher's rules against repetition: lines, paragraphs and word n-grams that come again.
+
+Rae et al. 2021 (arXiv:2112.11446), table A1; counted as datatrove's GopherRepetitionFilter counts.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from stages.core.params import params
+from stages.web.rules.page import Page
+from stages.web.rules.rule import AtMost
+from stages.web.rules.words import Words
+
+TOP = (2, 3, 4)
+"""Lengths of n-grams of which the most frequent is looked at."""
+REPEATED = (5, 6, 7, 8, 9, 10)
+"""Lengths of n-grams of which all that come again are looked at."""
+_BASE = np.uint64(0x9E3779B97F4A7C15)  # of the polynomial by which runs are hashed; odd, so that nothing is lost
+
+
+@params
+class Repetition:
+    """Largest shares of a page that may be repeated, 0–1; 1 turns a rule off."""
+
+    lines: float
+    """Lines that came before, of all lines."""
+    line_characters: float
+    """Characters in lines that came before, of all characters."""
+    paragraphs: float
+    """Paragraphs that came before, of all paragraphs."""
+    paragraph_characters: float
+    """Characters in paragraphs that came before, of all characters."""
+    top_ngrams: dict[Literal[2, 3, 4], float]
+    """Characters in occurrences of the most frequent run of n words, of all characters, by n."""
+    repeated_ngrams: dict[Literal[5, 6, 7, 8, 9, 10], float]
+    """Characters in runs of n words that came before, of all characters, by n."""
+
+
+def _top(n: Literal[2, 3, 4]) -> AtMost:
+    return AtMost(f"gopher_top_{n}_gram", f"top_{n}_gram", lambda limits: limits.repetition.top_ngrams.get(n))
+
+
+def _repeated(n: Literal[5, 6, 7, 8, 9, 10]) -> AtMost:
+    reason, score = f"gopher_repeated_{n}_grams", f"repeated_{n}_grams"
+    return AtMost(reason, score, lambda limits: limits.repetition.repeated_ngrams.get(n))
+
+
+RULES = (
+    AtMost("gopher_repeated_paragraphs", "repeated_paragraphs", lambda limits: limits.repetition.paragraphs),
+    AtMost(
+        "gopher_repeated_paragraph_characters",
+        "repeated_paragraph_characters",
+        lambda limits: limits.repetition.paragraph_characters,
+    ),
+    AtMost("gopher_repeated_lines", "repeated_lines", lambda limits: limits.repetition.lines),
+    AtMost(
+        "gopher_repeated_line_characters",
+        "repeated_line_characters",
+        lambda limits: limits.repetition.line_characters,
+    ),
+    _top(2),
+    _top(3),
+    _top(4),
+    *(_repeated(n) for n in (5, 6, 7, 8, 9, 10)),
+)
+"""In datatrove's order."""
+
+
+def scores(page: Page) -> dict[str, float]:
+    """What of a page that is not blank is repeated, as shares of it, 0–1 (of a short page n-grams may be more)."""
+    paragraphs = [part.lstrip("\n") for part in page.text.strip().split("\n\n") if part and part != "\n"]
+    lines = [line for line in page.text.split("\n") if line]
+    size = len(page.text)
+    found = {}
+    for name, parts in (("paragraph", paragraphs), ("line", lines)):
+        count, characters = repeats(parts)
+        found[f"repeated_{name}s"] = count / len(parts)
+        found[f"repeated_{name}_characters"] = characters / size
+    for n, runs in zip((*TOP, *REPEATED), _runs(page.words), strict=False):
+        name = f"top_{n}_gram" if n in TOP else f"repeated_{n}_grams"
+        found[name] = (runs.top_characters() if n in TOP else runs.repeated_characters()) / size
+    return found
+
+
+def repeats(parts: Sequence[str]) -> tuple[int, int]:
+    """How many of ``parts`` equal an earlier one, and their characters together."""
+    if len(set(parts)) == len(parts):
+        return 0, 0
+    seen: set[str] = set()
+    count = characters = 0
+    for part in parts:
+        if part in seen:
+            count += 1
+            characters += len(part)
+        else:
+            seen.add(part)
+    return count, characters
+
+
+@dataclass(frozen=True)
+class _Runs:
+    """The runs of ``n`` words that occur more than once in a text of ``words``."""
+
+    n: int
+    words: Words
+    ends: npt.NDArray[np.int64]
+    """Characters of the first words, for each number of words from 0."""
+    places: npt.NDArray[np.int64]
+    """Where they begin, in order: numbers of words."""
+    firsts: npt.NDArray[np.int64]
+    """For each of the places, where its run begins for the first time."""
+
+    def top_characters(self) -> int:
+        """Occurrences of the most frequent run times its length with spaces; of several, the first in the text."""
+        if len(self.words) < self.n:
+            return 0
+        most, first = 1, 0
+        if len(self.places):
+            counts = np.bincount(self.firsts)
+            first = int(counts.argmax())
+            most = int(counts[first])
+        return most * (int(self.ends[first + self.n] - self.ends[first]) + self.n - 1)
+
+    def repeated_characters(self) -> int:
+        """Characters in runs that came before, read from left to right without overlap.
+
+        A run counts as seen once reading has stopped at it: what lies within another run that is being counted is
+        passed over, and comes as new where it comes again.
+        """
+        later = self.firsts != self.places
+        places, firsts = self.places[later].tolist(), self.firsts[later].tolist()
+        last = len(places) - self.n
+        unseen: set[int] = set()
+        counted: list[int] = []
+        position = 0
+        for index, (place, first) in enumerate(zip(places, firsts, strict=True)):
+            if place < position:
+                continue
+            if first in unseen:
+                unseen.discard(first)
+                continue
+            counted.append(place)
+            position = place + self.n
+            if (
+                index > last or places[index + self.n - 1] >= position
+            ):  # what is passed over is not all known from before
+                unseen.update(set(range(place, position)).difference(places[index : index + self.n]))
+        begins = np.array(counted, np.int64)
+        return int((self.ends[begins + self.n] - self.ends[begins]).sum())
+
+
+def _runs(words: Words) -> Iterator[_Runs]:
+    """The repeated runs of 2, 3, … words; each length is looked for only where the one before was found."""
+    ends = np.concatenate([[0], np.cumsum(words.lengths)])
+    places = np.arange(len(words))
+    keys = words.hashes
+    for n in range(2, REPEATED[-1] + 1):
+        if len(places) and places[-1] + n > len(words):
+            count = int(np.searchsorted(places, len(words) - n, side="right"))
+            places, keys = places[:count], keys[:count]
+        firsts = places
+        if len(places):
+            keys = keys * _BASE + words.hashes[places + (n - 1)]
+            order = np.argsort(keys)
+            ordered = keys[order]
+            new = np.empty(len(order), np.bool_)
+            new[0] = True
+            np.not_equal(ordered[1:], ordered[:-1], out=new[1:])
+            starts = np.flatnonzero(new)
+            group = np.empty_like(order)
+            group[order] = np.cumsum(new) - 1
+            again = (np.diff(starts, append=len(order)) > 1)[group]
+            firsts = np.minimum.reduceat(places[order], starts)[group[again]]
+            places, keys = places[again], keys[again]
+        yield _Runs(n, words, ends, places, firsts)

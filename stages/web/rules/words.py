@@ -1,0 +1,166 @@
+"""The words of a text as arrays: what the rules count of a word is found once for each distinct word.
+
+Text is cut at white space (see :mod:`stages.web.rules.segmentation`) and each distinct piece is tokenised once, so a
+document costs one dictionary look-up per piece.
+"""
+
+import unicodedata
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import xxhash
+from datatrove.utils.text import PUNCTUATION_SET, TERMINAL_PUNCTUATION
+
+from stages.web.duplicates.shingles import ngrams
+from stages.web.rules import segmentation
+
+# Distinct pieces kept at most; about 300 bytes each.
+_LIMIT = 1_000_000
+
+SYMBOLIC, ALPHABETIC, TERMINAL, PUNCTUATION, LISTED, HEAD = (1 << bit for bit in range(6))
+"""What a word is: made of punctuation only; with a letter; a mark that ends a sentence; of Unicode's category P only;
+in the list of the language; first in a phrase of that list."""
+
+
+@dataclass(frozen=True)
+class Words:
+    """The words of a text in order; every array has one entry per word."""
+
+    hashes: npt.NDArray[np.uint64]
+    lengths: npt.NDArray[np.int64]
+    """Characters."""
+    kinds: npt.NDArray[np.uint8]
+    """Bits: ``SYMBOLIC``, ``ALPHABETIC``, …"""
+    stop: npt.NDArray[np.uint8]
+    """Which stop word it is, from 1; 0 for other words."""
+    lines: npt.NDArray[np.int64]
+    """Number of the line that it stands in."""
+
+    def __len__(self) -> int:
+        return len(self.hashes)
+
+    def are(self, kind: int) -> npt.NDArray[np.bool_]:
+        """Which words are of ``kind``."""
+        return (self.kinds & kind) != 0
+
+    def ngrams(self, n: int) -> npt.NDArray[np.uint64]:
+        """A hash for each run of ``n`` words, in order; empty where there are fewer words."""
+        return ngrams(self.hashes, n)
+
+    def of_lines(self, chosen: npt.NDArray[np.bool_]) -> "Words":
+        """The words in the lines that are true in ``chosen``."""
+        mask = chosen[self.lines]
+        return Words(self.hashes[mask], self.lengths[mask], self.kinds[mask], self.stop[mask], self.lines[mask])
+
+
+class Vocabulary(dict[str, int]):
+    """Pieces of text to their numbers; tokenises what it meets for the first time.
+
+    Args:
+        language: ISO 639-1; says how text is split.
+        stop_words: At most 255, case-sensitive.
+        listed: Words in lower case that get the kind ``LISTED``.
+        heads: Words in lower case that get the kind ``HEAD``.
+    """
+
+    def __init__(
+        self,
+        language: str,
+        stop_words: Iterable[str] = (),
+        listed: Collection[str] = (),
+        heads: Collection[str] = (),
+    ) -> None:
+        super().__init__()
+        self.language = language
+        self._stop = {word: number for number, word in enumerate(sorted(set(stop_words)), 1)}
+        self._listed = listed
+        self._heads = heads
+        self._forget()
+
+    def _forget(self) -> None:
+        self.clear()
+        self._numbers: dict[str, int] = {}
+        self._hashes, self._lengths = _Column(np.uint64), _Column(np.int64)
+        self._kinds, self._stops = _Column(np.uint8), _Column(np.uint8)
+        self._starts, self._counts = _Column(np.int64), _Column(np.int64)
+        self._words_of_pieces = _Column(np.int64)
+
+    def __missing__(self, piece: str) -> int:
+        start = len(self._words_of_pieces)
+        for word in segmentation.split(piece, self.language):
+            self._words_of_pieces.append(self._number(word))
+        self[piece] = number = len(self)
+        self._starts.append(start)
+        self._counts.append(len(self._words_of_pieces) - start)
+        return number
+
+    def _number(self, word: str) -> int:
+        number = self._numbers.get(word)
+        if number is None:
+            number = self._numbers[word] = len(self._numbers)
+            self._hashes.append(xxhash.xxh3_64_intdigest(word.encode()))
+            self._lengths.append(len(word))
+            self._kinds.append(self._kind(word))
+            self._stops.append(self._stop.get(word, 0))
+        return number
+
+    def _kind(self, word: str) -> int:
+        lower = word.lower()
+        listed: int = LISTED * (lower in self._listed) + HEAD * (lower in self._heads)
+        if word.isalpha():
+            return ALPHABETIC + listed
+        return (
+            listed
+            + SYMBOLIC * PUNCTUATION_SET.issuperset(word)
+            + ALPHABETIC * any(map(str.isalpha, word))
+            + TERMINAL * (word in TERMINAL_PUNCTUATION)
+            + PUNCTUATION * all(unicodedata.category(character)[0] == "P" for character in word)
+        )
+
+    def words(self, lines: Sequence[Sequence[str]]) -> Words:
+        """The words of the pieces of every line."""
+        if len(self) > _LIMIT:
+            self._forget()
+        sizes = np.fromiter(map(len, lines), np.int64, len(lines))
+        numbers = np.fromiter(map(self.__getitem__, chain.from_iterable(lines)), np.int64, int(sizes.sum()))
+        counts = self._counts.rows[numbers]
+        before = np.cumsum(counts) - counts
+        places = np.repeat(self._starts.rows[numbers] - before, counts)
+        places += np.arange(len(places))
+        words = self._words_of_pieces.rows[places]
+        return Words(
+            self._hashes.rows[words],
+            self._lengths.rows[words],
+            self._kinds.rows[words],
+            self._stops.rows[words],
+            np.repeat(np.repeat(np.arange(len(lines)), sizes), counts),
+        )
+
+
+class _Column:
+    """An array that grows: what is appended is moved into it when it is asked for."""
+
+    def __init__(self, kind: type[np.generic]) -> None:
+        self._rows = np.zeros(4096, kind)
+        self._new: list[int] = []
+        self._count = 0
+        self.append = self._new.append
+
+    def __len__(self) -> int:
+        return self._count + len(self._new)
+
+    @property
+    def rows(self) -> npt.NDArray[Any]:
+        """The array; what lies behind the last row means nothing."""
+        if self._new:
+            size = len(self)
+            if size > len(self._rows):
+                self._rows = np.resize(self._rows, 2 * size)
+            self._rows[self._count : size] = self._new
+            self._count = size
+            self._new.clear()
+        return self._rows

@@ -1,0 +1,82 @@
+"""Where a source's files are: in incoming/crawl, elsewhere on this machine, or behind URLs."""
+
+import hashlib
+import re
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import fsspec
+
+from stages.core import shards
+from stages.core.errors import HeadwaterError
+from stages.core.progress import log
+from stages.web.sources import intake
+from stages.web.sources.addresses import networks
+from stages.web.sources.download import Web
+from stages.web.sources.source import Wanted
+
+
+def locate(section: str, paths: Sequence[str], names: re.Pattern[str], wanted: Wanted) -> dict[Path, bool]:
+    """The files that ``paths`` name, in order, each once, and whether each is a copy in the work area.
+
+    Args:
+        section: Of crawl in params.yaml, for errors.
+        paths: Files, folders and globs, absolute or relative to incoming/crawl, and URLs that fsspec understands.
+        names: How the files of a folder must be named.
+
+    Raises:
+        HeadwaterError: a path names nothing, or cannot be read.
+    """
+    found: dict[Path, bool] = {}
+    web = Web(networks(wanted.allow_private))
+    for path in paths:
+        remote = "://" in path
+        here = _fetched(path, web) if remote else _local(path, wanted.incoming, names)
+        if not here and path not in (".", "**"):
+            raise HeadwaterError(f"crawl.{section}.paths: nothing at {path} (looked in {wanted.incoming.resolve()})")
+        if remote or not all(one.resolve().is_relative_to(wanted.incoming.resolve()) for one in here):
+            log(f"{path} lies outside {wanted.incoming}: DVC does not watch it; `dvc repro -f crawl` looks again")
+        found.update(dict.fromkeys(here, remote))
+    return found
+
+
+def _local(path: str, incoming: Path, names: re.Pattern[str]) -> list[Path]:
+    """The files that a path or glob names, and those in the folders that it names that are named so."""
+    root, pattern = (Path("/"), path.lstrip("/")) if path.startswith("/") else (incoming, path)
+    matches = [root / pattern] if (root / pattern).exists() else sorted(root.glob(pattern))
+    found: list[Path] = []
+    for match in matches:
+        if match.is_dir():
+            found += [one for one in sorted(match.rglob("*")) if one.is_file() and names.fullmatch(one.name)]
+        elif match.name != "README.md":
+            found.append(match)
+    return list(dict.fromkeys(found))
+
+
+def _fetched(url: str, web: Web) -> list[Path]:
+    """Copies in the work area of the files behind a URL; one that is there and has not changed is not copied again.
+
+    Raises:
+        HeadwaterError: it names nothing, or cannot be read.
+    """
+    if url.startswith(("http://", "https://")):
+        return [web.file(url)]
+    try:
+        system, _, names = fsspec.get_fs_token_paths(url)
+        return [_copied(system, name) for name in sorted(names)]
+    except ImportError as error:
+        raise HeadwaterError(f"{url}: fsspec needs another package for this: {error}") from None
+    except (OSError, ValueError) as error:
+        raise HeadwaterError(f"{url}: could not be read: {error}") from None
+
+
+def _copied(system: fsspec.AbstractFileSystem, name: str) -> Path:
+    key = hashlib.blake2b(f"{system.unstrip_protocol(name)}\0{system.ukey(name)}".encode(), digest_size=16).hexdigest()
+    target = shards.area("crawl-downloads", key) / intake.safe(name.rpartition("/")[2])
+    if not target.exists():
+        partial = target.with_name("partial")
+        with system.open(name, "rb") as source, partial.open("wb") as copy:
+            shutil.copyfileobj(source, copy, 1 << 20)
+        shards.replace(partial, target)
+    return target

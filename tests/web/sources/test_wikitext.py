@@ -1,0 +1,86 @@
+import time
+
+import pytest
+
+from stages.web.sources.wikitext import to_markdown
+
+HIDDEN = {"file", "image", "category", "bild"}
+
+PAGE = """{{Infobox | name = {{lang|fr|x}} | image = [[File:a.jpg|thumb|A [[cap]]]] }}
+<!-- a comment -->'''Quick''' ({{lang|fr|Vite}}; born 1960, {{age}}) is a [[fox|brown ''fox'']]<ref n=x>{{cite}}</ref>
+in [http://x.y the garden].[[Bild:b.jpg|mini|Ein [[Ort]] hier]]&nbsp;It has [[tails#Two]] &lt;b&gt;.<ref name=x />
+
+== History ==
+=== Empty ===
+=== Lists ===
+* one
+** inner [[two]]
+# first
+# second
+{| class="wikitable"
+|+ style="x" | Caption
+! scope="col" | a !! b
+|-
+| 1 || style="color:red" | [[c|2]]
+|-
+| 3
+| 4
+more
+|}
+<syntaxhighlight lang="python">
+def f():
+    return "a | [[b]] {{c}}"
+</syntaxhighlight>
+Where <math>a^2</math> and <nowiki>[[this]]</nowiki> stay.__NOTOC__
+== References ==
+{{reflist}}
+[[Category:X]]
+[[fr:Renard]]
+"""
+
+
+def test_structure_stays_and_markup_goes() -> None:
+    assert to_markdown(PAGE, HIDDEN) == (
+        "Quick (born 1960) is a brown fox in the garden. It has tails <b>.\n\n## History\n\n### Lists\n\n"
+        "- one\n  - inner two\n1. first\n2. second\n\nCaption\n\na | b\n1 | 2\n3 | 4 more\n\n"
+        '```\ndef f():\n    return "a | [[b]] {{c}}"\n```\n\nWhere $a^2$ and [[this]] stay.'
+    )
+
+
+@pytest.mark.parametrize(
+    ("wikitext", "text"),
+    [
+        ("a {{b} c", "a b} c"),
+        ("a {{b [[c|d]] e", "a b d e"),
+        ("a [[b {{c]] d}} e", "a b e"),
+        ("a [[b|c", "a b|c"),
+        ("a [http://b c\nd]", "a [http://b c d]"),
+        ("a ]] }} b", "a ]] }} b"),
+        ("{{{a|{{b}}}}} c", "c"),
+        ("a <ref> b", "a b"),
+        ("<!-- a", "<!-- a"),
+        ("{|\n| a\n| b", "a | b"),
+        ("[[:Category:A]] [[fr:B|shown]]", "Category:A shown"),
+        ("-{zh-hans:简;zh-hant:繁}-体", "简体"),
+        ("# a\n\ntext\n# b", "1. a\n\ntext\n\n1. b"),
+        ("a\x000\x00b", "a0b"),
+    ],
+)
+def test_markup_that_is_open_or_odd_loses_no_text(wikitext: str, text: str) -> None:
+    assert to_markdown(wikitext, HIDDEN) == text
+
+
+@pytest.mark.parametrize(
+    "unit",
+    ["{{", "[[", "[[a|", "{|\n", "{|\n|a\n", "|-\n", "<ref>", "<b ", "<nowiki>", "''a", "[http://a ", "==\n", "<!--",
+     "-{a|", "{{a|[[b|{|\n! ", "&amp", "(", ",", "* \n", "{|\n|a\n" + "b\n" * 50, "a=b|"],
+)  # fmt: skip
+def test_time_is_linear_whatever_is_in_a_page(unit: str) -> None:
+    def seconds(size: int) -> float:
+        text = unit * (size // len(unit))
+        start = time.process_time()
+        to_markdown(text, HIDDEN)
+        return time.process_time() - start
+
+    # Ten times for four times the text is far from what a quadratic step takes, 16 times, with room for a busy machine.
+    assert seconds(80_000) < 10 * seconds(20_000) + 0.1
