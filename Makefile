@@ -15,7 +15,9 @@ setup: .venv/installed  ## make .venv from the lock file
 .venv/installed: requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: Python 3.11 or newer is needed: make PYTHON=python3.11")'
 	@$(PYTHON) -m venv .venv || { echo "error: python3-venv is missing: apt-get install python3-venv"; exit 1; }
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-compile -r requirements.lock
+	@# On all cores, which pip does not; some packages carry templates that are no Python, so its status says nothing.
+	@.venv/bin/python -m compileall -q -j 0 .venv/lib > /dev/null || true
 	@touch $@
 
 demo: setup  ## crawl, build and measure a small model: set-up plus `dvc repro`
