@@ -56,6 +56,9 @@ _SKIPPED = [
     "object", "video", "audio", "canvas", "map", "iframe", "noembed", "noframes", "frameset",
 ]  # fmt: skip
 
+# The text of links by which a heading's address is copied, as Sphinx, Docusaurus and others write it.
+_PINS = frozenset("¶#§🔗⚓")
+
 NAMES = [*_BLOCK, *_INLINE, *_VOID_INLINE, *_VOID_BLOCK, *_OTHER_VOID, *_SKIPPED]
 TAG = {name: number for number, name in enumerate(NAMES)}
 _BREAKS = np.array([name in _BLOCK or name in _VOID_BLOCK or name in _SKIPPED for name in NAMES])
@@ -113,6 +116,8 @@ def read(html: str) -> FlatTree | None:
     bits[tags[start] <= TAG["body"]] = 0  # what the whole page is called tells nothing about its parts
     step = np.zeros(len(tags) + 1, np.int32)
     out = _IS_SKIPPED[tags[start]]
+    (plain_links,) = np.nonzero((tags[start] == TAG["a"]) & (end == start + 1))
+    out[[number for number in plain_links.tolist() if texts[start[number]].strip() in _PINS]] = True
     step[start[out]] += 1
     step[end[out]] -= 1
     return FlatTree(

@@ -35,3 +35,8 @@ def test_lines_and_paragraphs_between_breaks() -> None:
 
 def test_text_that_looks_like_markup_is_marked() -> None:
     assert written("<p># no heading</p><p>```</p>") == "\\# no heading\n\n\\```"
+
+
+def test_links_that_copy_the_address_of_a_heading_are_no_text() -> None:
+    heading = '<h2>Filters <a class="headerlink" href="#filters">&para;</a></h2>'
+    assert written(heading + '<p>Rule <a href="#3">§ 3</a> of <a>#<b>py</b></a></p>') == "## Filters\n\nRule § 3 of #py"
