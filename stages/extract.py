@@ -1,6 +1,5 @@
 """Take the text out of the pages of a crawl: main content as Markdown-like text, with its language."""
 
-import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -99,7 +98,7 @@ def _document(params: Params, record: warc.Record, source: str) -> tuple[dict[st
     text = content.text
     code, score = language.identify(text, params.language_windows, params.language_characters) if text else ("", 0.0)
     document = {
-        "id": _identity(record),
+        "id": record.identity,
         "url": markdown.clean(record.url),
         "date": record.date,
         "source": source,
@@ -125,14 +124,6 @@ def _content(params: Params, record: warc.Record) -> html.Content | str:
         return html.content(text, params.max_nodes, params.max_depth, record.url, record.date)
     text = markdown.clean(charset.mended(text))
     return html.Content(text, "", "") if text else "no_text"
-
-
-def _identity(record: warc.Record) -> str:
-    """128 bits over URL, date and payload as they were captured."""
-    digest = hashlib.blake2b(digest_size=16)
-    for part in (record.url.encode("utf-8", "surrogatepass"), record.date.encode(), record.body):
-        digest.update(len(part).to_bytes(8, "little") + part)
-    return digest.hexdigest()
 
 
 def _host(url: str) -> str:

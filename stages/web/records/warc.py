@@ -4,6 +4,7 @@ Formats: https://iipc.github.io/warc-specifications/specifications/warc-format/w
 https://archive.org/web/researcher/ArcFileFormat.php.
 """
 
+import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -42,6 +43,14 @@ class Record:
     body: bytes
     problem: str = ""
     """Why ``body`` is not whole: too_large (then it is empty), truncated, damaged; empty where it is."""
+
+    @property
+    def identity(self) -> str:
+        """128 bits over URL, date and body, in hex: the ``id`` of the document that is made of it."""
+        digest = hashlib.blake2b(digest_size=16)
+        for part in (self.url.encode("utf-8", "surrogatepass"), self.date.encode(), self.body):
+            digest.update(len(part).to_bytes(8, "little") + part)
+        return digest.hexdigest()
 
 
 def read(path: Path, max_bytes: int, loss: Loss) -> Iterator[Record]:
