@@ -1,6 +1,7 @@
 """The graph of stages as DVC sees it: what there is to build, in which order, and what has changed."""
 
 import difflib
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,9 +9,10 @@ from typing import Any
 
 import yaml
 from dvc.exceptions import DvcException
-from dvc.lock import LockError
+from dvc.lock import LockError, make_lock
 from dvc.repo import Repo, lock_repo
 from dvc.repo.reproduce import plan_repro
+from dvc.rwlock import RWLOCK_FILE, RWLOCK_LOCK
 
 from stages.core.errors import HeadwaterError
 
@@ -53,6 +55,7 @@ def read(targets: Sequence[str] = ()) -> list[Stage]:
     """
     try:
         repo = Repo(_wait_for_lock=True)
+        _mend_list_of_locks(repo)
         with lock_repo(repo):
             graph = repo.index.graph
             by_name = {stage.addressing: stage for stage in graph}
@@ -83,6 +86,21 @@ def locked(stage: str) -> dict[str, Any]:
             return {}
     entry: dict[str, Any] = record.get("stages", {}).get(stage, {})
     return entry
+
+
+def _mend_list_of_locks(repo: Repo) -> None:
+    """Remove DVC's list of the paths in use if it is cut off, as a kill leaves it while DVC writes it in place.
+
+    Every DVC command refuses such a list. All it names are processes that use a path now; those that are dead DVC
+    passes over anyway, so nothing is lost with it.
+    """
+    path = Path(repo.tmp_dir, RWLOCK_FILE)
+    with make_lock(str(Path(repo.tmp_dir, RWLOCK_LOCK)), tmp_dir=repo.tmp_dir, wait=True):  # none is writing it now
+        if path.exists():
+            try:
+                json.loads(path.read_bytes())
+            except ValueError:
+                path.unlink()
 
 
 def _named(target: str, stages: dict[str, Any]) -> Any:

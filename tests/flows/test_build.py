@@ -112,6 +112,13 @@ def test_a_stopped_build_leaves_no_process_and_can_be_continued(
     assert project.ran().count("source") == 1
 
 
+@pytest.mark.parametrize("list_of_locks", ["", '{"write": {}, "re', "\0" * 40])
+def test_a_list_of_locks_that_a_kill_cut_off_is_made_again(project: "Project", list_of_locks: str) -> None:
+    project.write(".dvc/tmp/rwlock", list_of_locks)
+    project.build("source")
+    assert project.ran() == ["source"]
+
+
 @pytest.mark.slow
 def test_two_builds_at_once_share_the_work(project: "Project") -> None:
     builds = [project.start(), project.start()]
