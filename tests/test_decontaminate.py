@@ -2,10 +2,12 @@
 
 import json
 import random
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from stages import decontaminate as stage
@@ -39,11 +41,17 @@ def document(number: int, text: str) -> dict[str, Any]:
     }
 
 
-def run(folder: Path, rows: list[dict[str, Any]], params: stage.Params = PARAMS, shards: int = 3) -> Metrics:
+def run(
+    folder: Path,
+    rows: list[dict[str, Any]],
+    params: stage.Params = PARAMS,
+    shards: int = 3,
+    extra: Sequence[pa.Field] = (),
+) -> Metrics:
     (folder / "documents").mkdir(parents=True)
     (folder / "evaluation").mkdir(exist_ok=True)
     for number in range(shards):
-        with documents.Writer(folder / "documents" / f"{number:05d}.parquet") as writer:
+        with documents.Writer(folder / "documents" / f"{number:05d}.parquet", extra) as writer:
             for row in rows[number::shards]:
                 writer.write(row)
     paths = {name: folder / name for name in ("documents", "evaluation", "training", "heldout", "dropped")}
@@ -63,6 +71,15 @@ def test_every_document_is_in_one_place(profile: Path, tmp_path: Path) -> None:
     assert 15 <= len(heldout) == metrics["dropped"]["held_out"] <= 45
     assert metrics["in"] == 300
     assert metrics["out"] == len(training)
+
+
+def test_scores_of_earlier_stages_stay_with_their_documents(profile: Path, tmp_path: Path) -> None:
+    everything = [document(number, prose(str(number % 150))) | {"quality": number / 300} for number in range(300)]
+    run(tmp_path, everything, replace(PARAMS, common_after=1), extra=[pa.field("quality", pa.float64())])
+    found = [rows(tmp_path / name) for name in ("training", "heldout", "dropped")]
+    assert all(found)
+    for one in found:
+        assert {name: row["quality"] for name, row in one.items()} == {name: int(name, 16) / 300 for name in one}
 
 
 def test_the_draw_of_a_document_does_not_depend_on_others(profile: Path, tmp_path: Path) -> None:

@@ -10,14 +10,17 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
 from stages import pack, tokenizer
+from stages.core import documents as document_shards
 from stages.core import runtime
 from stages.core.errors import HeadwaterError
 from stages.core.fingerprint import file_hash
 from stages.core.params import check
 from stages.core.tokens import TokenShards
 from stages.text import mixing, tokenizers
+from tests.document_path import Project, write_crawl
 from tests.text import corpus
 
 NO_MIX = mixing.Mix(weights=(), max_tokens_per_host=0, seed=1)
@@ -139,6 +142,47 @@ def test_a_host_beyond_its_limit_is_said(documents: Path, made: Path, tmp_path: 
     metrics = pack.run(params, documents=documents, tokenizer=made, tokens=tmp_path / "tokens")
     assert metrics["in"] == metrics["out"] + metrics["dropped"]["host_cap"]
     assert 0 < metrics["tokens"] <= 5_000
+
+
+def test_documents_are_used_by_the_score_that_the_filter_gave_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From pages to rows through every stage between: half of the subjects are called good, and used twice."""
+    project = Project(tmp_path / "project", monkeypatch, workers=1)
+    write_crawl(tmp_path / "archives", 1, 24)[0].rename(project.folder / "incoming" / "crawl" / "a.warc.gz")
+    project.build("crawl", "extract")
+    for row in rows(project.folder / "data" / "extract" / "documents"):
+        side = project.folder / "incoming" / "quality" / ("positive" if good(row["url"]) else "negative")
+        side.mkdir(exist_ok=True)
+        for number, paragraph in enumerate(row["text"].split("\n\n")):
+            (side / f"{row['id']}-{number}.txt").write_text(paragraph, "utf-8")
+    values = yaml.safe_load((project.folder / "params.yaml").read_text("utf-8"))
+    values["filter"]["annotate"]["classifier"]["kind"] = "trained"
+    values["filter"]["min_quality"] = 0.0
+    values["pack"]["mix"]["weights"] = [
+        {"field": "quality", "low": 0.5, "high": None, "weight": 2},
+        {"field": "quality", "low": None, "high": 0.5, "weight": 0},
+    ]
+    (project.folder / "params.yaml").write_text(yaml.safe_dump(values), "utf-8")
+    project.build("filter", "pack")
+    data = project.folder / "data"
+    training = {row["id"]: row for row in rows(data / "decontaminate" / "training")}
+    assert all(0 < row["quality"] < 1 for row in [*training.values(), *rows(data / "decontaminate" / "heldout")])
+    packed = TokenShards(data / "pack")
+    uses = {(span.id, span.use) for number in range(len(packed)) for span in packed.documents(number)}
+    used = [name for name, row in training.items() if row["quality"] >= 0.5]
+    assert 0 < len(used) < len(training)
+    assert uses == {(name, use) for name in used for use in range(2)}
+
+
+def good(url: str) -> bool:
+    """Whether the tests' site has a page among the subjects whose names come first."""
+    return url.removeprefix("http://site.example/")[0] < "m"
+
+
+def rows(folder: Path) -> list[dict[str, Any]]:
+    """The documents of all shards."""
+    return [row for path in sorted(folder.glob("*.parquet")) for row in document_shards.read(path)]
 
 
 def test_a_shard_more_is_one_shard_more_to_encode_and_to_pack(

@@ -82,6 +82,11 @@ def read(path: Path, columns: Sequence[str] | None = None) -> Iterator[dict[str,
         raise HeadwaterError(f"{path}: not a document shard: {error}") from None
 
 
+def added(path: Path) -> list[pa.Field]:
+    """The columns of a shard that stages added to those of ``SCHEMA``; a stage that adds none of its own keeps them."""
+    return [field for field in pq.read_schema(path) if field.name not in SCHEMA.names]
+
+
 def count(paths: Sequence[Path]) -> int:
     """Documents in the shards, from their footers."""
     return sum(pq.read_metadata(path).num_rows for path in paths)

@@ -55,10 +55,10 @@ def _key(document: str, seed: int) -> int:
 
 
 def hold_out(params: list[int], inputs: Sequence[Path], outputs: Mapping[str, Path]) -> Metrics:
-    """The held-out documents of one shard, and the set of their n-grams (array of uint64)."""
+    """The held-out documents of one shard, all columns as they are, and the set of their n-grams (array of uint64)."""
     limit, seed, n = params
     drawn = [document for document in documents.read(inputs[0]) if _key(document["id"], seed) < limit]
-    with documents.Writer(outputs["heldout"]) as heldout:
+    with documents.Writer(outputs["heldout"], documents.added(inputs[0])) as heldout:
         for document in drawn:
             heldout.write(document)
     np.save(outputs["ngrams"], distinct((document["text"] for document in drawn), n))
@@ -118,7 +118,7 @@ def count_common(most: int, inputs: Sequence[Path], outputs: Mapping[str, Path])
 
 
 def decide(params: list[Any], inputs: Sequence[Path], outputs: Mapping[str, Path]) -> Metrics:
-    """The training and the dropped documents of one shard.
+    """The training and the dropped documents of one shard, all columns as they are.
 
     Held-out documents are in neither, and are counted as dropped for ``held_out``.
 
@@ -132,9 +132,10 @@ def decide(params: list[Any], inputs: Sequence[Path], outputs: Mapping[str, Path
     index = Index.load(inputs[1])
     overlaps = _overlaps(pq.read_table(inputs[2]), index, np.load(inputs[3]))
     reasons: Counter[str] = Counter(evaluation_overlap=0, held_out=0, heldout_overlap=0)
+    added = documents.added(inputs[0])
     with (
-        documents.Writer(outputs["training"]) as training,
-        documents.Writer(outputs["dropped"], EXTRA, dropped=True) as dropped,
+        documents.Writer(outputs["training"], added) as training,
+        documents.Writer(outputs["dropped"], [*added, *EXTRA], dropped=True) as dropped,
     ):
         for row, document in enumerate(documents.read(inputs[0])):
             if _key(document["id"], seed) < limit:

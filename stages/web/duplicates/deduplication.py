@@ -152,8 +152,7 @@ def divide(params: passages.Passages, inputs: Sequence[Path], outputs: Mapping[s
     cuts, hashes = repeats.cuts(inputs[2:]), WordHashes()
     reasons: Counter[str] = Counter(exact_duplicate=0, near_duplicate=0, too_short_after_cuts=0)
     changed: Counter[str] = Counter(documents=0, characters=0)
-    schema = pq.read_schema(inputs[0])
-    added = [field for field in schema if field.name not in documents.SCHEMA.names]
+    added = documents.added(inputs[0])
     with (
         documents.Writer(outputs["kept"], added) as kept,
         documents.Writer(outputs["dropped"], [*added, *EXTRA], dropped=True) as dropped,
