@@ -1,7 +1,7 @@
 """Take the text out of the pages of a crawl: main content as Markdown-like text, with its language."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -48,7 +48,10 @@ def run(params: Params, *, warcs: Path, documents: Path, dropped: Path) -> Metri
     names = {path: f"{path.name.split('.warc')[0]}.parquet" for path in found}
     if len(set(names.values())) < len(names):  # a.warc beside a.warc.gz
         names = {path: f"{path.name}.parquet" for path in found}
-    units = [shards.Unit(inputs=(path,), outputs={"documents": name, "dropped": name}) for path, name in names.items()]
+    unpacking = shards.Unit((language.model_file(),), {label: f"{label}.npy" for label in language.LABELS})
+    (model,) = shards.build(language.unpack, None, [unpacking], label="extract-language", count="languages")
+    files = tuple(model.outputs[label] for label in language.LABELS)
+    units = [shards.Unit((path, *files), {"documents": name, "dropped": name}) for path, name in names.items()]
     built = shards.build(extract, params, units, label="extract", count="pages")
     shards.publish(built, "documents", documents)
     shards.publish(built, "dropped", dropped)
@@ -58,58 +61,48 @@ def run(params: Params, *, warcs: Path, documents: Path, dropped: Path) -> Metri
 
 
 def extract(params: Params, inputs: Sequence[Path], outputs: Mapping[str, Path]) -> Metrics:
-    """The documents of one WARC."""
-    (source,) = inputs
+    """The documents of one WARC, the first input; the others are the model of languages."""
+    source, *files = inputs
+    identify = language.Identifier(files)
     loss = warc.Loss()
-    reasons: Counter[str] = Counter()
-    languages: Counter[str] = Counter()
-    hosts: Counter[str] = Counter()
+    counts: dict[str, Counter[str]] = {"dropped": Counter(), "languages": Counter(), "hosts": Counter()}
     characters = 0
     with shard.Writer(outputs["documents"]) as kept, shard.Writer(outputs["dropped"], dropped=True) as refused:
-        for record in warc.read(source, params.max_bytes, loss):
-            if record.kind not in _PAGE_KINDS:
-                continue
-            document, reason = _document(params, record, source.name)
-            if reason:
-                refused.write(document, stage="extract", reason=reason)
-                reasons[reason] += 1
-                continue
-            kept.write(document)
-            characters += len(document["text"])
-            languages[document["language"]] += 1
-            hosts[_host(record.url)] += 1
-    return {
-        "in": kept.count + refused.count,
-        "out": kept.count,
-        "dropped": dict(sorted(reasons.items())),
-        "characters": characters,
-        "languages": dict(sorted(languages.items())),
-        "hosts": dict(sorted(hosts.items())),
-        "lost": loss.counts,
-    }
+        for batch in shard.batches(_documents(params, source, loss)):
+            texts = [page["text"] for page in batch if not page["reason"]]
+            told = iter(identify(texts, params.language_windows, params.language_characters))
+            for page in batch:
+                if page["reason"]:
+                    refused.write(page, language="", language_score=0.0, stage="extract")
+                    counts["dropped"][page["reason"]] += 1
+                    continue
+                code, score = next(told)
+                kept.write(page, language=code, language_score=score)
+                characters += len(page["text"])
+                counts["languages"][code] += 1
+                counts["hosts"][_host(page["url"])] += 1
+    counted = {name: dict(sorted(count.items())) for name, count in counts.items()}
+    pages = {"in": kept.count + refused.count, "out": kept.count}
+    return {**pages, **counted, "characters": characters, "lost": loss.counts}
 
 
-def _document(params: Params, record: warc.Record, source: str) -> tuple[dict[str, Any], str]:
-    """The document of a page, and the reason why it is dropped, or ""."""
-    content = _content(params, record)
-    reason = content if isinstance(content, str) else ""
-    if isinstance(content, str):
-        content = html.Content("", "", "")
-    text = content.text
-    code, score = language.identify(text, params.language_windows, params.language_characters) if text else ("", 0.0)
-    document = {
-        "id": record.identity,
-        "url": markdown.clean(record.url),
-        "date": record.date,
-        "source": source,
-        "offset": record.offset,
-        "language": code,
-        "language_score": score,
-        "title": content.title,
-        "published": content.published,
-        "text": text,
-    }
-    return document, reason
+def _documents(params: Params, source: Path, loss: warc.Loss) -> Iterator[dict[str, Any]]:
+    """The document of every page, in a language not yet told; with the ``reason`` why it is dropped, or ""."""
+    for record in warc.read(source, params.max_bytes, loss):
+        if record.kind in _PAGE_KINDS:
+            content = _content(params, record)
+            said = html.Content("", "", "") if isinstance(content, str) else content
+            yield {
+                "id": record.identity,
+                "url": markdown.clean(record.url),
+                "date": record.date,
+                "source": source.name,
+                "offset": record.offset,
+                "title": said.title,
+                "published": said.published,
+                "text": said.text,
+                "reason": content if isinstance(content, str) else "",
+            }
 
 
 def _content(params: Params, record: warc.Record) -> html.Content | str:

@@ -1,6 +1,6 @@
 """Document shards: Parquet with one row per document, in input order; dropped documents beside, with their reason."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,9 @@ DROPPED = SCHEMA.append(pa.field("stage", pa.string(), nullable=False)).append(
     pa.field("reason", pa.string(), nullable=False)
 )
 
-_BATCH = 1024  # documents in memory at a time
+_BATCH = 1024  # documents in memory at a time, fewer where they are long
+_BATCH_CHARACTERS = 1 << 24
+_TOGETHER = 64
 
 
 class Writer:
@@ -46,19 +48,22 @@ class Writer:
             self.schema = self.schema.append(field)
         self._writer = pq.ParquetWriter(path, self.schema, compression="zstd", compression_level=3)
         self._rows: list[Mapping[str, Any]] = []
+        self._characters = 0
         self.count = 0
 
     def write(self, document: Mapping[str, Any], **changes: Any) -> None:
         """Add one document; ``changes`` replace or add columns."""
         self._rows.append({**document, **changes})
+        self._characters += len(self._rows[-1]["text"])
         self.count += 1
-        if len(self._rows) >= _BATCH:
+        if len(self._rows) >= _BATCH or self._characters >= _BATCH_CHARACTERS:
             self._flush()
 
     def _flush(self) -> None:
         if self._rows:
             self._writer.write_table(pa.Table.from_pylist(self._rows, schema=self.schema))
             self._rows = []
+            self._characters = 0
 
     def __enter__(self) -> "Writer":
         return self
@@ -85,6 +90,19 @@ def read(path: Path, columns: Sequence[str] | None = None) -> Iterator[dict[str,
 def added(path: Path) -> list[pa.Field]:
     """The columns of a shard that stages added to those of ``SCHEMA``; a stage that adds none of its own keeps them."""
     return [field for field in pq.read_schema(path) if field.name not in SCHEMA.names]
+
+
+def batches(documents: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    """Documents in order, some at a time for work that is cheaper on many: fewer where they are long."""
+    batch: list[dict[str, Any]] = []
+    characters = 0
+    for document in documents:
+        batch.append(document)
+        characters += len(document["text"])
+        if len(batch) == _TOGETHER or characters >= _BATCH_CHARACTERS:
+            yield batch
+            batch, characters = [], 0
+    yield batch
 
 
 def count(paths: Sequence[Path]) -> int:

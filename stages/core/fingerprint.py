@@ -5,8 +5,10 @@ import functools
 import hashlib
 import importlib.metadata
 import importlib.util
+import os
 import re
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,6 +31,10 @@ _DISTRIBUTION = {
     "yaml": "pyyaml",
 }
 
+# What this process has read: the file that every unit of a stage shares is read once, not for each of them.
+_hashes: dict[tuple[int, ...], str] = {}
+_UNSETTLED = 2.0  # seconds in which a file may change again at the same time of change, as file systems tell it
+
 
 def file_hash(path: Path) -> str:
     """SHA-256 of a file's bytes, or of the sorted relative names and hashes of a folder's files; hexadecimal."""
@@ -38,7 +44,14 @@ def file_hash(path: Path) -> str:
             digest.update(f"{child.relative_to(path).as_posix()}\0{file_hash(child)}\n".encode())
         return digest.hexdigest()
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        stat = os.fstat(file.fileno())
+        key = (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns)
+        if key not in _hashes:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+            if time.time() - stat.st_mtime < _UNSETTLED:
+                return found
+            _hashes[key] = found
+        return _hashes[key]
 
 
 def closure(module: str) -> list[str]:

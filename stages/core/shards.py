@@ -76,7 +76,8 @@ def build(
         for number in engines.run(_build, jobs, module=function.__module__, label=label):
             index = missing[number]
             progress.advance(_read(folders[index], todo[index]).metrics.get("in", 1), _size(todo[index]))
-    collect(keep=folders)
+    if missing:
+        collect(keep=folders)
     return [_read(folder, unit) for folder, unit in zip(folders, todo, strict=True)]
 
 
@@ -161,7 +162,7 @@ def collect(keep: Iterable[Path] = ()) -> None:
     root = profile().work
     kept = {path.resolve() for path in keep}
     results = [path for stage in root.iterdir() if stage.is_dir() for path in stage.iterdir() if path.is_dir()]
-    sizes = {path: sum(child.stat().st_size for child in path.rglob("*") if child.is_file()) for path in results}
+    sizes = {path: _bytes(path) for path in results}
     excess = sum(sizes.values()) - profile().work_limit_gb * 1e9
     for path in sorted(results, key=lambda path: path.stat().st_mtime):
         if excess <= 0:
@@ -169,6 +170,15 @@ def collect(keep: Iterable[Path] = ()) -> None:
         if path.resolve() not in kept:
             shutil.rmtree(path, ignore_errors=True)
             excess -= sizes[path]
+
+
+def _bytes(folder: str | Path) -> int:
+    """Of all files below a folder that may be going away."""
+    try:
+        with os.scandir(folder) as entries:
+            return sum(_bytes(entry.path) if entry.is_dir() else entry.stat().st_size for entry in entries)
+    except FileNotFoundError:
+        return 0
 
 
 def _area(label: str) -> Path:

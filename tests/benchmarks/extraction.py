@@ -61,7 +61,12 @@ def measure(name: str, pages: list[Page]) -> None:
         print(f"{name:10} {who:12} {score:.4f}  {rate:6.1f} pages/s  {ratio:5.2f} times trafilatura")
     if name != "snippets":
         _by_group("page type", [page.kind for page in pages], texts, pages)
-        _by_group("language", [language.identify(page.text or "", 5, 300)[0] for page in pages], texts, pages)
+        _by_group(
+            "language",
+            [code for code, _ in language.Identifier()([page.text or " " for page in pages], 5, 300)],
+            texts,
+            pages,
+        )
 
 
 def _by_group(title: str, groups: list[str], texts: dict[str, list[str]], pages: list[Page]) -> None:

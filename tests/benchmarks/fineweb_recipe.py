@@ -41,9 +41,13 @@ class English(BaseFilter):
 
     name = "language, by py3langid"
 
+    def __init__(self, exclusion_writer: JsonlWriter) -> None:
+        super().__init__(exclusion_writer)
+        self._identify = language.Identifier()
+
     def filter(self, doc: Document) -> bool:
         """Whether the text is English, looked at in five places as the project does."""
-        found, score = language.identify(doc.text, 5, 300)
+        ((found, score),) = self._identify([doc.text], 5, 300)
         return found == "en" and score > 0.65
 
 

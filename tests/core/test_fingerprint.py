@@ -1,5 +1,6 @@
 """Fingerprints: they change with what a function does, not with how its source looks."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -73,3 +74,17 @@ def test_a_folder_is_hashed_by_names_and_content(tmp_path: Path) -> None:
     assert fingerprint.file_hash(tmp_path / "a") == fingerprint.file_hash(tmp_path / "b")
     (tmp_path / "b" / "sub" / "file").rename(tmp_path / "b" / "file")
     assert fingerprint.file_hash(tmp_path / "a") != fingerprint.file_hash(tmp_path / "b")
+
+
+def test_a_file_that_was_hashed_is_hashed_anew_once_it_changes(tmp_path: Path) -> None:
+    file, copy = tmp_path / "file", tmp_path / "copy"
+    for number in range(200):  # within one tick of the file system's clock, and of the same size
+        file.write_text(f"{number:03}")
+        fingerprint.file_hash(file)
+    copy.write_text("199")
+    assert fingerprint.file_hash(file) == fingerprint.file_hash(copy)
+    os.utime(file, (1, 1))
+    before = fingerprint.file_hash(file)
+    file.write_text("200")
+    os.utime(file, (2, 2))
+    assert fingerprint.file_hash(file) != before

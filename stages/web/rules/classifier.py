@@ -135,8 +135,7 @@ def train(examples: Examples, inputs: Sequence[Path], outputs: Mapping[str, Path
 def _features(texts: Sequence[str], bits: int) -> list[npt.NDArray[np.int64]]:
     vocabularies: dict[str, Vocabulary] = {}
     features = []
-    for text in texts:
-        code, _ = language.identify(text, 5, 300)
+    for text, (code, _) in zip(texts, language.Identifier()(texts, 5, 300), strict=True):
         page = Page(text, vocabularies.setdefault(code, Vocabulary(code)))
         features.append(buckets(page.words, bits))
     return features

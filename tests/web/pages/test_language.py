@@ -1,32 +1,96 @@
+import random
+from collections import Counter
+from pathlib import Path
+
+import pyarrow.parquet as pq
 import pytest
+from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
 from stages.web.pages import language
+from tests.conftest import ROOT
+
+FLORES = ROOT / ".." / "shared" / "data" / "evaluation" / "flores200_dev.parquet"
+
+ENGLISH = "Every morning the baker kneads the dough before the village wakes up."
+GERMAN = "Jeden Morgen knetet der Bäcker den Teig, bevor das Dorf aufwacht."
+FRENCH = "Chaque matin, le boulanger pétrit la pâte avant que le village ne se réveille."
+JAPANESE = "毎朝、村が目を覚ます前にパン屋は生地をこねます。"
 
 
-@pytest.mark.parametrize(
-    ("text", "code"),
-    [
-        ("Every morning the baker kneads the dough before the village wakes up.", "en"),
-        ("Jeden Morgen knetet der Bäcker den Teig, bevor das Dorf aufwacht.", "de"),
-        ("Chaque matin, le boulanger pétrit la pâte avant que le village ne se réveille.", "fr"),
-        ("毎朝、村が目を覚ます前にパン屋は生地をこねます。", "ja"),
-    ],
-)
-def test_languages_are_told_apart(text: str, code: str) -> None:
-    found, score = language.identify(text, 5, 300)
-    assert found == code
-    assert 0.5 < score <= 1
+@pytest.fixture(scope="module")
+def identify() -> language.Identifier:
+    return language.Identifier()
 
 
-def test_code_does_not_count() -> None:
+@pytest.fixture(scope="module")
+def reference() -> LanguageIdentifier:
+    return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+
+
+def by_py3langid(reference: LanguageIdentifier, text: str, windows: int, characters: int) -> tuple[str, float]:
+    scores: Counter[str] = Counter()
+    for window in language._spread(text, windows, characters):
+        scores.update({code: float(score) for code, score in reference.rank(window)})
+    code, score = max(scores.items(), key=lambda item: (item[1], item[0]))
+    return code, score / scores.total()
+
+
+def assert_same(told: list[tuple[str, float]], expected: list[tuple[str, float]]) -> None:
+    assert [code for code, _ in told] == [code for code, _ in expected]
+    assert [score for _, score in told] == pytest.approx([score for _, score in expected], abs=2e-4)
+
+
+def test_languages_are_told_apart(identify: language.Identifier) -> None:
+    told = identify([ENGLISH, GERMAN, FRENCH, JAPANESE], 5, 300)
+    assert [code for code, _ in told] == ["en", "de", "fr", "ja"]
+    assert all(0.5 < score <= 1 for _, score in told)
+
+
+def test_code_does_not_count(identify: language.Identifier) -> None:
     code = "```\n" + "for (int i = 0; i < length; i++) { return array[i]; }\n" * 50 + "```\n"
-    assert language.identify(f"Der Bäcker knetet den Teig.\n\n{code}\nDann wartet er eine Stunde.", 5, 300)[0] == "de"
+    text = f"Der Bäcker knetet den Teig.\n\n{code}\nDann wartet er eine Stunde."
+    assert identify([text], 5, 300)[0][0] == "de"
 
 
-def test_a_page_that_is_half_translated_is_certain_of_neither_language() -> None:
-    english = "Every morning the baker kneads the dough before the village wakes up. " * 20
-    german = "Jeden Morgen knetet der Bäcker den Teig, bevor das Dorf aufwacht. " * 30
-    found, score = language.identify(english + german, 4, 200)
-    assert found in ("en", "de")
-    assert score < 0.8
-    assert language.identify(english, 4, 200)[1] > 0.95
+def test_a_page_that_is_half_translated_is_certain_of_neither_language(identify: language.Identifier) -> None:
+    english, german = (ENGLISH + " ") * 20, (GERMAN + " ") * 30
+    mixed, pure = identify([english + german, english], 4, 200)
+    assert mixed[0] in ("en", "de")
+    assert mixed[1] < 0.8
+    assert pure[1] > 0.95
+
+
+def test_odd_texts_are_told_as_py3langid_tells_them(
+    identify: language.Identifier, reference: LanguageIdentifier
+) -> None:
+    draw = random.Random(0)
+    noise = ["".join(chr(draw.randrange(1, 0x3000)) for _ in range(draw.randrange(1, 700))) for _ in range(40)]
+    texts = [" ", "x", "12 345", "\ud800 broken", "\U0010ffff" * 400, "ALL IN CAPITALS", "e\u0301te\u0301", *noise]
+    assert_same(identify(texts, 3, 100), [by_py3langid(reference, text, 3, 100) for text in texts])
+
+
+@pytest.mark.skipif(not FLORES.exists(), reason="../shared/data/evaluation is not here")
+def test_thirty_languages_are_told_as_py3langid_tells_them(
+    identify: language.Identifier, reference: LanguageIdentifier
+) -> None:
+    table = pq.read_table(FLORES)
+    by_language: dict[str, list[str]] = {}
+    for code, text in zip(table["language"].to_pylist(), table["text"].to_pylist(), strict=True):
+        by_language.setdefault(code, []).append(text)
+    texts = [
+        " ".join(own[start : start + size])
+        for own in by_language.values()
+        for start, size in ((0, 1), (9, 4), (30, 20))
+    ]
+    assert_same(identify(texts, 5, 300), [by_py3langid(reference, text, 5, 300) for text in texts])
+
+
+def test_what_was_unpacked_tells_the_same_and_no_text_depends_on_its_neighbours(
+    identify: language.Identifier, tmp_path: Path
+) -> None:
+    files = {label: tmp_path / f"{label}.npy" for label in language.LABELS}
+    language.unpack(None, [language.model_file()], files)
+    unpacked = language.Identifier(list(files.values()))
+    texts = [ENGLISH * 9, GERMAN, JAPANESE * 40, FRENCH * 3] * 20
+    together = identify(texts, 5, 300)
+    assert [told for text in texts for told in unpacked([text], 5, 300)] == together
