@@ -37,8 +37,9 @@ _GERMAN_SUFFIX = (
 )
 _INFIX = (
     rf"\.\.+|…|\p{{So}}|(?<=[0-9])[+\-*^](?=[0-9-])|(?<=[\p{{Ll}}\p{{Lo}}{_QUOTES}])\.(?=[\p{{Lu}}\p{{Lo}}{_QUOTES}])|"
-    r"(?<=\p{L}),(?=\p{L})|(?<=[\p{L}0-9])(?:---?|——|[-–—~])(?=\p{L})|(?<=[\p{L}0-9])[:<>=/](?=\p{L})"
+    r"(?<=\p{L}),(?=\p{L})|(?<=\p{L})(?:---?|——|[-–—~])(?=\p{L})|(?<=[\p{L}0-9])[:<>=/](?=\p{L})"
 )
+_ENGLISH_INFIX = _INFIX.replace(r"(?<=\p{L})(?:-", r"(?<=[\p{L}0-9])(?:-")
 # Words with hyphens stay whole.
 _WHOLE_INFIX = (
     rf"\.\.+|…|\p{{So}}|(?<=\p{{Ll}})\.(?=\p{{Lu}})|(?<=\p{{L}})[,!?:<>=()\[\]{_QUOTES[1:]}](?=\p{{L}})|"
@@ -74,6 +75,24 @@ _GERMAN_WHOLE = frozenset(
     etc. evtl. f. ff. Fr. ggf. Hr. Hrsg. i.d.R. i.V. Ing. Inkl. inkl. insb. Jh. Jhd. Kap. M.A. max. min. Mio. Mrd.
     n.Chr. Nr. o.ä. o.Ä. Prof. S. s.a. s.o. s.u. sog. St. std. Std. Str. Tel. u.a. U.S. usf. usw. v.a. v.Chr. vgl. Vgl.
     z.B. z.T. z.Z. z.Zt. zzgl.
+    """.split()  # noqa: SIM905
+)
+_SPANISH_WHOLE = frozenset(
+    """
+    a.C. aprox. Av. Avda. d.C. Dr. Dra. EE.UU. ej. etc. fig. Gral. Ing. km/h Lic. núm. p.ej. pág. Prof. Profa. S.A. S.L.
+    Sr. Sra. Srta. Ud. Uds. Vd. Vds. vol.
+    """.split()  # noqa: SIM905
+)
+_FRENCH_WHOLE = frozenset(
+    """
+    après-midi apr. au-delà av. avr. cf. déc. Dr. etc. févr. janv. juill. M. Mlle. MM. Mme. Mr. No. nov. oct. pp. sept.
+    St. Ste. Vol.
+    """.split()  # noqa: SIM905
+)
+_RUSSIAN_WHOLE = frozenset(
+    """
+    акад. г-н г-жа г. гг. д. долл. и.о. им. к. кв. обл. п. пл. пос. прим. проф. р-н руб. с. см. ср. ст. стр. т.д. т.е.
+    т.к. т.н. т.п. тыс. ул. х. чел. янв. февр. апр. авг. сент. окт. нояб. дек.
     """.split()  # noqa: SIM905
 )
 
@@ -114,10 +133,11 @@ def _rules(
 _ROMANCE = _rules(suffix=_ROMANCE_SUFFIX, halves=_ELISION)
 _OTHER = _rules()
 _BY_LANGUAGE = {
-    "en": _rules(halves=_ENGLISH_ENDING, whole=_ENGLISH_WHOLE),
+    "en": _rules(infix=_ENGLISH_INFIX, halves=_ENGLISH_ENDING, whole=_ENGLISH_WHOLE),
     "de": _rules(prefix=rf"``|{_PREFIX}", suffix=_GERMAN_SUFFIX, infix=_WHOLE_INFIX, whole=_GERMAN_WHOLE),
-    "es": _rules(suffix=_ROMANCE_SUFFIX, infix=_WHOLE_INFIX),
-    "fr": _ROMANCE,
+    "es": _rules(suffix=_ROMANCE_SUFFIX, infix=_WHOLE_INFIX, whole=_SPANISH_WHOLE),
+    "fr": _rules(suffix=_ROMANCE_SUFFIX, halves=_ELISION, whole=_FRENCH_WHOLE),
+    "ru": _rules(whole=_RUSSIAN_WHOLE),
     "it": _ROMANCE,
     "ca": _ROMANCE,
 }
@@ -140,6 +160,11 @@ def pieces(line: str, language: str) -> Sequence[str]:
     )
 
 
+# What jieba takes apart, with the only words of its dictionary that it then does not; rjieba leaves it whole.
+_CHINESE_SPLIT = regex.compile(r"[a-zA-Z0-9]+(?:\.[0-9]+)?%?|\p{Han}+|[^a-zA-Z0-9\p{Han}]+")
+_CHINESE_WHOLE = frozenset({"AT&T", "C#", "c#", "C++", "c++"})
+
+
 @functools.cache
 def _chinese() -> Callable[[str], list[str]]:
     import rjieba  # 0.2 s for its dictionary, which few runs need
@@ -150,7 +175,7 @@ def _chinese() -> Callable[[str], list[str]]:
 def split(piece: str, language: str = "en") -> list[str]:
     """The words of a piece of text that has no white space in it."""
     if language == "zh":
-        return [piece]
+        return [piece] if piece.isalpha() or piece in _CHINESE_WHOLE else _CHINESE_SPLIT.findall(piece)
     if len(piece) > _LONGEST:
         return [
             word

@@ -1,7 +1,6 @@
 """C4's line rules: what they remove, what they drop, and what a document keeps of its structure."""
 
 from dataclasses import replace
-from types import SimpleNamespace
 
 import pytest
 
@@ -9,16 +8,10 @@ from stages.web.rules import c4
 from stages.web.rules.page import Page
 from stages.web.rules.rule import first_broken
 from stages.web.rules.words import Vocabulary
+from tests.web.rules.datatrove_limits import CLEANING, LIMITS
 
-RULES = c4.Cleaning(
-    min_words=3,
-    keep_structure=True,
-    max_word_length=100,
-    end_punctuation=False,
-    javascript=True,
-    policy=True,
-    citations=True,
-)
+# As datatrove has them, but for lines that are too short, and a bound that a test can reach.
+RULES = replace(CLEANING, keep_structure=True, max_word_length=100)
 LINES = [f"Sentence number {n} stands on a line of its own." for n in range(6)]
 
 
@@ -67,8 +60,7 @@ def test_removes_policies_in_other_languages(language: str, line: str) -> None:
     ],
 )
 def test_drops_pages(text: str, reason: str | None) -> None:
-    limits = SimpleNamespace(c4=c4.C4(min_sentences=5, lorem_ipsum=True, curly_bracket=True))
-    assert first_broken(c4.RULES, c4.scores(cleaned(text)), limits) == reason
+    assert first_broken(c4.RULES, c4.scores(cleaned(text)), LIMITS) == reason
 
 
 def test_structure_stays_but_is_not_judged() -> None:

@@ -14,7 +14,7 @@ from stages.core.params import load
 from stages.web.rules.annotation import Annotator, Task
 from stages.web.rules.decision import Judge
 
-FLORES = Path(__file__).resolve().parents[3] / "shared" / "data" / "evaluation" / "flores200_dev.parquet"
+FLORES = Path("../shared/data/evaluation/flores200_dev.parquet")
 CODES = {
     "ar": "arb_Arab",
     "de": "deu_Latn",

@@ -1,5 +1,6 @@
 """Each rule of quality drops what it is for and keeps plain prose."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -8,24 +9,13 @@ from stages.web.rules import quality
 from stages.web.rules.page import Page
 from stages.web.rules.rule import first_broken
 from stages.web.rules.words import Vocabulary
+from tests.web.rules import datatrove_limits
 
 PROSE = "\n".join(
     f"The {n}th sentence of this page is there to be read, and it ends with a full stop." for n in range(9)
 )
-LIMITS = SimpleNamespace(
-    gopher=quality.Gopher(
-        min_words=50,
-        max_words=1000,
-        min_word_length=3,
-        max_word_length=10,
-        max_symbols=0.1,
-        max_bullets=0.9,
-        max_ellipses=0.3,
-        min_alphabetic=0.8,
-        min_stop_words=2,
-    ),
-    fineweb=quality.FineWeb(min_punctuation=0.12, max_short_lines=0.67, max_repeated_characters=0.01, max_newlines=0.3),
-)
+# As datatrove has them, but for a bound that a test can reach.
+LIMITS = SimpleNamespace(gopher=replace(datatrove_limits.LIMITS.gopher, max_words=1000))
 
 
 def gopher(text: str) -> str | None:
@@ -35,7 +25,11 @@ def gopher(text: str) -> str | None:
 
 def fineweb(text: str) -> str | None:
     page = Page(text, Vocabulary("en"))
-    return first_broken(quality.FINEWEB, quality.fineweb_scores(page.lines, page.words, short=30), LIMITS)
+    return first_broken(
+        quality.FINEWEB,
+        quality.fineweb_scores(page.lines, page.words, datatrove_limits.SHORT_LINE),
+        datatrove_limits.LIMITS,
+    )
 
 
 @pytest.mark.parametrize(

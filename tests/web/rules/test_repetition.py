@@ -1,25 +1,15 @@
 """Each rule against repetition drops what it is for, counted as in datatrove."""
 
 import random
-from types import SimpleNamespace
 
 import pytest
 from datatrove.pipeline.filters.gopher_repetition_filter import find_all_duplicate, find_top_duplicate, get_n_grams
 
 from stages.web.rules import repetition
 from stages.web.rules.page import Page
-from stages.web.rules.repetition import Repetition
 from stages.web.rules.rule import first_broken
 from stages.web.rules.words import Vocabulary
-
-LIMITS = Repetition(
-    lines=0.3,
-    line_characters=0.2,
-    paragraphs=0.3,
-    paragraph_characters=0.2,
-    top_ngrams={2: 0.2, 3: 0.18, 4: 0.16},
-    repeated_ngrams={5: 0.15, 6: 0.14, 7: 0.13, 8: 0.12, 9: 0.11, 10: 0.1},
-)
+from tests.web.rules.datatrove_limits import LIMITS
 
 
 def prose(count: int, seed: int = 0) -> str:
@@ -34,7 +24,7 @@ LONG_TWICE = "\n".join([*PARAGRAPHS, *[prose(150)] * 2])
 
 def judge(text: str) -> str | None:
     page = Page(text, Vocabulary("en"))
-    return first_broken(repetition.RULES, repetition.scores(page), SimpleNamespace(repetition=LIMITS))
+    return first_broken(repetition.RULES, repetition.scores(page), LIMITS)
 
 
 @pytest.mark.parametrize(
