@@ -1,5 +1,6 @@
 """Take the text out of the pages of a crawl: main content as Markdown-like text, with its language."""
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -15,7 +16,8 @@ from stages.core.stage import Metrics, main
 from stages.web.pages import charset, html, language, markdown
 from stages.web.records import http, warc
 
-_PAGE_KINDS = ("response", "resource", "conversion")
+_PAGE_KINDS = ("response", "resource", "conversion", "unreadable")
+_LEGIBLE = re.compile("[^\\s\ufffd]")  # a null byte in a page becomes U+FFFD
 
 
 @params
@@ -114,9 +116,10 @@ def _content(params: Params, record: warc.Record) -> html.Content | str:
         return page
     text = charset.decode(page.body, page.charset)
     if page.is_html:
-        return html.content(text, params.max_nodes, params.max_depth, record.url, record.date)
-    text = markdown.clean(charset.mended(text))
-    return html.Content(text, "", "") if text else "no_text"
+        said = html.content(text, params.max_nodes, params.max_depth, record.url, record.date)
+    else:
+        said = html.Content(markdown.clean(charset.mended(text)), "", "")
+    return said if isinstance(said, str) or _LEGIBLE.search(said.text) else "no_text"
 
 
 def _host(url: str) -> str:

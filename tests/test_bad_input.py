@@ -96,6 +96,15 @@ def bad_records() -> dict[str, tuple[bytes, str]]:
             warcs.response(b"<p " + b" ".join(b"a%d=1" % n for n in range(1_000_000)) + b">x",
                            "http://bad.example/attributes"), "too_many_attributes"),
         "nulls": (warcs.response(warcs.html(8).replace(b" ", b" \0"), "http://bad.example/nulls"), ""),
+        "only-nulls": (warcs.response(b"\0" * MEGABYTE, "http://bad.example/only-nulls"), "no_text"),
+        "only-nulls-in-utf-16": (
+            warcs.response(b"\xff\xfe" + b"\0" * MEGABYTE, "http://bad.example/only-nulls-in-utf-16"), "no_text"),
+        "only-nulls-in-a-paragraph": (
+            warcs.response(b"<html><body><p>" + b"\0" * MEGABYTE, "http://bad.example/only-nulls-in-a-paragraph"),
+            "no_text"),
+        "only-blanks": (warcs.response(b" \r\n\t\f" * MEGABYTE, "http://bad.example/only-blanks"), "no_text"),
+        "only-wide-blanks": (
+            warcs.response("\u00a0\u2003 ".encode() * 9000, "http://bad.example/only-wide-blanks"), "no_text"),
         "endless-header": (
             warcs.record(b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 100_000, url="http://bad.example/endless-header"),
             "not_a_page"),
@@ -148,7 +157,8 @@ def test_every_bad_record_is_named_and_its_neighbours_are_whole(profile: Path, t
     assert all(f"word{number} and the" in document["text"] for number, document in enumerate(neighbours))
     found = {row["url"].rpartition("/")[2]: row["reason"] for row in dropped}
     found |= {document["url"].rpartition("/")[2]: "" for document in documents if document not in neighbours}
-    assert found == {name: reason for name, (_, reason) in bad.items()}
+    assert found == {name: reason for name, (_, reason) in bad.items()} | {"": "unreadable"}
+    assert metrics["dropped"]["unreadable"] == len(unreadable)
     assert not any("\0" in document["text"] for document in documents)
     # Those two, and what of the others could not be read: the bomb, the flipped, the cut-off and the two that lie.
     assert metrics["lost"]["stretches"] == 7
@@ -159,16 +169,23 @@ def test_bombs_and_damage_among_zstd_frames_with_a_dictionary(profile: Path, tmp
     pages = warcs.pages(200)
     dictionary = zstandard.train_dictionary(4096, [*pages])
     compressor = zstandard.ZstdCompressor(dict_data=dictionary, write_checksum=True)
-    first, second, third, fourth = (compressor.compress(page) for page in pages[:4])
+    first, second, third, fourth, fifth = (compressor.compress(page) for page in pages[:5])
     content = dictionary.as_bytes()
     skippable = struct.pack("<II", 0x184D2A5D, len(content)) + content
     bomb = zstd_frame(head_of(TWO_GIGABYTES, "bomb"), TWO_GIGABYTES)
     archive = skippable + first + bomb + second + warcs.flip(third, len(third) // 2) + fourth[:-9] + fourth
+    archive += warcs.flip(fifth, len(fifth) - 1)  # of the checksum
     path = warcs.write(tmp_path / "warcs" / "bad.warc.zst", archive)
     metrics, documents, dropped, memory = extract(path.parent, tmp_path)
     assert [document["url"][-1] for document in documents] == ["0", "1", "3"]
-    assert [(row["url"].rpartition("/")[2], row["reason"]) for row in dropped] == [("bomb", "too_large")]
-    assert metrics["lost"]["stretches"] == 2  # the bomb; the flipped and the cut-off, which lie side by side
+    # The flipped one and the cut-off one lie side by side, in one stretch, and do not say which pages they were.
+    assert [(row["url"].rpartition("/")[2], row["reason"]) for row in dropped] == [
+        ("bomb", "too_large"),
+        ("", "unreadable"),
+        ("4", "damaged"),
+    ]
+    assert dropped[1]["offset"] == archive.index(second) + len(second)
+    assert metrics["lost"]["stretches"] == 3
     assert memory < MAX_MEMORY
 
 

@@ -1,6 +1,8 @@
 import base64
+import bz2
 import gzip
 import hashlib
+import lzma
 import os
 import subprocess
 from pathlib import Path
@@ -108,6 +110,22 @@ def test_archives_are_copied_byte_for_byte_and_stay_the_users(profile: Path, tmp
     assert metrics["out"] == 3
     assert metrics["lost"]["stretches"] == 2
     assert whole.stat().st_nlink == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("a b.warc.bz2", bz2.compress(warcs.pages(1)[0])),
+        ("a b.warc.lz4", b"\x04\x22\x4d\x18\x64\x40\xa7"),
+        ("a b.warc.xz", lzma.compress(warcs.pages(1)[0])),
+    ],
+)
+def test_an_archive_in_a_compression_that_is_not_read_is_named_with_the_way_out(
+    profile: Path, tmp_path: Path, name: str, data: bytes
+) -> None:
+    warcs.write(tmp_path / "incoming" / name, data)
+    with pytest.raises(HeadwaterError, match=rf"{name}: archives compressed with .*gzip > 'a b\.warc\.gz'"):
+        run(tmp_path, source="warc")
 
 
 def test_archives_elsewhere_and_behind_urls_are_taken_with_a_word_about_dvc(

@@ -64,7 +64,7 @@ def _is_text(media_type: str) -> bool:
 
 
 def _page(media_type: str, body: bytes) -> Page | str:
-    if not body.strip():
+    if not body.strip(b" \t\r\n\f\v\0"):
         return "no_text"
     if not _is_text(media_type):
         return "not_html"

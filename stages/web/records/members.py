@@ -11,6 +11,7 @@ import re
 from collections.abc import Generator, Iterator
 from typing import BinaryIO, NamedTuple
 
+import zstandard
 from fastwarc.stream_io import ZstdReader
 from isal import isal_zlib as zlib  # the same interface and bytes, twice as fast (tests/benchmarks/data_path.py)
 
@@ -33,6 +34,7 @@ _SCAN = 1 << 20
 _STEP = 64
 _MAX_HEAD = 64 << 10
 _PROBE = 4 << 10
+_BLOCK = 256 << 10  # holds a frame's first block, which has 128 KiB at most, and nothing is decoded of less
 
 # A member may grow this far freely; beyond, one that grows more than _RATIO-fold is given up as a bomb. Archives
 # that are one single member are common and reach 20-fold; deflate ends at 1,032-fold.
@@ -55,6 +57,8 @@ class Gap(NamedTuple):
 
     offset: int
     length: int
+    start: bytes
+    """Its first bytes, as they lie in the file."""
 
 
 def pieces(file: BinaryIO, offset: int = 0) -> Iterator[Piece | Gap]:
@@ -86,8 +90,13 @@ def _members(file: BinaryIO, offset: int) -> Iterator[Piece | Gap]:
         end = yield from _member(file, offset)
         if end is None:
             end = _next_start(file, offset + 1, _GZIP)
-            yield Gap(offset, end - offset)
+            yield _gap(file, offset, end)
         offset = end
+
+
+def _gap(file: BinaryIO, offset: int, end: int) -> Gap:
+    file.seek(offset)
+    return Gap(offset, end - offset, file.read(min(end - offset, _PROBE)))
 
 
 def _member(file: BinaryIO, offset: int) -> Generator[Piece, None, int | None]:
@@ -104,7 +113,8 @@ def _member(file: BinaryIO, offset: int) -> Generator[Piece, None, int | None]:
         try:
             data = decoder.decompress(pending, _PIECE)
         except _DAMAGED:
-            if not made and (head := _head(pending)):
+            decoder = zlib.decompressobj(wbits=31)
+            if not made and (head := _head(decoder.decompress(step, _PROBE) for step in _cut(pending))):
                 yield Piece(offset, head, True)
             return None
         made += len(data)
@@ -117,13 +127,20 @@ def _member(file: BinaryIO, offset: int) -> Generator[Piece, None, int | None]:
     return offset + read - len(decoder.unused_data)
 
 
-def _head(packed: bytes) -> bytes:
-    """The header of the record that a damaged member begins with, if it can be read: that tells which page is lost."""
-    decoder = zlib.decompressobj(wbits=31)
+def _cut(packed: bytes) -> Iterator[bytes]:
+    return (packed[at : at + _STEP] for at in range(0, len(packed), _STEP))
+
+
+def _head(steps: Iterator[bytes]) -> bytes:
+    """The header of the record that a damaged member begins with, if it can be read: that tells which page is lost.
+
+    Args:
+        steps: What can be decoded, little by little.
+    """
     made = bytearray()
-    with contextlib.suppress(_DAMAGED):
-        for at in range(0, len(packed), _STEP):
-            made += decoder.decompress(packed[at : at + _STEP], _PROBE)
+    with contextlib.suppress(_DAMAGED, zstandard.ZstdError):
+        for step in steps:
+            made += step
             if (end := _HEAD_END.search(made)) or len(made) > _MAX_HEAD:
                 head = bytes(made[: end.end()]) if end else b""
                 return head if RECORD_START.match(head) and _LENGTH.search(head) else b""
@@ -137,7 +154,7 @@ def _frames(file: BinaryIO, offset: int) -> Iterator[Piece | Gap]:
         end = _frame_end(file, offset)
         if end is None or not (yield from _frame(file, offset, end, dictionary)):
             end = _next_start(file, offset + 1, _ZSTD, dictionary)
-            yield Gap(offset, end - offset)
+            yield _gap(file, offset, end)
         offset = end
 
 
@@ -155,6 +172,11 @@ def _frame(file: BinaryIO, offset: int, end: int, dictionary: bytes | None) -> G
                 return False
             yield Piece(offset, data, True)
     except OSError:
+        file.seek(offset)
+        packed = file.read(min(end - offset - 4, _BLOCK))  # without the checksum
+        decoder = zstandard.ZstdDecompressor(zstandard.ZstdCompressionDict(dictionary or b"")).decompressobj()
+        if not made and (head := _head(map(decoder.decompress, _cut(packed)))):
+            yield Piece(offset, head, True)
         return False
     return True
 

@@ -17,6 +17,7 @@ from stages.web.records.window import NEXT_RECORD, Loss, Window
 __all__ = ["HEADER_END", "Loss", "Record", "parse_headers", "read", "read_at"]
 
 _MAX_HEADER = 64 << 10
+_KEPT = 256  # bytes that tell one unreadable stretch from another
 HEADER_END = re.compile(rb"\n\r?\n")
 _BUFFER = 256 << 10  # members are found by seeking: within the buffer that costs no call of the system
 _RECORD_END = (b"\n\n", b"\n\r\n")
@@ -34,7 +35,7 @@ class Record:
     offset: int
     """Where to begin reading to have it again, in bytes: its own place, or that of the member it lies in."""
     kind: str
-    """``WARC-Type``; of an ARC record, "response"."""
+    """``WARC-Type``; of an ARC record, "response"; "unreadable" for bytes of which no record could be made."""
     url: str
     date: str
     """When it was captured, ISO 8601 in UTC; empty if unknown."""
@@ -42,7 +43,8 @@ class Record:
     """WARC headers, names in lower case."""
     body: bytes
     problem: str = ""
-    """Why ``body`` is not whole: too_large (then it is empty), truncated, damaged; empty where it is."""
+    """Why ``body`` is not whole: too_large (then it is empty), truncated, damaged, or unreadable (then it is how the
+    stretch begins, and nothing else is known); empty where it is."""
 
     @property
     def identity(self) -> str:
@@ -72,22 +74,35 @@ def read_at(path: Path, offset: int, max_bytes: int) -> Iterator[Record]:
 
 
 def _records(window: Window, max_bytes: int) -> Iterator[Record]:
+    last = None  # where the record before lies
     while True:
         if not window.skip_blank():
-            if not window.cross():
+            gap = window.cross()
+            if gap is None:
                 return
+            if gap.offset != last:  # else it is the end of that record, which says so
+                yield _unreadable(gap.offset, gap.start)
             continue
         offset = window.offset
         header = _header(window)
         if header is None:
+            start, rest = bytes(window.data[:_KEPT]), offset == last or not (window.in_member or last is None)
             _resynchronise(window)
+            if not rest:  # of a record that has more bytes than it says
+                yield _unreadable(offset, start)
+            last = offset
             continue
+        last = offset
         kind, url, date, length, headers = header
         if length is None:
             yield Record(offset, kind, url, date, headers, b"", "damaged")
             continue
         body, problem = _block(window, offset, length, max_bytes)
         yield Record(offset, kind, url, date, headers, body, problem)
+
+
+def _unreadable(offset: int, start: bytes) -> Record:
+    return Record(offset, "unreadable", "", "", {}, start, "unreadable")
 
 
 def _block(window: Window, offset: int, length: int, max_bytes: int) -> tuple[bytes, str]:

@@ -144,11 +144,15 @@ class Window:
         mark = self._marks[0]
         return mark.offset if mark.in_member else mark.offset + self._used
 
-    def cross(self) -> bool:
-        """Go on behind the gap; false at the end of the archive."""
-        if self.gap is None:
-            return False
-        self.loss.add(self.gap.length)
-        self.loss.seen += self.gap.length
-        self.gap = None
-        return True
+    @property
+    def in_member(self) -> bool:
+        """Whether the next byte comes from a compressed member."""
+        return self._marks[0].in_member
+
+    def cross(self) -> Gap | None:
+        """Go on behind the gap, and give it; None at the end of the archive."""
+        gap, self.gap = self.gap, None
+        if gap is not None:
+            self.loss.add(gap.length)
+            self.loss.seen += gap.length
+        return gap

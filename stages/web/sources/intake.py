@@ -51,7 +51,7 @@ def sampled(paths: Sequence[Path], wanted: Wanted) -> list[shards.Built]:
         for file, (path, name) in enumerate(zip(paths, names(paths), strict=True)):
             listing = area / f"{file:05}.json"
             listing.write_text(json.dumps([number for _, number in ranks[file] if (file, number) in chosen]), "utf-8")
-            stem = re.sub(r"(\.w?arc|\.wet)*(\.gz|\.zst|\.bz2)?$", "", name, flags=re.IGNORECASE)
+            stem = re.sub(r"(\.w?arc|\.wet)*(\.gz|\.zst)?$", "", name, flags=re.IGNORECASE)
             units.append(shards.Unit((path, listing), {"warc": f"{stem}-{file:05}.warc.gz"}))
         return shards.build(sample, None, units, label="crawl", count="pages")
 
