@@ -44,7 +44,8 @@ def test_a_flipped_byte_costs_one_record(tmp_path: Path, compress) -> None:  # t
         assert lost.offset == len(members[0] + members[1])
         # What is before the damage may tell which page is lost.
         assert (lost.url, lost.problem) in (("http://example.org/2", "damaged"), ("", "unreadable"))
-        assert at == len(members[2]) // 2 or (lost.problem == "damaged") == (at > len(members[2]) // 2)
+        if compress is warcs.gz:  # a zstd block is decoded as a whole or not at all
+            assert (lost.problem == "damaged") == (at > len(members[2]) // 2)
 
 
 @pytest.mark.parametrize("compress", [warcs.gz, warcs.zst], ids=["gzip", "zstd"])
