@@ -11,6 +11,7 @@ from stages.core.params import params
 from stages.core.stage import Metrics, main
 from stages.web.sources import archives, commoncrawl, crawler, debian, folder, text, wikipedia
 from stages.web.sources.source import Collected, Source, Wanted
+from stages.web.sources.web_crawl import WebCrawl
 
 _SOURCES: dict[str, Source] = {
     "debian-docs": debian.collect,
@@ -41,7 +42,7 @@ class Params:
     text: text.Text
     commoncrawl: commoncrawl.CommonCrawl
     wikipedia: wikipedia.Wikipedia
-    web: crawler.WebCrawl
+    web: WebCrawl
 
 
 def run(params: Params, *, incoming: Path, warcs: Path, manifest: Path) -> Metrics:

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import PositiveInt
+from pydantic import PositiveFloat, PositiveInt
 
 from stages.core.params import check, params, read
 
@@ -37,6 +37,18 @@ class Slurm:
 
 
 @params
+class Crawl:
+    """How the source ``web`` of crawl visits sites."""
+
+    delay: PositiveFloat
+    """Seconds between two requests to a host; its robots.txt may ask for more."""
+    timeout: PositiveFloat
+    """Seconds that a response may take."""
+    contact: str
+    """URL or e-mail address that is sent along in the User-Agent, for those who run the sites."""
+
+
+@params
 class Saving:
     """When training saves."""
 
@@ -56,6 +68,7 @@ class Profile:
     """Units of the document stages built at a time; 0 takes one per core, of this machine or of the cluster."""
     ray: Ray
     slurm: Slurm
+    crawl: Crawl
     processes: int
     """Training processes on this machine; more than one trains with FSDP2 under torchrun."""
     threads: int

@@ -1,57 +1,29 @@
 """The web as a source: a polite crawl from seed URLs, made once for its parameters and then kept."""
 
-import dataclasses
 import hashlib
 import json
 import multiprocessing
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import urlsplit
 
 from stages.core import shards
 from stages.core.errors import HeadwaterError
-from stages.core.params import as_json, params
+from stages.core.params import as_json
 from stages.core.progress import log
 from stages.web.sources import intake, listings, sampling
 from stages.web.sources.addresses import networks
 from stages.web.sources.capture_store import CaptureStore
 from stages.web.sources.source import Collected, Wanted
-
-
-@params
-class WebCrawl:
-    """A crawl of live sites; its pages have the date at which they were fetched."""
-
-    seeds: tuple[str, ...]
-    """Where to begin."""
-    visit: str
-    """Any name: with another one the same seeds are crawled anew."""
-    scope: Literal["below", "host", "domain", "any"]
-    """Where links may lead: below the seeds' folders, to their hosts, to subdomains of these too, or anywhere."""
-    max_depth: int
-    """Links between a seed and a page."""
-    max_pages: int
-    """Pages of the whole crawl."""
-    max_host_pages: int
-    """Pages of one host."""
-    max_bytes: int
-    """Bytes of a page as it is sent; a larger one is not fetched to its end."""
-    delay: float
-    """Seconds between two requests to a host; its robots.txt may ask for more."""
-    timeout: float
-    """Seconds that a response may take."""
-    contact: str
-    """URL or e-mail address that is sent along in the User-Agent, for those who run the sites."""
+from stages.web.sources.web_crawl import WebCrawl
 
 
 def collect(section: WebCrawl, wanted: Wanted) -> Collected:
     """The pages of the crawl in the order of their URLs; a crawl that was stopped goes on where it was."""
     _check(section)
     networks(wanted.allow_private)
-    # How fast a crawl goes is no part of what it is.
-    said = {**json.loads(as_json(section)), "delay": 0, "timeout": 0, "contact": ""}
-    area = shards.area("crawl-web", hashlib.blake2b(as_json(said).encode(), digest_size=16).hexdigest())
+    area = shards.area("crawl-web", hashlib.blake2b(as_json(section).encode(), digest_size=16).hexdigest())
     finished = area / "finished.json"
     if finished.exists():
         log(f"this crawl was made already and is taken as it is: {area}; another crawl.web.visit crawls anew")
@@ -84,18 +56,13 @@ def _check(section: WebCrawl) -> None:
             usable = False
         if not usable:
             raise HeadwaterError(f"params.yaml: crawl.web.seeds: {seed!r} is no URL; write https://example.org/")
-    if section.delay <= 0 or section.max_pages <= 0:
-        raise HeadwaterError("params.yaml: crawl.web.delay and crawl.web.max_pages must be more than 0")
 
 
 def _crawl(section: WebCrawl, wanted: Wanted, store: Path) -> None:
     """Run the crawler in a process of its own."""
-    values: Mapping[str, Any] = dataclasses.asdict(section)
-    task = {name: value for name, value in values.items() if name != "visit"}
     here, there = multiprocessing.Pipe()
     context = multiprocessing.get_context("spawn")
-    settings = {**task, "store": str(store), "allow_private": wanted.allow_private}
-    process = context.Process(target=_run, args=(settings, there))
+    process = context.Process(target=_run, args=(store, section, wanted.allow_private, there))
     process.start()
     there.close()
     process.join()
@@ -104,10 +71,10 @@ def _crawl(section: WebCrawl, wanted: Wanted, store: Path) -> None:
         raise HeadwaterError("the crawl was stopped; what has come is kept: run again to go on")
 
 
-def _run(settings: dict[str, Any], parent: Any) -> None:
+def _run(store: Path, section: WebCrawl, allow_private: Sequence[str], parent: Any) -> None:
     from stages.web.sources import spider
 
-    spider.crawl(spider.Task(**settings), parent)
+    spider.crawl(store, section, allow_private, parent)
 
 
 def _units(store: Path, urls: Sequence[str], wanted: Wanted, area: Path) -> list[shards.Unit]:

@@ -42,7 +42,7 @@ class Bounds:
             return
         if request.meta.get("redirect_urls") and not request.meta.get("depth"):
             spider.bounds.add((urlsplit(request.url).hostname or "", "/"))
-        if len(spider.pages) >= spider.task.max_pages or not spider.in_bounds(request.url):
+        if len(spider.pages) >= spider.section.max_pages or not spider.in_bounds(request.url):
             raise IgnoreRequest("out of bounds")
 
     def process_response(self, request: Request, response: Response) -> Response:

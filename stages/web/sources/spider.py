@@ -7,8 +7,7 @@ import json
 import os
 import threading
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterator, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -22,48 +21,40 @@ from scrapy.http import HtmlResponse, Request, Response
 from scrapy.spidermiddlewares.httperror import HttpError
 
 from stages.core.progress import Meter, meter
+from stages.core.runtime import profile
 from stages.web.sources.capture_store import CaptureStore
 from stages.web.sources.links import links
 from stages.web.sources.manners import LONGEST_WAIT, Bounds, Patience, is_robots
 from stages.web.sources.resolver import CheckedResolver
+from stages.web.sources.web_crawl import WebCrawl
 
 _ROBOT = "Headwater"
 _PASSING = [408, 425, 429, 500, 502, 503, 504]  # states that pass
 _PAGES = ("text/html", "application/xhtml+xml")
 
 
-@dataclass(frozen=True)
-class Task:
-    """One crawl."""
+def crawl(store: Path, section: WebCrawl, allow_private: Sequence[str], parent: Connection) -> None:
+    """Crawl, and end with the process that is behind ``parent``, however that ends.
 
-    store: str
-    """The WARC; beside it ``finished.json`` is written when the crawl has come to its end."""
-    seeds: tuple[str, ...]
-    scope: str
-    max_depth: int
-    max_pages: int
-    max_host_pages: int
-    max_bytes: int
-    delay: float
-    timeout: float
-    contact: str
-    allow_private: tuple[str, ...]
-
-
-def crawl(task: Task, parent: Connection) -> None:
-    """Crawl, and end with the process that is behind ``parent``, however that ends."""
+    Args:
+        store: The WARC; beside it ``finished.json`` is written when the crawl has come to its end.
+        section: What is asked for.
+        allow_private: Networks beside the public ones that may be connected to.
+        parent: The other end of a pipe from it.
+    """
+    manner = profile().crawl
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     process = CrawlerProcess(
         {
-            "USER_AGENT": f"{_ROBOT}/0.1" + (f" (+{task.contact})" if task.contact else ""),
+            "USER_AGENT": f"{_ROBOT}/0.1" + (f" (+{manner.contact})" if manner.contact else ""),
             "ROBOTSTXT_OBEY": True,
             "ROBOTSTXT_USER_AGENT": _ROBOT,
             "CONCURRENT_REQUESTS": 16,
             "CONCURRENT_REQUESTS_PER_DOMAIN": 1,
-            "DOWNLOAD_DELAY": task.delay,
+            "DOWNLOAD_DELAY": manner.delay,
             "DOWNLOAD_DELAY_JITTER": 0,
-            "DOWNLOAD_TIMEOUT": task.timeout,
-            "DOWNLOAD_MAXSIZE": task.max_bytes,
+            "DOWNLOAD_TIMEOUT": manner.timeout,
+            "DOWNLOAD_MAXSIZE": section.max_bytes,
             "DOWNLOAD_WARNSIZE": 0,
             "RETRY_TIMES": 3,
             "RETRY_HTTP_CODES": _PASSING,
@@ -73,7 +64,7 @@ def crawl(task: Task, parent: Connection) -> None:
             "HTTPPROXY_ENABLED": False,  # through a proxy, no address could be checked
             "TELNETCONSOLE_ENABLED": False,
             "TWISTED_DNS_RESOLVER": CheckedResolver,
-            "ALLOW_PRIVATE": list(task.allow_private),
+            "ALLOW_PRIVATE": list(allow_private),
             "DOWNLOADER_MIDDLEWARES": {
                 Bounds: 50,
                 "scrapy.downloadermiddlewares.retry.RetryMiddleware": None,
@@ -81,7 +72,7 @@ def crawl(task: Task, parent: Connection) -> None:
             },
             "HTTPCACHE_ENABLED": True,
             "HTTPCACHE_STORAGE": Storage,
-            "HTTPCACHE_DIR": task.store,
+            "HTTPCACHE_DIR": str(store),
             "HTTPCACHE_IGNORE_HTTP_CODES": _PASSING,
             # First come, first served, level by level.
             "DEPTH_PRIORITY": 1,
@@ -89,8 +80,8 @@ def crawl(task: Task, parent: Connection) -> None:
             "LOG_LEVEL": "CRITICAL",
         }
     )
-    with meter("crawl", task.max_pages, "pages") as progress:
-        process.crawl(Pages, task=task, progress=progress)
+    with meter("crawl", section.max_pages, "pages") as progress:
+        process.crawl(Pages, store=store, section=section, progress=progress)
         process.start()
 
 
@@ -106,13 +97,14 @@ class Pages(scrapy.Spider):
 
     name = "pages"
 
-    def __init__(self, task: Task, progress: Meter, **settings: Any) -> None:
+    def __init__(self, store: Path, section: WebCrawl, progress: Meter, **settings: Any) -> None:
         super().__init__(**settings)
-        self.task, self.progress = task, progress
+        self.section, self.progress = section, progress
+        self._store = store
         self.pages: list[str] = []
         self.host_pages: Counter[str] = Counter()
         self.dropped: Counter[str] = Counter()
-        self.bounds = {(_host(seed), _folder(seed) if task.scope == "below" else "/") for seed in task.seeds}
+        self.bounds = {(_host(seed), _folder(seed) if section.scope == "below" else "/") for seed in section.seeds}
 
     @classmethod
     def from_crawler(cls, crawler: Any, *arguments: Any, **settings: Any) -> "Pages":
@@ -125,7 +117,7 @@ class Pages(scrapy.Spider):
 
     async def start(self) -> AsyncIterator[Request]:
         """The seeds."""
-        for seed in self.task.seeds:
+        for seed in self.section.seeds:
             yield Request(seed, callback=self.parse, errback=self.fail)
 
     def parse(self, response: Response) -> Iterator[Request]:
@@ -134,15 +126,15 @@ class Pages(scrapy.Spider):
         if not isinstance(response, HtmlResponse):
             self.dropped["not_html"] += 1
             return
-        if len(self.pages) >= self.task.max_pages or self.host_pages[host] >= self.task.max_host_pages:
+        if len(self.pages) >= self.section.max_pages or self.host_pages[host] >= self.section.max_host_pages:
             return  # it was under way when the last one came
         self.pages.append(response.url)
         self.host_pages[host] += 1
         self.progress.advance(1)
-        if len(self.pages) >= self.task.max_pages:
+        if len(self.pages) >= self.section.max_pages:
             raise CloseSpider("max_pages")
         robots = response.headers.get("X-Robots-Tag", b"").decode("latin-1").lower()
-        if response.meta["depth"] >= self.task.max_depth or "nofollow" in robots:
+        if response.meta["depth"] >= self.section.max_depth or "nofollow" in robots:
             return
         for url in links(response.text, response.url):
             if self.in_bounds(url):
@@ -166,12 +158,12 @@ class Pages(scrapy.Spider):
     def in_bounds(self, url: str) -> bool:
         """Whether a URL is one that this crawl may ask for now."""
         host = _host(url)
-        if self.host_pages[host] >= self.task.max_host_pages:
+        if self.host_pages[host] >= self.section.max_host_pages:
             return False
-        if self.task.scope == "any":
+        if self.section.scope == "any":
             return True
         return any(
-            (host == bound or (self.task.scope == "domain" and host.endswith("." + bound.removeprefix("www."))))
+            (host == bound or (self.section.scope == "domain" and host.endswith("." + bound.removeprefix("www."))))
             and (urlsplit(url).path or "/").startswith(folder)
             for bound, folder in self.bounds
         )
@@ -185,7 +177,7 @@ class Pages(scrapy.Spider):
     def heed_delay(self, robotparser: Any, request: Request, **_: Any) -> None:
         """Be as slow with a host as its robots.txt asks for."""
         asked = min(robotparser.crawl_delay(_ROBOT) or 0, LONGEST_WAIT)
-        if asked > self.task.delay:
+        if asked > profile().crawl.delay:
             downloader = self.crawler.engine.downloader
             downloader.per_slot_settings[_host(request.url)] = {"delay": asked}
             if slot := downloader.slots.get(_host(request.url)):
@@ -194,7 +186,7 @@ class Pages(scrapy.Spider):
     def finish(self, reason: str) -> None:
         """Say that the crawl has come to its end, unless it was stopped."""
         if reason in ("finished", "max_pages"):
-            partial = Path(self.task.store).with_name("finished.partial")
+            partial = self._store.with_name("finished.partial")
             partial.write_text(json.dumps({"pages": self.pages, "dropped": self.dropped}), "utf-8")
             partial.replace(partial.with_name("finished.json"))
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from stages.core.errors import HeadwaterError
+from tests.core.test_engines import settle
 from tests.crawled import records, run
 from tests.loopback import ALLOWED, Answer, Server, serve
 
@@ -26,8 +27,9 @@ def page(*targets: str) -> bytes:
     return f"<html><body><p>{words}</p>{' '.join(f'<a href={t!r}>x</a>' for t in targets)}</body></html>".encode()
 
 
-def crawl(tmp_path: Path, server: Server, max_pages: int = 0, **changes: Any) -> Any:
-    section = {"seeds": [server.url], "scope": "host", "delay": 0.01, "timeout": 1, **changes}
+def crawl(tmp_path: Path, server: Server, max_pages: int = 0, delay: float = 0.01, **changes: Any) -> Any:
+    settle(crawl={"delay": delay, "timeout": 1})
+    section = {"seeds": [server.url], "scope": "host", **changes}
     return run(tmp_path, source="web", max_pages=max_pages, allow_private=ALLOWED, web=section)
 
 
@@ -81,7 +83,8 @@ def test_a_redirect_of_a_seed_moves_its_bounds_but_nothing_leads_to_an_address_t
         server.add("/home", page("more", private.url, "hop", "//127.2:80/", "//0x7f000002/"))
         server.files["/hop"] = Answer(status=302, headers={"Location": private.url + "secret"})
         server.add("/more", page())
-        section = {"seeds": [server.url], "scope": "any", "delay": 0.01, "timeout": 1}
+        settle(crawl={"delay": 0.01, "timeout": 1})
+        section = {"seeds": [server.url], "scope": "any"}
         metrics, _, _ = run(tmp_path, source="web", allow_private=["127.0.0.1/32"], web=section)
         assert private.requests == []
     assert sorted(records(tmp_path)) == [f"http://localhost:{server.port}/{name}" for name in ("home", "more")]
@@ -113,7 +116,7 @@ def test_limits_of_pages_hold_exactly(profile: Path, tmp_path: Path, server: Ser
         server.add(f"/{number or ''}", page(*(str(other) for other in range(1, 30))))
     metrics, _, _ = crawl(tmp_path, server, visit="a", max_depth=9, max_host_pages=7)
     assert metrics["out"] == 7
-    section = {"seeds": [server.url], "scope": "host", "delay": 0.01, "max_pages": 12}
+    section = {"seeds": [server.url], "scope": "host", "max_pages": 12}
     metrics, _, _ = run(tmp_path, source="web", allow_private=ALLOWED, web=section)
     assert metrics["out"] == 12
 
@@ -124,7 +127,7 @@ from pathlib import Path
 from tests.crawled import run
 from tests.loopback import ALLOWED
 run(Path(sys.argv[1]), source="web", allow_private=ALLOWED,
-    web={"seeds": [sys.argv[2]], "scope": "host", "delay": 0.05, "max_depth": 99})
+    web={"seeds": [sys.argv[2]], "scope": "host", "max_depth": 99})
 """
 
 
@@ -133,6 +136,7 @@ def test_a_crawl_that_was_killed_goes_on_where_it_was(profile: Path, tmp_path: P
     server.add("/robots.txt", b"", "text/plain")
     for number in range(12):
         server.add(f"/{number or ''}", page(str(number + 1)))
+    settle(crawl={"delay": 0.05})
     process = subprocess.Popen([sys.executable, "-c", CRAWL, str(tmp_path), server.url], start_new_session=True)
     while not server.asked("/6"):
         time.sleep(0.01)
@@ -146,7 +150,7 @@ def test_a_crawl_that_was_killed_goes_on_where_it_was(profile: Path, tmp_path: P
         time.sleep(0.3)
     with store.open("ab") as file:
         file.write(gzip.compress(b"WARC/1.1 half a record")[:-10])
-    metrics, _, _ = crawl(tmp_path, server, delay=0.05, max_depth=99, timeout=60)
+    metrics, _, _ = crawl(tmp_path, server, delay=0.05, max_depth=99)
     assert metrics["out"] == 12
     assert metrics["dropped"]["status"] == 1
     assert all(len(server.asked(f"/{number or ''}")) == 1 for number in range(5))
@@ -159,7 +163,7 @@ def test_a_crawl_that_was_killed_goes_on_where_it_was(profile: Path, tmp_path: P
         ({"seeds": ["example.org"]}, r"'example\.org' is no URL; write https"),
         ({"seeds": ["ftp://example.org/"]}, "is no URL"),
         ({"seeds": ["http://example.org:port/"]}, "is no URL"),
-        ({"delay": 0}, "must be more than 0"),
+        ({"delay": 0}, r"crawl\.delay: Input should be greater than 0, got 0"),
     ],
 )
 def test_a_crawl_that_cannot_begin_is_one_clear_line(
