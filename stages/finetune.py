@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import torch
 from accelerate import PartialState
 from pydantic import PositiveInt
@@ -22,9 +23,11 @@ from stages.text import chat, headings, tokenizers
 from stages.text import conversations as talk
 from stages.text.conversations import Conversation
 from stages.training import model as models
-from stages.training.loop import Rows, Training, train
+from stages.training.data import Rows
+from stages.training.loop import train
 from stages.training.loss import IGNORED
 from stages.training.order import Integers
+from stages.training.settings import Training
 
 
 @params
@@ -49,17 +52,20 @@ class Answers:
     Args:
         inputs: Ids, shape (rows, context).
         labels: The id that follows each, or ``IGNORED``; same shape.
+        apart: Whether attention is to stay within a conversation.
     """
 
-    def __init__(self, inputs: Integers, labels: Integers) -> None:
+    def __init__(self, inputs: Integers, labels: Integers, *, apart: bool) -> None:
         self.inputs, self.labels = inputs, labels
+        self.conversations = np.cumsum(inputs == tokenizers.BEGIN, axis=1) if apart else None
 
     def __len__(self) -> int:
         return len(self.inputs)
 
-    def rows(self, indices: Integers) -> Rows:
-        """Those rows."""
-        return Rows(self.inputs[indices], self.labels[indices])
+    def rows(self, indices: Integers, positions: Integers) -> Rows:
+        """Those rows; nothing in them is drawn at random."""
+        conversations = None if self.conversations is None else self.conversations[indices]
+        return Rows(self.inputs[indices], self.labels[indices], conversations)
 
 
 def run(params: Params, *, model: Path, documents: Path, conversations: Path, tuned: Path, log: Path) -> Metrics:
@@ -80,6 +86,8 @@ def run(params: Params, *, model: Path, documents: Path, conversations: Path, tu
     made = _headings(params, paths) if params.data == "headings" else _incoming(paths, conversations)
     chosen = talk.draw(made.found, params.max_conversations, params.seed)
     pretrained = models.load(model)
+    if pretrained.config.model_type in models.MASKED:
+        raise HeadwaterError(f"{model}: a {pretrained.config.model_type} fills masks and cannot answer; train another")
     context = pretrained.config.max_position_embeddings
     encoded = [chat.encode(tokenizers.load(model), one.messages, limit=context + 1) for one in chosen]
     fitting = [one for one in encoded if one]
@@ -88,12 +96,13 @@ def run(params: Params, *, model: Path, documents: Path, conversations: Path, tu
         reasons = ", ".join(f"{reason} {count}" for reason, count in made.dropped.items() if count)
         raise HeadwaterError(f"no conversation to learn from, of {made.seen} seen" + f" ({reasons})" * bool(reasons))
     inputs, labels = chat.pack(fitting, context + 1, IGNORED)
+    seen = params.epochs * (len(inputs) - params.training.held_out.rows)
     area = shards.area("finetune", shards.identity(run, params, [model, *paths]))
     trained = train(
         pretrained,
-        Answers(inputs, labels),
+        Answers(inputs, labels, apart=params.training.documents_apart),
         params.training,
-        steps=math.ceil(params.epochs * len(inputs) / params.training.batch_sequences),
+        steps=math.ceil(seen / params.training.batch_sequences),
         seed=params.seed,
         area=area,
         label="finetune",

@@ -13,8 +13,8 @@ from stages import finetune
 from stages.core.errors import HeadwaterError
 from stages.core.fingerprint import file_hash
 from stages.text.headings import Headings
-from stages.training.loop import Training
 from stages.training.schedule import Schedule
+from stages.training.settings import Averaging, HeldOut, Training
 from tests import small_model
 
 PARAMS = finetune.Params(
@@ -27,12 +27,23 @@ PARAMS = finetune.Params(
         batch_sequences=4,
         micro_batch=4,
         precision="fp32",
+        deterministic=True,
         attention="eager",
+        documents_apart=False,
+        compile=False,
+        activation_checkpointing=False,
         schedule=Schedule(shape="cosine", peak=3e-3, warmup=2, decay=1.0, final=0.1),
+        optimizer="adamw",
         betas=(0.9, 0.95),
         epsilon=1e-8,
+        momentum=0.95,
         weight_decay=0.0,
         clip=1.0,
+        z_loss=0.0,
+        label_smoothing=0.0,
+        adversarial=0.0,
+        averaging=Averaging(method="none", decay=0.999, points=5, every=50),
+        held_out=HeldOut(rows=0, every=50, patience=0),
     ),
 )
 

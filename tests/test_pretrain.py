@@ -69,8 +69,8 @@ def test_the_model_loads_and_the_log_and_the_counts_are_whole(profile: Path, tmp
 
 def test_padding_is_no_target(tmp_path: Path) -> None:
     folder = small_run.prepare(tmp_path / "project")
-    packed = TokenShards(folder / "tokens")
-    inputs, labels = pretrain.Packed(packed).rows(np.array([7, 8]))
+    packed, params = TokenShards(folder / "tokens"), check(pretrain.Params, small_run.PARAMS, "pretrain")
+    inputs, labels, _ = pretrain.Packed(packed, pretrain._reader(params, packed)).rows(np.array([7, 8]), np.arange(2))
     assert inputs.shape == labels.shape == (2, small_run.CONTEXT)
     assert labels[0, 13:].tolist() == [IGNORED] * 3
     assert labels[1].tolist() == packed.rows([8])[0, 1:].tolist()
@@ -119,7 +119,7 @@ def test_two_processes_share_the_work_and_agree_with_one(
 
 
 def test_sigterm_to_the_stage_ends_it_with_one_line_and_nothing_lost(tmp_path: Path) -> None:
-    folder = small_run.prepare(tmp_path / "project", steps=100_000)
+    folder = small_run.prepare(tmp_path / "project", steps=100_000, epochs=10_000)
     running = stage(folder, 1, "run")
     while not list((folder / "run").glob("pretrain/*/latest")) and running.poll() is None:
         time.sleep(0.02)

@@ -8,11 +8,12 @@ renamed; the file ``latest`` names it only after that. A run that is killed at a
 import json
 import shutil
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
 import torch.distributed.checkpoint as dcp
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
@@ -34,12 +35,20 @@ class Checkpoints:
         folder: Where they lie; its name identifies the run, and a checkpoint of another run is refused.
         accelerator: The processes that save and load together.
         model: What is saved and loaded, in place.
-        optimizer: The same.
+        optimizers: The same.
+        kept: Weights beside the model's by name, the same; may be empty.
     """
 
-    def __init__(self, folder: Path, accelerator: Accelerator, model: Any, optimizer: Any) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        accelerator: Accelerator,
+        model: Any,
+        optimizers: Sequence[torch.optim.Optimizer],
+        kept: dict[str, torch.Tensor],
+    ) -> None:
         self.folder, self.accelerator = folder, accelerator
-        self.model, self.optimizer = model, optimizer
+        self.model, self.optimizers, self.kept = model, optimizers, kept
         self._alone = accelerator.num_processes == 1
 
     def save(self, step: int, lines: list[str]) -> None:
@@ -62,7 +71,7 @@ class Checkpoints:
             self._prune()
 
     def load(self) -> tuple[int, list[str]]:
-        """Set model and optimizer to the newest whole checkpoint: its step and log, or 0 and nothing without one."""
+        """Set model and optimizers to the newest whole checkpoint: its step and log, or 0 and nothing without one."""
         chosen: list[str | None] = [self._newest() if self.accelerator.is_main_process else None]
         broadcast_object_list(chosen)
         if chosen[0] is None:
@@ -71,13 +80,14 @@ class Checkpoints:
         state = self._state()
         with _quiet():
             dcp.load(state, storage_reader=dcp.FileSystemReader(folder), no_dist=self._alone)
-        set_state_dict(self.model, self.optimizer, model_state_dict=state["model"], optim_state_dict=state["optimizer"])
+        model, optimizer = state["model"], state["optimizer"]
+        set_state_dict(self.model, self.optimizers, model_state_dict=model, optim_state_dict=optimizer)
         step = json.loads((folder / _RECORD).read_text("utf-8"))["step"]
         return step, (folder / _LOG).read_text("utf-8").splitlines()
 
     def _state(self) -> dict[str, Any]:
-        model, optimizer = get_state_dict(self.model, self.optimizer)
-        return {"model": model, "optimizer": optimizer}
+        model, optimizer = get_state_dict(self.model, self.optimizers)
+        return {"model": model, "optimizer": optimizer, "kept": self.kept}  # loading fills the tensors of kept in place
 
     def _record(self, folder: Path, step: int) -> None:
         files = {path.name: fingerprint.file_hash(path) for path in shards.files(folder)}

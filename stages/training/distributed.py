@@ -9,32 +9,40 @@ import torch
 from accelerate import Accelerator, FullyShardedDataParallelPlugin
 from accelerate.utils import DistributedType
 
+from stages.core.errors import HeadwaterError
 from stages.core.runtime import profile
+from stages.training.settings import Training
 
 
-def start(wrapped: list[str]) -> Accelerator:
-    """Join the other processes of this training, if any, and make arithmetic repeatable.
+def start(training: Training, wrapped: str) -> Accelerator:
+    """Join the other processes of this training, if any, and set how arithmetic is done.
 
     Precision is left to the loop, which casts by autocast: so the weights are float32 on one process and, sharded, on
     many, and a run differs between them in the order of sums only.
 
     Args:
-        wrapped: Class names of the modules that FSDP2 gathers and frees one by one, the model's layers.
+        training: Precision, and whether the run is to repeat itself.
+        wrapped: Class name of the modules that FSDP2 gathers and frees one by one, the model's layers.
+
+    Raises:
+        HeadwaterError: the precision is none of this machine's.
     """
     torch.set_num_threads(profile().threads)
+    if training.precision == "tf32" and not torch.cuda.is_available():
+        raise HeadwaterError("params.yaml: precision tf32 is one of NVIDIA's GPUs, and there is none here; take fp32")
     # cuBLAS repeats itself only with a workspace of fixed size (NVIDIA cuBLAS documentation, 2.1.4).
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(True)
+    torch.use_deterministic_algorithms(training.deterministic)
     # The deterministic mode also writes NaN into new memory before it is used, which costs a pass and serves debugging.
     torch.utils.deterministic.fill_uninitialized_memory = False
-    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = training.precision == "tf32"
     torch.backends.cudnn.benchmark = False
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return Accelerator(mixed_precision="no")
     plugin = FullyShardedDataParallelPlugin(
         fsdp_version=2,
         auto_wrap_policy="transformer_based_wrap",
-        transformer_cls_names_to_wrap=wrapped,
+        transformer_cls_names_to_wrap=[wrapped],
         # Every rank makes the same weights from the seed, so there is nothing to send.
         cpu_ram_efficient_loading=False,
     )

@@ -1,24 +1,34 @@
 """The model: made from parameters, measured in FLOPs, written as a folder that transformers loads."""
 
+import dataclasses
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import PositiveFloat, PositiveInt
-from transformers import AutoModelForCausalLM, GenerationConfig
-from transformers.models.llama.configuration_llama import LlamaConfig
+from pydantic import Field, PositiveFloat, PositiveInt
+from torch import nn
+from transformers import CONFIG_MAPPING, AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM, GenerationConfig
 from transformers.utils.logging import disable_progress_bar
 
 from stages.core.errors import HeadwaterError
 from stages.core.params import params
 
+KINDS = ("bert", "gpt2", "gpt_neox", "llama", "mistral", "olmo2", "qwen2", "qwen3")
+
+MASKED = ("bert",)
+"""Kinds that see both sides of a token, for the masked objective."""
+
 
 @params
 class Architecture:
-    """A Llama: RMSNorm before each block, rotary positions, SwiGLU, no biases (Touvron et al., arXiv 2302.13971)."""
+    """The shape of a model of transformers; what a kind has not, such as rotary positions, it does not use."""
 
+    kind: Literal["bert", "gpt2", "gpt_neox", "llama", "mistral", "olmo2", "qwen2", "qwen3"]
+    """As transformers calls it. llama (Touvron et al., arXiv 2302.13971): RMSNorm before each block, rotary positions,
+    SwiGLU, no biases; bert (Devlin et al., arXiv 1810.04805) looks both ways, for the masked objective."""
     hidden: PositiveInt
     """Width of the residual stream."""
     layers: PositiveInt
@@ -32,20 +42,33 @@ class Architecture:
     rope_theta: PositiveFloat
     """Base of the rotary frequencies (arXiv 2104.09864)."""
     norm_epsilon: PositiveFloat
-    """Added to the mean square in RMSNorm."""
+    """Added to the mean square, or the variance, in norms."""
     init_std: PositiveFloat
     """Standard deviation of the initial weights."""
     tied_embeddings: bool
     """Whether the output layer shares the weights of the input embedding."""
+    dropout: Annotated[float, Field(ge=0, lt=1)]
+    """Share of values set to 0 while training (Srivastava et al. 2014), wherever the kind has dropout: llama and its
+    like only in attention."""
 
 
 SPECIAL = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 3}
 """Ids that every Headwater tokenizer gives to <s>, </s> and <pad>."""
 
+_DROPOUTS = (
+    "attention_dropout",
+    "attention_probs_dropout_prob",
+    "attn_pdrop",
+    "embd_pdrop",
+    "hidden_dropout",
+    "hidden_dropout_prob",
+    "resid_pdrop",
+)
+
 
 def check(architecture: Architecture) -> None:
     """Raises:
-    HeadwaterError: the heads do not fit the width.
+    HeadwaterError: the heads do not fit the width, or the kind.
     """
     hidden, heads, kv_heads = architecture.hidden, architecture.heads, architecture.kv_heads
     if hidden % heads or hidden // heads % 2:
@@ -54,40 +77,68 @@ def check(architecture: Architecture) -> None:
         )
     if heads % kv_heads:
         raise HeadwaterError(f"params.yaml: model.kv_heads is {kv_heads}, which does not divide model.heads, {heads}")
+    if kv_heads != heads and "num_key_value_heads" not in _options(architecture.kind):
+        raise HeadwaterError(
+            f"params.yaml: model.kv_heads is {kv_heads}, but {architecture.kind} has no grouped-query attention: "
+            f"make it {heads}, as model.heads"
+        )
 
 
-def build(architecture: Architecture, *, vocab_size: int, context: int, seed: int) -> Any:
-    """A new model in float32 with weights drawn from ``seed``; ``context`` is its longest input in tokens."""
+def configuration(architecture: Architecture, *, vocab_size: int, context: int) -> Any:
+    """The configuration of transformers for an architecture; ``context`` is its longest input in tokens."""
     check(architecture)
-    config = LlamaConfig(
+    known = _options(architecture.kind)
+    values = {
+        "intermediate_size": architecture.intermediate,
+        "n_inner": architecture.intermediate,
+        "num_key_value_heads": architecture.kv_heads,
+        "head_dim": architecture.hidden // architecture.heads,
+        "rope_parameters": {"rope_type": "default", "rope_theta": architecture.rope_theta},
+        "rms_norm_eps": architecture.norm_epsilon,
+        "layer_norm_eps": architecture.norm_epsilon,
+        "layer_norm_epsilon": architecture.norm_epsilon,
+        **dict.fromkeys(_DROPOUTS, architecture.dropout),
+    }
+    return CONFIG_MAPPING[architecture.kind](
         vocab_size=vocab_size,
         max_position_embeddings=context,
         hidden_size=architecture.hidden,
         num_hidden_layers=architecture.layers,
         num_attention_heads=architecture.heads,
-        num_key_value_heads=architecture.kv_heads,
-        intermediate_size=architecture.intermediate,
-        rope_parameters={"rope_type": "default", "rope_theta": architecture.rope_theta},
-        rms_norm_eps=architecture.norm_epsilon,
         initializer_range=architecture.init_std,
         tie_word_embeddings=architecture.tied_embeddings,
+        **{name: value for name, value in values.items() if name in known},
         **SPECIAL,
     )
+
+
+def _options(kind: str) -> set[str]:
+    return {field.name for field in dataclasses.fields(CONFIG_MAPPING[kind])}
+
+
+def build(architecture: Architecture, *, vocab_size: int, context: int, seed: int) -> Any:
+    """A new model in float32 with weights drawn from ``seed``; ``context`` is its longest input in tokens."""
+    config = configuration(architecture, vocab_size=vocab_size, context=context)
     torch.manual_seed(seed)
-    return AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    return _family(config).from_config(config, dtype=torch.float32)
+
+
+def _family(config: Any) -> Any:
+    return AutoModelForMaskedLM if config.model_type in MASKED else AutoModelForCausalLM
 
 
 def load(folder: Path) -> Any:
     """The model of a folder that :func:`save` wrote, in float32.
 
     Raises:
-        HeadwaterError: there is no model in the folder.
+        HeadwaterError: there is no model in the folder, or one of another kind than :data:`KINDS`.
     """
     if not (folder / "config.json").is_file():
         raise HeadwaterError(f"{folder}: no model here (config.json is missing)")
-    return AutoModelForCausalLM.from_pretrained(
-        folder, dtype=torch.float32, local_files_only=True, trust_remote_code=False
-    )
+    config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    if config.model_type not in KINDS:
+        raise HeadwaterError(f"{folder}: holds a {config.model_type}; those that can be trained: {', '.join(KINDS)}")
+    return _family(config).from_pretrained(folder, dtype=torch.float32, local_files_only=True, trust_remote_code=False)
 
 
 def save(config: Any, weights: dict[str, torch.Tensor], folder: Path, *, stop: list[int]) -> None:
@@ -100,7 +151,7 @@ def save(config: Any, weights: dict[str, torch.Tensor], folder: Path, *, stop: l
         stop: Ids at which generation stops.
     """
     with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(config)
+        model = _family(config).from_config(config)
     model.load_state_dict(weights, assign=True, strict=not config.tie_word_embeddings)
     model.tie_weights()
     model.generation_config = GenerationConfig(
@@ -112,11 +163,30 @@ def save(config: Any, weights: dict[str, torch.Tensor], folder: Path, *, stop: l
         path.chmod(0o644)  # safetensors lets the owner alone read
 
 
-def copy_tokenizer(source: Path, folder: Path) -> None:
-    """Put the files of a tokenizer beside a model's; ``source`` may be a folder that holds a model too."""
+def copy_tokenizer(source: Path, folder: Path, control: Sequence[str] = ()) -> None:
+    """Put the files of a tokenizer beside a model's; ``source`` may be a folder that holds a model too.
+
+    Args:
+        source: Of the files.
+        folder: Where to.
+        control: Control tokens that the model knows beyond the tokenizer's, with the ids after its vocabulary.
+    """
+    first = vocabulary(source) if control else 0
     for path in sorted(source.iterdir()):
         if "token" in path.name or path.name == "chat_template.jinja":
             shutil.copyfile(path, folder / path.name)
+    if control:
+        fast, settings = folder / "tokenizer.json", folder / "tokenizer_config.json"
+        described, configured = (json.loads(path.read_text("utf-8")) for path in (fast, settings))
+        described["added_tokens"] += [
+            {"id": first + number, "content": token, "special": True, "normalized": False}
+            | dict.fromkeys(("single_word", "lstrip", "rstrip"), False)
+            for number, token in enumerate(control)
+        ]
+        if "<mask>" in control:
+            configured["mask_token"] = "<mask>"
+        for path, content in ((fast, described), (settings, configured)):
+            path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", "utf-8")
 
 
 def vocabulary(tokenizer: Path) -> int:
@@ -137,10 +207,11 @@ def flops_per_token(model: Any, context: int) -> int:
     """Floating-point operations that training spends on a token, forward and backward.
 
     6 for each weight that is multiplied and 12 · layers · width · context for attention (Chowdhery et al., PaLM,
-    arXiv 2204.02311, appendix B). An input embedding that is not shared is looked up, not multiplied.
+    arXiv 2204.02311, appendix B). Embeddings are looked up, not multiplied, but for one that is the output layer too.
     """
     config = model.config
     multiplied = sum(parameter.numel() for parameter in model.parameters())
-    if not config.tie_word_embeddings:
-        multiplied -= model.get_input_embeddings().weight.numel()
+    multiplied -= sum(one.weight.numel() for one in model.modules() if isinstance(one, nn.Embedding))
+    if config.tie_word_embeddings:
+        multiplied += model.get_input_embeddings().weight.numel()
     return int(6 * multiplied + 12 * config.num_hidden_layers * config.hidden_size * context)

@@ -12,15 +12,16 @@ from stages.core.params import params
 class Schedule:
     """A linear warm-up to the peak, then a fall to ``final`` of it by the last step."""
 
-    shape: Literal["cosine", "wsd"]
-    """cosine falls from the end of the warm-up on (Loshchilov and Hutter, arXiv 1608.03983); wsd stays at the peak and
-    falls linearly at the end (Hu et al., arXiv 2404.06395; Hägele et al., arXiv 2405.18392)."""
+    shape: Literal["cosine", "linear", "wsd"]
+    """cosine and linear fall from the end of the warm-up on (Loshchilov and Hutter, arXiv 1608.03983; Defazio et al.,
+    arXiv 2310.07831); wsd stays at the peak and falls linearly at the end (Hu et al., arXiv 2404.06395; Hägele et al.,
+    arXiv 2405.18392)."""
     peak: PositiveFloat
     """Highest learning rate."""
     warmup: NonNegativeInt
     """Steps until the peak."""
     decay: NonNegativeFloat
-    """Share of the steps in which wsd falls, 0–1; at 1 it falls from the end of the warm-up on."""
+    """Share of the steps in which wsd falls, 0–1; the other shapes have no use for it."""
     final: NonNegativeFloat
     """Learning rate at the end, as a share of the peak."""
 
@@ -36,5 +37,5 @@ def learning_rate(schedule: Schedule, step: int, steps: int) -> float:
     if schedule.shape == "wsd":
         length = min(length, math.ceil(schedule.decay * steps))
     left = min(1.0, (steps - step) / max(length, 1))
-    height = left if schedule.shape == "wsd" else (1 - math.cos(math.pi * left)) / 2
+    height = (1 - math.cos(math.pi * left)) / 2 if schedule.shape == "cosine" else left
     return schedule.peak * (schedule.final + (1 - schedule.final) * height)

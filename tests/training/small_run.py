@@ -18,14 +18,16 @@ from typing import Any
 import numpy as np
 import yaml
 
-from stages.core import runtime, tokens
+from stages.core import fingerprint, runtime, tokens
 
 CONTEXT, VOCABULARY, ROWS = 16, 300, 90
 
 PARAMS: dict[str, Any] = {
     "seed": 1,
     "steps": 30,
+    "epochs": 20,
     "model": {
+        "kind": "llama",
         "hidden": 32,
         "layers": 2,
         "heads": 2,
@@ -35,17 +37,30 @@ PARAMS: dict[str, Any] = {
         "norm_epsilon": 1e-5,
         "init_std": 0.02,
         "tied_embeddings": True,
+        "dropout": 0.0,
     },
+    "objective": {"kind": "causal", "masked_share": 0.15, "fill_in_the_middle": 0.0},
     "training": {
         "batch_sequences": 8,
         "micro_batch": 2,
         "precision": "bf16",
+        "deterministic": True,
         "attention": "sdpa",
+        "documents_apart": False,
+        "compile": False,
+        "activation_checkpointing": False,
         "schedule": {"shape": "wsd", "peak": 0.01, "warmup": 4, "decay": 0.5, "final": 0.0},
+        "optimizer": "adamw",
         "betas": [0.9, 0.95],
         "epsilon": 1e-8,
+        "momentum": 0.95,
         "weight_decay": 0.1,
         "clip": 1.0,
+        "z_loss": 0.0,
+        "label_smoothing": 0.0,
+        "adversarial": 0.0,
+        "averaging": {"method": "none", "decay": 0.9, "points": 3, "every": 2},
+        "held_out": {"rows": 0, "every": 4, "patience": 0},
     },
 }
 
@@ -72,14 +87,17 @@ def prepare(folder: Path, rows: int = ROWS, every: int = 3, **changes: Any) -> P
     tokenizer.mkdir()
     generator = np.random.default_rng(0)
     ids = generator.integers(8, VOCABULARY, (rows, CONTEXT + 1)).astype(tokens.narrowest(VOCABULARY))
+    ids[:, 0] = 1  # a row begins a document, and with what is said again, another
     ids[:, 9:] = ids[:, :8]  # something to learn
     ids[::7, 14:] = 3  # padding
     tokens.write(packed / "00000.npy", packed / "00000.index.parquet", ids, [tokens.Span("a", 0, ids.size, 0)])
     description: dict[str, Any] = {"context": CONTEXT, "vocab_size": VOCABULARY, "pad_id": 3, "tokens": ids.size}
     description["shards"] = [{"file": "00000.npy", "rows": rows}]
-    (packed / tokens.DESCRIPTION).write_text(json.dumps(description))
     vocabulary = {"model": {"vocab": {str(token): token for token in range(VOCABULARY)}}, "added_tokens": []}
     (tokenizer / "tokenizer.json").write_text(json.dumps(vocabulary))
+    (tokenizer / "tokenizer_config.json").write_text("{}")
+    description["tokenizer"] = fingerprint.file_hash(tokenizer / "tokenizer.json")
+    (packed / tokens.DESCRIPTION).write_text(json.dumps(description))
     (folder / "params.yaml").write_text(yaml.safe_dump({"pretrain": changed(**changes)}))
     (folder / "saving.yaml").write_text(f"saving: {{every: {every}, keep_last: 2}}\n")
     return folder

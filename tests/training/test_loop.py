@@ -12,9 +12,11 @@ import pytest
 from stages.core.errors import HeadwaterError
 from stages.core.params import check
 from stages.training import model as models
-from stages.training.loop import Rows, Trained, Training, train
+from stages.training.data import Rows
+from stages.training.loop import Trained, train
 from stages.training.loss import IGNORED
 from stages.training.order import Integers
+from stages.training.settings import Training
 from tests.training.small_run import changed
 
 
@@ -30,7 +32,7 @@ class Repeats:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def rows(self, indices: Integers) -> Rows:
+    def rows(self, indices: Integers, positions: Integers) -> Rows:
         return Rows(self.ids[indices, :-1], self.labels[indices])
 
 
@@ -86,11 +88,11 @@ class StoppedAt(Repeats):
         super().__init__()
         self.calls, self.call = 0, call
 
-    def rows(self, indices: Integers) -> Rows:
+    def rows(self, indices: Integers, positions: Integers) -> Rows:
         self.calls += 1
         if self.calls == self.call:
             os.kill(os.getpid(), signal.SIGTERM)
-        return super().rows(indices)
+        return super().rows(indices, positions)
 
 
 def test_sigterm_saves_at_the_end_of_a_step_and_the_next_run_ends_the_same(profile: Path, tmp_path: Path) -> None:
@@ -113,7 +115,7 @@ def test_a_loss_that_is_no_number_ends_the_run(profile: Path, tmp_path: Path) ->
         ({"batch_sequences": 8, "micro_batch": 3}, 40, "batch_sequences is 8, which does not divide"),
         ({}, 7, "7 rows to train on are too few for one batch of 8"),
         ({"precision": "fp16"}, 40, "training.precision: fp16 overflows without loss scaling"),
-        ({"precision": "fp8"}, 40, "training.precision: Input should be 'bf16' or 'fp32'"),
+        ({"precision": "fp8"}, 40, "training.precision: Input should be 'bf16', 'fp32' or 'tf32'"),
     ],
 )
 def test_what_cannot_be_trained_is_refused_first(

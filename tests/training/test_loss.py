@@ -1,34 +1,69 @@
-"""The loss that keeps no copy of the logits, against PyTorch's own."""
+"""The loss that never holds the logits whole, against PyTorch's own."""
 
 import pytest
 import torch
 from torch.nn import functional
 
-from stages.training.loss import IGNORED, cross_entropy
+from stages.training import loss
+from stages.training.loss import Penalties, output_loss
+
+PLAIN = Penalties(z_loss=0.0, label_smoothing=0.0)
+POSITIONS, WIDTH, VOCABULARY = 211, 24, 97
 
 
-def example(kind: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
+def example() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Hidden states, weight, bias, labels."""
     generator = torch.Generator().manual_seed(0)
-    logits = 4 * torch.randn(3, 211, 97, generator=generator)
-    labels = torch.randint(97, (3, 211), generator=generator)
-    labels[:, ::5] = IGNORED
-    return logits.to(kind).requires_grad_(), labels
+    hidden, weight, bias = (
+        torch.randn(*shape, generator=generator).requires_grad_()
+        for shape in ((POSITIONS, WIDTH), (VOCABULARY, WIDTH), (VOCABULARY,))
+    )
+    return hidden, weight, bias, torch.randint(VOCABULARY, (POSITIONS,), generator=generator)
 
 
-@pytest.mark.parametrize(("kind", "tolerance"), [(torch.float32, 1e-6), (torch.bfloat16, 1e-2)])
-def test_loss_and_gradient_are_those_of_pytorch(kind: torch.dtype, tolerance: float) -> None:
-    logits, labels = example(kind)
-    ours = cross_entropy(logits, labels)
-    (gradient,) = torch.autograd.grad(ours / 7, logits)
-    theirs = functional.cross_entropy(logits.float().flatten(0, 1), labels.flatten(), reduction="sum")
-    (expected,) = torch.autograd.grad(theirs / 7, logits)
-    assert gradient.dtype == kind
+def reference(logits: torch.Tensor, labels: torch.Tensor, penalties: Penalties) -> torch.Tensor:
+    logits = logits.float()
+    smoothed = functional.cross_entropy(logits, labels, reduction="sum", label_smoothing=penalties.label_smoothing)
+    return smoothed + penalties.z_loss * logits.logsumexp(1).square().sum()
+
+
+@pytest.mark.parametrize("penalties", [PLAIN, Penalties(0.01, 0.0), Penalties(0.0, 0.1), Penalties(0.02, 0.2)])
+@pytest.mark.parametrize("product", [loss._PRODUCT, 10 * VOCABULARY])
+@pytest.mark.parametrize("some", [False, True])
+def test_loss_and_gradients_are_those_of_pytorch(
+    monkeypatch: pytest.MonkeyPatch, penalties: Penalties, product: int, some: bool
+) -> None:
+    monkeypatch.setattr(loss, "_PRODUCT", product)
+    monkeypatch.setattr(loss, "_CHUNK", 7 * VOCABULARY)
+    hidden, weight, bias, labels = example()
+    where = torch.arange(0, POSITIONS, 3) if some else None
+    chosen = torch.arange(POSITIONS) if where is None else where
+    ours, entropy = output_loss(hidden, weight, bias, labels[chosen], where, kind=torch.float32, penalties=penalties)
+    logits = functional.linear(hidden, weight, bias)[chosen]
+    theirs = reference(logits, labels[chosen], penalties)
     torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=0)
-    torch.testing.assert_close(gradient, expected, rtol=tolerance, atol=tolerance / 10)
+    torch.testing.assert_close(entropy, reference(logits, labels[chosen], PLAIN), rtol=1e-5, atol=0)
+    found = torch.autograd.grad(ours / 7, (hidden, weight, bias))
+    expected = torch.autograd.grad(theirs / 7, (hidden, weight, bias))
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
 
 
-def test_rows_without_a_target_cost_nothing_and_teach_nothing() -> None:
-    logits, labels = example(torch.float32)
-    loss = cross_entropy(logits, torch.full_like(labels, IGNORED))
-    assert loss.item() == 0
-    assert not torch.autograd.grad(loss, logits)[0].any()
+def test_in_bfloat16_gradients_are_as_close_to_the_true_ones_as_those_of_pytorch() -> None:
+    hidden, weight, _, labels = example()
+    true = torch.autograd.grad(reference(functional.linear(hidden, weight), labels, PLAIN), (hidden, weight))
+    ours, _ = output_loss(hidden, weight, None, labels, None, kind=torch.bfloat16, penalties=PLAIN)
+    with torch.autocast("cpu", torch.bfloat16):
+        theirs = reference(functional.linear(hidden, weight), labels, PLAIN)
+    for mine, usual, exact in zip(
+        torch.autograd.grad(ours, (hidden, weight)), torch.autograd.grad(theirs, (hidden, weight)), true, strict=True
+    ):
+        assert mine.dtype == torch.float32
+        assert (mine - exact).norm() < 1.2 * (usual - exact).norm()
+
+
+def test_without_a_target_there_is_nothing_to_learn() -> None:
+    hidden, weight, _, _ = example()
+    none = torch.zeros(0, dtype=torch.int64)
+    ours, entropy = output_loss(hidden, weight, None, none, none, kind=torch.float32, penalties=PLAIN)
+    assert ours.item() == entropy.item() == 0
+    assert not any(gradient.any() for gradient in torch.autograd.grad(ours, (hidden, weight)))

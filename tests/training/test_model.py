@@ -1,20 +1,61 @@
 """The model: its cost as counted, its file as transformers reads it, and shapes that cannot be."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, AutoModelForMaskedLM
 
 from stages.core.errors import HeadwaterError
 from stages.core.params import check
 from stages.training import model as models
+from stages.training.learner import Learner
+from stages.training.settings import Training
 from tests.training.small_run import changed
 
 
 def shape(**changes: object) -> models.Architecture:
     return check(models.Architecture, changed(model=changes)["model"], "model")
+
+
+def parts(kind: str) -> Any:
+    """A small model of a kind; biases are not 0, so that each one counts."""
+    model = models.build(shape(kind=kind, kv_heads=2), vocab_size=300, context=32, seed=1)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.02 * torch.randn_like(parameter))
+    return model
+
+
+@pytest.mark.parametrize("kind", models.KINDS)
+@pytest.mark.parametrize("apart", [False, True])
+def test_the_loss_of_every_kind_is_that_of_its_logits(kind: str, apart: bool) -> None:
+    model = parts(kind)
+    settings = check(Training, changed(training={"precision": "fp32", "attention": "eager"})["training"], "training")
+    ids = torch.randint(8, 300, (2, 32), generator=torch.Generator().manual_seed(0))
+    documents = torch.zeros_like(ids)
+    documents[:, 20:] = 1
+    with torch.no_grad():
+        losses = Learner(model, settings)(ids, ids.flatten(), None, documents if apart else None)
+        if apart:
+            logits = torch.cat([model(input_ids=part).logits for part in (ids[:, :20], ids[:, 20:])], 1)
+        else:
+            logits = model(input_ids=ids).logits
+    expected = functional.cross_entropy(logits.flatten(0, 1), ids.flatten(), reduction="sum")
+    torch.testing.assert_close(losses.cross_entropy, expected, rtol=1e-5, atol=0)
+
+
+@pytest.mark.parametrize("kind", ["bert", "gpt2", "qwen3"])
+def test_what_is_saved_of_other_kinds_loads_without_code_of_the_model(tmp_path: Path, kind: str) -> None:
+    model = parts(kind)
+    models.save(model.config, model.state_dict(), tmp_path, stop=[2])
+    family = AutoModelForMaskedLM if kind in models.MASKED else AutoModelForCausalLM
+    loaded = family.from_pretrained(tmp_path, trust_remote_code=False)
+    ids = torch.arange(8, 24)[None]
+    assert torch.equal(model.eval()(input_ids=ids).logits, loaded(input_ids=ids).logits)
 
 
 @pytest.mark.parametrize("tied", [True, False])
@@ -56,6 +97,7 @@ def test_what_is_saved_is_what_transformers_loads_and_has_the_same_bytes_each_ti
     [
         ({"heads": 3}, "model.heads is 3, which does not divide model.hidden, 32"),
         ({"heads": 32}, "heads of even width"),
+        ({"kind": "gpt2"}, "kv_heads is 1, but gpt2 has no grouped-query attention: make it 2"),
         ({"heads": 4, "kv_heads": 3}, "model.kv_heads is 3, which does not divide model.heads, 4"),
     ],
 )

@@ -1,0 +1,147 @@
+"""Model, optimizers and data of a training run, and what one step does with them."""
+
+import math
+from collections.abc import Sequence
+from contextlib import nullcontext
+from typing import Any, NamedTuple
+
+import torch
+from accelerate import Accelerator
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
+
+from stages.core.errors import HeadwaterError
+from stages.training import distributed, learner, optimizer, order
+from stages.training.averaging import Kept
+from stages.training.data import Rows, Split
+from stages.training.learner import Learner, Losses
+from stages.training.order import Integers
+from stages.training.schedule import learning_rate
+from stages.training.settings import Training
+
+
+class Step(NamedTuple):
+    """What a step says of itself."""
+
+    loss: float
+    """Mean cross-entropy over the targets of the batch."""
+    learning_rate: float
+    gradient_norm: float
+    """Before it is cut."""
+    positions: int
+    """Tokens that went through the model, padding included."""
+    stopping: bool
+    """Whether a process was told to stop."""
+
+
+class Run:
+    """A training run.
+
+    Args:
+        accelerator: The processes that train together.
+        model: See :mod:`stages.training.model`.
+        split: What it is trained and measured on.
+        training: How.
+        steps: Length of the run.
+        seed: Of the data's order and of dropout.
+    """
+
+    def __init__(
+        self, accelerator: Accelerator, model: Any, split: Split, training: Training, steps: int, seed: int
+    ) -> None:
+        self.accelerator, self.split, self.training, self.steps, self.seed = accelerator, split, training, steps, seed
+        whole = Learner(model.train(), training)
+        # Scheduler and loader are not prepared: Accelerate would step and shard them once more for each process.
+        self.learner, *prepared = accelerator.prepare(whole, *optimizer.make(whole, training))
+        self.optimizers = [one.optimizer for one in prepared]
+        self.parameters = list(self.learner.parameters())
+        self.kept = Kept(self.learner, training, steps)
+
+    def step(self, step: int, stop: distributed.Stop) -> Step:
+        """Train on the batch of ``step``.
+
+        Raises:
+            HeadwaterError: the loss or its gradient is not finite.
+        """
+        batches = self._micro_batches(*self.split.batch(step, self.training.batch_sequences, self.seed))
+        counts = [sum(map(learner.targets, batches)), sum(rows.input_ids.size for rows in batches)]
+        targets, positions = (int(count) for count in self._summed(counts))
+        rate = learning_rate(self.training.schedule, step, self.steps)
+        for one in self.optimizers:
+            for group in one.param_groups:
+                group["lr"] = rate
+        # Dropout, where a model has it, repeats itself after a resume.
+        torch.manual_seed(order.mixed(self.seed, step, self.accelerator.process_index))
+        loss, stopping = self._summed([self._backward(batches, max(targets, 1)), stop.asked])
+        norm = self.accelerator.clip_grad_norm_(self.parameters, self.training.clip)
+        norm = float(norm.full_tensor() if hasattr(norm, "full_tensor") else norm)
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            raise HeadwaterError(f"loss {loss} with gradient norm {norm} at step {step + 1:,}: lower schedule.peak")
+        for one in self.optimizers:
+            one.step()
+            one.zero_grad()
+        return Step(loss, rate, norm, positions, bool(stopping))
+
+    @torch.no_grad()
+    def held_out_loss(self) -> float:
+        """Mean cross-entropy over the targets of the held-out rows."""
+        indices, positions = self.split.held_out_rows()
+        self.learner.eval()
+        total, targets = 0.0, 0
+        for rows in self._micro_batches(indices, positions):
+            total += self._losses(rows).cross_entropy.item()
+            targets += learner.targets(rows)
+        self.learner.train()
+        total, count = self._summed([total, targets])
+        return total / max(count, 1)
+
+    def weights(self) -> dict[str, torch.Tensor]:
+        """The weights that the run ends in, whole, by the names of the model; empty but on the first process."""
+        self.kept.restore()
+        whole = StateDictOptions(full_state_dict=True, cpu_offload=True)
+        found = get_model_state_dict(self.learner, options=whole)
+        return {name.removeprefix(learner.PREFIX): weights for name, weights in found.items()}
+
+    def _micro_batches(self, indices: Integers, positions: Integers) -> list[Rows]:
+        """This process's part of some rows, cut into micro-batches."""
+        rank, ranks = self.accelerator.process_index, self.accelerator.num_processes
+        mine, places = order.share(indices, rank, ranks), order.share(positions, rank, ranks)
+        size = self.training.micro_batch
+        cuts = [slice(start, start + size) for start in range(0, len(mine), size)]
+        return [self.split.data.rows(mine[cut], places[cut]) for cut in cuts]
+
+    def _backward(self, batches: list[Rows], targets: int) -> float:
+        """Add up the gradients of the mean objective over ``targets``; this process's part of the cross-entropy."""
+        total = 0.0
+        for number, rows in enumerate(batches):
+            last = number + 1 == len(batches)
+            losses = self._losses(rows)
+            if self.training.adversarial:
+                losses.embedded.retain_grad()
+            with nullcontext() if last and not self.training.adversarial else self.accelerator.no_sync(self.learner):
+                self._add_gradient(losses, targets)
+            if self.training.adversarial:
+                change = _worst(losses.embedded.grad, self.training.adversarial)
+                with nullcontext() if last else self.accelerator.no_sync(self.learner):
+                    self._add_gradient(self._losses(rows, change), targets)
+            total += losses.cross_entropy.item() / targets
+        return total
+
+    def _add_gradient(self, losses: Losses, targets: int) -> None:
+        # FSDP2 takes the mean of the processes' gradients; the loss is a sum over all of them.
+        self.accelerator.backward(losses.objective / targets * self.accelerator.num_processes)
+
+    def _losses(self, rows: Rows, change: torch.Tensor | None = None) -> Losses:
+        losses: Losses = self.learner(*learner.arguments(rows, self.accelerator.device), change)
+        return losses
+
+    def _summed(self, values: Sequence[float]) -> list[float]:
+        """Sums over all processes."""
+        totals = torch.tensor(values, dtype=torch.float64, device=self.accelerator.device)
+        return [float(total) for total in self.accelerator.reduce(totals, "sum")]
+
+
+def _worst(gradient: torch.Tensor | None, norm: float) -> torch.Tensor:
+    """The change of that norm to each row's embeddings which, to first order, raises its loss the most."""
+    assert gradient is not None
+    lengths = torch.linalg.vector_norm(gradient.float(), dim=(1, 2), keepdim=True)
+    return (norm / lengths.clamp(min=1e-30) * gradient).detach()

@@ -1,0 +1,74 @@
+"""Whatever a run is asked to do, a run that continues at a checkpoint ends in the same bytes."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stages import pretrain
+from stages.core import runtime
+from stages.core.params import check
+from tests.training import small_run
+
+BERT: dict[str, Any] = {
+    "model": {"kind": "bert", "kv_heads": 2, "dropout": 0.1},
+    "objective": {"kind": "masked", "masked_share": 0.3},
+}
+
+ROWS: dict[str, dict[str, Any]] = {
+    "muon, ema, dropout, adversarial": {
+        "model": {"kind": "gpt2", "kv_heads": 2, "dropout": 0.2},
+        "training": {
+            "optimizer": "muon",
+            "adversarial": 1.0,
+            "averaging": {"method": "ema", "decay": 0.9, "points": 1, "every": 1},
+        },
+    },
+    "fill in the middle, uniform average, penalties, activation checkpointing": {
+        "model": {"kind": "qwen3", "dropout": 0.2},
+        "objective": {"fill_in_the_middle": 0.7},
+        "training": {
+            "averaging": {"method": "uniform", "decay": 0.0, "points": 3, "every": 1},
+            "activation_checkpointing": True,
+            "z_loss": 1e-3,
+            "label_smoothing": 0.1,
+        },
+    },
+    "best weights, documents apart": {
+        "training": {"held_out": {"rows": 8, "every": 1, "patience": 6}, "documents_apart": True}
+    },
+    "masked": BERT,
+    "masked, held out, documents apart": {
+        **BERT,
+        "training": {"documents_apart": True, "held_out": {"rows": 8, "every": 2, "patience": 0}, "attention": "eager"},
+    },
+}
+
+
+def attempt(folder: Path, changes: dict[str, Any]) -> dict[str, bytes]:
+    """Everything that a run leaves."""
+    values = check(pretrain.Params, small_run.changed(steps=6, **changes), "pretrain")
+    paths = {"tokens": folder / "tokens", "tokenizer": folder / "tokenizer"}
+    pretrain.run(values, **paths, model=folder / "model", log=folder / "log.csv")
+    (area,) = (folder / "run" / "pretrain").iterdir()
+    kept = [*(folder / "model").iterdir(), folder / "log.csv", *(area / "step-00000006").glob("*.distcp")]
+    return {path.name: path.read_bytes() for path in kept}
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_a_run_that_continues_ends_in_the_same_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    folder = small_run.prepare(tmp_path / "project")
+    monkeypatch.setenv("HEADWATER_PROFILE", str(small_run.profile(folder, 1, "run")))
+    runtime.profile.cache_clear()
+    whole = attempt(folder, ROWS[name])
+    (area,) = (folder / "run" / "pretrain").iterdir()
+    shutil.rmtree(area / "step-00000006")
+    shutil.rmtree(folder / "model")
+    (folder / "log.csv").unlink()
+    capsys.readouterr()
+    assert attempt(folder, ROWS[name]) == whole
+    assert "continues at step 3 of 6" in capsys.readouterr().err
+    runtime.profile.cache_clear()
