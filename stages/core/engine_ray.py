@@ -69,7 +69,8 @@ def _connect() -> None:
             ray.init(address=address, **settings)
     except ConnectionError as error:
         said = " ".join(str(error).split())
-        raise HeadwaterError(f"ray.address {address} of the execution profile does not answer: {said}") from None
+        hint = "" if os.environ.get("RAY_AUTH_MODE") else "; if it asks for a token, set RAY_AUTH_MODE=token"
+        raise HeadwaterError(f"ray.address {address} of the execution profile does not answer: {said}{hint}") from None
 
 
 def _call(call: Elsewhere, job: tuple[Any, ...]) -> None:
