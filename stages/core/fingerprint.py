@@ -27,7 +27,6 @@ _NO_BYTES = {"stages.core.progress", "stages.core.runtime"} | {
 _DISTRIBUTION = {
     "fasttext": "fasttext-numpy2-wheel",
     "ruamel": "ruamel.yaml",
-    "stdnum": "python-stdnum",
     "yaml": "pyyaml",
 }
 

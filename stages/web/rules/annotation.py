@@ -110,11 +110,11 @@ class Annotator:
 
     def __call__(self, batch: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """A row of scores for each document."""
-        rows: list[dict[str, Any]] = []
+        rows: list[dict[str, Any]] = [{} for _ in batch]
+        if self._urls:
+            rows = [dict(scores) for scores in self._urls.scores([document["url"] for document in batch])]
         judged: list[tuple[dict[str, Any], Page]] = []
-        for document in batch:
-            row: dict[str, Any] = self._urls.scores(document["url"]) if self._urls else {}
-            rows.append(row)
+        for row, document in zip(rows, batch, strict=True):
             wanted = not self._task.languages or document["language"] in self._task.languages
             if wanted and document["text"].strip():
                 page = Page(document["text"], self._vocabulary(document["language"]))

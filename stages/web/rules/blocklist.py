@@ -9,6 +9,7 @@ import re
 import tarfile
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
+from itertools import accumulate, chain
 from pathlib import Path
 from typing import Any
 
@@ -82,24 +83,38 @@ class Blocklist:
         self._listed: npt.NDArray[np.uint64] = np.load(listed, mmap_mode="r")
         self._words = _assets("banned_words.txt")
         self._soft = _assets("soft_banned_words.txt")
-        self._within = re.compile("|".join(map(re.escape, sorted(_assets("banned_subwords.txt")))))
+        self._within = sorted(_assets("banned_subwords.txt"))
+        self._size = min(map(len, self._within))
+        self._heads = {word[: self._size] for word in self._within}
 
-    def scores(self, url: str) -> dict[str, float]:
-        """Whether ``url`` or its host is listed (0 or 1), whether a listed word is in it, and how many suspect ones."""
-        above = _above(url)
-        words = set(_NOT_WORD.split(url))
-        within = self._within.search(_NOT_WORD.sub("", url).lower())
-        return {
-            # datatrove looks up the host and the domain registered above it; what lies between is included here.
-            "url_listed": any(map(self._is_listed, [url, *above[: max(1, len(above) - 1)]])),
-            "url_words": not self._words.isdisjoint(words) or within is not None,
-            "url_soft_words": len(self._soft & words),
-        }
+    def scores(self, urls: Sequence[str]) -> list[dict[str, float]]:
+        """Whether a URL or its host is listed (0 or 1), whether a listed word is in it, and how many suspect ones."""
+        # datatrove looks up the host and the domain registered above it; what lies between is included here.
+        names = [[url, *above[: max(1, len(above) - 1)]] for url, above in zip(urls, map(_above, urls), strict=True)]
+        listed = self._are_listed(list(chain.from_iterable(names))).tolist()
+        ends = accumulate(map(len, names))
+        scores: list[dict[str, float]] = []
+        for url, own, end in zip(urls, names, ends, strict=True):
+            words = set(_NOT_WORD.split(url))
+            scores.append(
+                {
+                    "url_listed": any(listed[end - len(own) : end]),
+                    "url_words": not self._words.isdisjoint(words) or self._has_word_within(url),
+                    "url_soft_words": len(self._soft & words),
+                }
+            )
+        return scores
 
-    def _is_listed(self, name: str) -> bool:
-        key = np.uint64(xxhash.xxh3_64_intdigest(name.encode()))
-        position = int(np.searchsorted(self._listed, key))
-        return position < len(self._listed) and bool(self._listed[position] == key)
+    def _has_word_within(self, url: str) -> bool:
+        letters, size = _NOT_WORD.sub("", url).lower(), self._size
+        # The first letters tell nearly always that no word is there, in a fifth of the time of a search.
+        heads = {letters[start : start + size] for start in range(len(letters) - size + 1)}
+        return not self._heads.isdisjoint(heads) and any(word in letters for word in self._within)
+
+    def _are_listed(self, names: Sequence[str]) -> npt.NDArray[np.bool_]:
+        keys = np.fromiter((xxhash.xxh3_64_intdigest(name.encode()) for name in names), np.uint64, len(names))
+        places = np.minimum(np.searchsorted(self._listed, keys), len(self._listed) - 1)
+        return np.asarray(self._listed[places] == keys)
 
 
 class Hosts:

@@ -8,6 +8,7 @@ leaves it (``Lines.seen``), while the document keeps its structure (``Lines.text
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import compress
 
 import numpy as np
 
@@ -85,6 +86,8 @@ _POLICIES = (
     *("使用条款", "隐私政策", "隱私權政策", "使用cookie", "使用 cookie"),
     *("شروط الاستخدام", "سياسة الخصوصية", "ملفات تعريف الارتباط"),
 )
+# What every line with one of them has: fewer to look for.
+_HINTS = ("cookie", *(policy for policy in _POLICIES if "cookie" not in policy))
 _CITATION = re.compile(r"\[\d*]|\[edit]|\[citation needed]")
 _BLANK_LINES = re.compile(r"\n{3,}")
 _SHORT, _REMOVED, _SEEN = range(3)
@@ -105,21 +108,27 @@ class _Judge:
     lorem_ipsums: int = 0
     curly_brackets: int = 0
 
-    def __post_init__(self) -> None:
-        self._any = self.lorem_ipsum or self.javascript or self.curly_bracket or self.policy
-        self._plain = not self._any and not self.rules.end_punctuation
+    def __call__(self, page: Page, shown: Sequence[str]) -> list[int]:
+        """What is done with each line of a page, which without citations is as in ``shown``."""
+        lines = zip(page.stripped, shown, page.pieces, strict=True)
+        if self.lorem_ipsum or self.javascript or self.curly_bracket or self.policy or self.rules.end_punctuation:
+            return [self._line(*line) for line in lines]
+        few, long = self.rules.min_words, self.rules.max_word_length
+        return [
+            _REMOVED if len(line) > long and self._has_long_word(pieces) else _SHORT if len(pieces) < few else _SEEN
+            for line, _, pieces in lines
+        ]
 
-    def __call__(self, stripped: str, shown: str, pieces: Sequence[str]) -> int:
+    def _line(self, line: str, shown: str, pieces: Sequence[str]) -> int:
         rules = self.rules
-        if self._plain and len(stripped) <= rules.max_word_length:  # most lines
-            return _SHORT if len(pieces) < rules.min_words else _SEEN
-        if len(stripped) > rules.max_word_length and any(len(piece) > rules.max_word_length for piece in pieces):
+        if len(line) > rules.max_word_length and self._has_long_word(pieces):
             return _REMOVED
         if rules.end_punctuation and (not shown.endswith((".", "?", "!", '"', "'")) or shown.endswith("...")):
             return _REMOVED
-        if len(pieces) < rules.min_words:
-            return _SHORT
-        return self._marks(shown) if self._any else _SEEN
+        return _SHORT if len(pieces) < rules.min_words else self._marks(shown)
+
+    def _has_long_word(self, pieces: Sequence[str]) -> bool:
+        return any(len(piece) > self.rules.max_word_length for piece in pieces)
 
     def _marks(self, shown: str) -> int:
         lower = shown.lower()
@@ -140,32 +149,38 @@ def clean(page: Page, rules: Cleaning) -> Lines:
         lorem_ipsum="lorem ipsum" in lower,
         javascript=rules.javascript and "javascript" in lower,
         curly_bracket="{" in lower,
-        policy=rules.policy and any(policy in lower for policy in _POLICIES),
+        policy=rules.policy and any(hint in lower for hint in _HINTS),
     )
     citations = rules.citations and _CITATION.search(page.text) is not None
-    seen = np.zeros(len(page.lines), np.bool_)
-    shown_lines: list[str] = []
-    kept: list[str] = []
-    removed = 0
-    code = False
-    for number, (line, pieces) in enumerate(zip(page.lines, page.pieces, strict=True)):
-        stripped = line.strip()
-        fence = stripped.startswith("```")
-        shown = _CITATION.sub("", stripped) if citations else stripped
-        verdict = judge(stripped, shown, pieces)
-        if verdict == _SEEN and shown.strip():
-            seen[number] = True
-            shown_lines.append(shown)
-        if rules.keep_structure and (code or fence or verdict == _SHORT):
-            kept.append(line.rstrip())
-        elif verdict == _SEEN:
-            kept.append(line.rstrip() if shown == stripped else shown)
-        else:
-            removed += 1
-        code ^= fence
-    words = page.words_of(shown_lines) if citations else page.words.of_lines(seen)
-    text = _BLANK_LINES.sub("\n\n", "\n".join(kept)).strip("\n")
-    return Lines(shown_lines, words, text, removed, judge.lorem_ipsums, judge.curly_brackets)
+    shown = [_CITATION.sub("", line) for line in page.stripped] if citations else page.stripped
+    verdicts = judge(page, shown)
+    seen = [
+        verdict == _SEEN and line != "" and not line.isspace() for verdict, line in zip(verdicts, shown, strict=True)
+    ]
+    code = _code(page) if rules.keep_structure else [False] * len(verdicts)
+    kept = [
+        line.rstrip() if verdict == _SHORT or within or same == text else text
+        for line, same, text, verdict, within in zip(page.lines, page.stripped, shown, verdicts, code, strict=True)
+        if verdict == _SEEN or within or (rules.keep_structure and verdict == _SHORT)
+    ]
+    lines = list(compress(shown, seen))
+    words = page.words_of(lines) if citations else page.words.of_lines(np.array(seen, np.bool_))
+    text = "\n".join(kept)
+    if "\n\n\n" in text:
+        text = _BLANK_LINES.sub("\n\n", text)
+    return Lines(lines, words, text.strip("\n"), len(verdicts) - len(kept), judge.lorem_ipsums, judge.curly_brackets)
+
+
+def _code(page: Page) -> list[bool]:
+    """Which lines are in a block of code, its marks included."""
+    within = [False] * len(page.lines)
+    if "```" in page.text:
+        code = False
+        for number, line in enumerate(page.stripped):
+            fence = line.startswith("```")
+            within[number] = code or fence
+            code ^= fence
+    return within
 
 
 def scores(lines: Lines) -> dict[str, float]:

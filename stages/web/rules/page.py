@@ -25,9 +25,14 @@ class Page:
         return self.text.splitlines()
 
     @cached_property
+    def stripped(self) -> list[str]:
+        """The lines without white space around them."""
+        return [line.strip() for line in self.lines]
+
+    @cached_property
     def pieces(self) -> list[Sequence[str]]:
         """For each line what stands between white space, or, in a language without it, its words."""
-        return self._pieces(self.lines)
+        return segmentation.pieces(self.lines, self._vocabulary.language)
 
     @cached_property
     def words(self) -> Words:
@@ -36,7 +41,4 @@ class Page:
 
     def words_of(self, lines: Sequence[str]) -> Words:
         """Words of ``lines`` that are not those of the text."""
-        return self._vocabulary.words(self._pieces(lines))
-
-    def _pieces(self, lines: Sequence[str]) -> list[Sequence[str]]:
-        return [segmentation.pieces(line, self._vocabulary.language) for line in lines]
+        return self._vocabulary.words(segmentation.pieces(lines, self._vocabulary.language))

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from stages.core.params import params
-from stages.web.rules import credentials
+from stages.web.rules import check_digits, credentials
 
 
 @params
@@ -41,7 +41,6 @@ class PersonalData:
 KINDS = ("email", "ip", "phone", "card", "iban", "api_key", "private_key")
 
 _ATOM = r"[A-Za-z0-9!#$%&'*+=?^_{|}~-]"
-_OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
 _NUMBER = r"\(?[0-9][0-9 ()./\x{a0}-]{6,20}[0-9]"  # as people write them
 _PHONE_WORD = (
     "tel|phone|telephone|fax|mobile|cell|call|whatsapp|telefon|handy|tél|téléphone|teléfono|móvil|"
@@ -61,13 +60,19 @@ class _Finder:
     kind: str
     hint: str
     """What every text that has some matches, for RE2: ten times as fast as ``pattern``, and most texts have none."""
+    sign: str
+    """What every line that has some has, or an empty string."""
     pattern: re.Pattern[str]
+    """No match goes beyond a line. One that begins with a character, what stands before it after that, is searched for
+    in a third of the time."""
     check: Callable[[re.Match[str], PersonalData], str | None]
     """The part of a match that is what it looks like."""
 
 
-def _finder(kind: str, hint: str, pattern: str, check: Callable[[re.Match[str], PersonalData], str | None]) -> _Finder:
-    return _Finder(kind, hint, re.compile(pattern.replace(r"\x{a0}", r"\xa0")), check)
+def _finder(
+    kind: str, hint: str, sign: str, pattern: str, check: Callable[[re.Match[str], PersonalData], str | None]
+) -> _Finder:
+    return _Finder(kind, hint, sign, re.compile(pattern.replace(r"\x{a0}", r"\xa0")), check)
 
 
 def replace(texts: Sequence[str], rules: PersonalData) -> list[tuple[str, Counter[str]]]:
@@ -103,7 +108,8 @@ def _replace(text: str, finder: _Finder, rules: PersonalData) -> tuple[str, int]
         count += 1
         return match[0].replace(value, f"[{finder.kind}]")
 
-    return finder.pattern.sub(placeholder, text), count
+    lines = [finder.pattern.sub(placeholder, line) if finder.sign in line else line for line in text.split("\n")]
+    return "\n".join(lines), count
 
 
 def _whole(match: re.Match[str], _: PersonalData) -> str:
@@ -143,19 +149,15 @@ def _phone(number: str, regions: Iterable[str | None]) -> str | None:
 
 
 def _card(match: re.Match[str], _: PersonalData) -> str | None:
-    from stdnum import luhn
-
     digits = re.sub(r"[ -]", "", match[0])
-    return match[0] if _NETWORK.fullmatch(digits) and luhn.is_valid(digits) else None
+    return match[0] if _NETWORK.fullmatch(digits) and check_digits.is_luhn(digits) else None
 
 
 def _iban(match: re.Match[str], _: PersonalData) -> str | None:
-    from stdnum import iban
-
     groups = match[0].split(" ")
     for end in range(len(groups), 0, -1):  # words in capitals may follow
         number = " ".join(groups[:end])
-        if iban.is_valid(number):
+        if check_digits.is_iban(number.replace(" ", "")):
             return number
     return None
 
@@ -164,6 +166,7 @@ _FINDERS = (
     _finder(
         "email",
         r"@[A-Za-z0-9][A-Za-z0-9.-]*\.[A-Za-z]{2}",
+        "@",
         rf"(?<!{_ATOM})(?<!\.){_ATOM}{{1,64}}(?:\.{_ATOM}{{1,64}}){{0,8}}@"
         r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.){1,8}[A-Za-z]{2,63}\b",
         _whole,
@@ -171,33 +174,38 @@ _FINDERS = (
     _finder(
         "iban",
         r"[A-Z]{2}[0-9]{2} ?[A-Z0-9]{4} ?[A-Z0-9]{4}",
+        "",
         r"(?<![A-Za-z0-9])[A-Z]{2}[0-9]{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?(?![A-Za-z0-9])",
         _iban,
     ),
     _finder(
         "card",
         r"[0-9]{4}[ -]?[0-9]{4,6}[ -]?[0-9]{4}",
+        "",
         r"(?<![\w.,:/=#+-])(?:[0-9]{4}([ -])[0-9]{4}\1[0-9]{4}\1[0-9]{4}|3[0-9]{3}([ -])[0-9]{6}\2[0-9]{4,5}|"
         r"[0-9]{14,16})(?![\w-]|[.,:]\d)",
         _card,
     ),
-    _finder("phone", rf"\+{_NUMBER}", rf"(?<![\w+])\+{_NUMBER}(?!\w)", _international),
+    _finder("phone", rf"\+{_NUMBER}", "+", rf"(?<![\w+])\+{_NUMBER}(?!\w)", _international),
     _finder(
         "phone",
         rf"(?i)(?:{_PHONE_WORD})[^0-9+\n]{{0,12}}{_NUMBER}",
+        "",
         rf"(?i)(?<!\w)(?:{_PHONE_WORD})\b[^\d+\n]{{0,12}}?({_NUMBER})(?!\w)",
         _national,
     ),
     _finder(
         "ip",
         r"(?:^|[^\w.])(?:[0-9]{1,3}\.){3}[0-9]{1,3}(?:[^\w.]|\.[^0-9]|\.?$)",
-        rf"(?<![\w.])(?:{_OCTET}\.){{3}}{_OCTET}(?!\w|\.\d)",
+        ".",
+        r"[0-9](?<![\w.].)[0-9]{0,2}(?:\.[0-9]{1,3}){3}(?!\w|\.\d)",
         _public,
     ),
     _finder(
         "ip",
         r"[23][0-9A-Fa-f]{3}:[0-9A-Fa-f]{0,4}:",
-        r"(?<![\w:.])[23][0-9A-Fa-f]{3}:(?:[0-9A-Fa-f]{0,4}:){1,6}[0-9A-Fa-f]{0,4}(?![\w:]|\.\d)",
+        ":",
+        r"[23](?<![\w:.].)[0-9A-Fa-f]{3}:(?:[0-9A-Fa-f]{0,4}:){1,6}[0-9A-Fa-f]{0,4}(?![\w:]|\.\d)",
         _public,
     ),
 )

@@ -76,15 +76,15 @@ FINEWEB = (
 
 def gopher_scores(page: Page) -> dict[str, float]:
     """What Gopher's rules judge; the text is not blank."""
-    words, lines = page.words, page.lines
+    words, lines = page.words, page.stripped
     lengths = words.lengths[~words.are(SYMBOLIC)]
     return {
         "words": len(lengths),
         "word_length": float(lengths.mean()) if len(lengths) else 0.0,
         "hashes": page.text.count("#") / len(words),
         "ellipses": (page.text.count("...") + page.text.count("…")) / len(words),
-        "bullet_lines": sum(line.lstrip().startswith(("•", "-")) for line in lines) / len(lines),
-        "ellipsis_lines": sum(line.rstrip().endswith(("...", "…")) for line in lines) / len(lines),
+        "bullet_lines": sum([line.startswith(("•", "-")) for line in lines]) / len(lines),
+        "ellipsis_lines": sum([line.endswith(("...", "…")) for line in lines]) / len(lines),
         "alphabetic": np.count_nonzero(words.are(ALPHABETIC)) / len(words),
         "stop_words": int(np.count_nonzero(np.bincount(words.stop, minlength=1)[1:])),
     }
@@ -100,8 +100,8 @@ def fineweb_scores(lines: Sequence[str], words: Words, short: int) -> dict[str, 
     """
     _, repeated = repeats(lines)
     return {
-        "ended_lines": sum(line[-1] in TERMINAL_PUNCTUATION for line in lines) / len(lines),
-        "short_lines": sum(len(line) <= short for line in lines) / len(lines),
+        "ended_lines": sum([line[-1] in TERMINAL_PUNCTUATION for line in lines]) / len(lines),
+        "short_lines": sum([len(line) <= short for line in lines]) / len(lines),
         "repeated_text": repeated / sum(map(len, lines)),
         "newlines": (len(lines) - 1) / len(words),
     }

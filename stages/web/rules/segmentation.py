@@ -151,13 +151,12 @@ _UNSPACED = (
 _CHARACTERS = regex.compile(rf"[{_UNSPACED}]|[^{_UNSPACED}\s]+")
 
 
-def pieces(line: str, language: str) -> Sequence[str]:
-    """What of ``line`` is made into words on its own; no piece has white space in it."""
+def pieces(lines: Sequence[str], language: str) -> list[Sequence[str]]:
+    """What of each line is made into words on its own; no piece has white space in it."""
     if language not in UNSPACED:
-        return line.split()
-    return (
-        [piece for piece in _chinese()(line) if not piece.isspace()] if language == "zh" else _CHARACTERS.findall(line)
-    )
+        return [line.split() for line in lines]
+    cut = _chinese() if language == "zh" else _CHARACTERS.findall
+    return [[piece for piece in cut(line) if not piece.isspace()] for line in lines]
 
 
 # What jieba takes apart, with the only words of its dictionary that it then does not; rjieba leaves it whole.

@@ -70,7 +70,7 @@ class WordList:
         self._phrases: dict[int, set[tuple[int, ...]]] = defaultdict(set)
         heads: set[str] = set()
         for entry in sorted({entry.strip().lower() for entry in entries}):
-            pieces = segmentation.pieces(entry, language)
+            (pieces,) = segmentation.pieces([entry], language)
             words = [word for piece in pieces for word in segmentation.split(piece, language)]
             if len(words) == 1:
                 single.add(words[0])

@@ -49,4 +49,5 @@ def listed(tmp_path: Path) -> Path:
 )
 def test_judges_urls(url: str, reason: str | None, listed: Path) -> None:
     own = "url_host" if Hosts(URLS.hosts).have(url) else None
-    assert (own or first_broken(RULES, Blocklist(listed).scores(url), SimpleNamespace(urls=URLS))) == reason
+    _, scores = Blocklist(listed).scores(["https://bad.net/", url])
+    assert (own or first_broken(RULES, scores, SimpleNamespace(urls=URLS))) == reason

@@ -53,7 +53,7 @@ def test_splits_english_as_spacy_does(piece: str, expected: list[str]) -> None:
     ],
 )
 def test_splits_other_languages(language: str, line: str, expected: list[str]) -> None:
-    pieces = segmentation.pieces(line, language)
+    (pieces,) = segmentation.pieces([line], language)
     assert [word for piece in pieces for word in segmentation.split(piece, language)] == expected
 
 
@@ -61,6 +61,6 @@ def test_splits_other_languages(language: str, line: str, expected: list[str]) -
 @pytest.mark.parametrize("language", ["en", "fr", "zh"])
 def test_hostile_pieces_take_no_longer(piece: str, language: str) -> None:
     start = time.process_time()
-    for part in segmentation.pieces(piece, language):
+    for part in segmentation.pieces([piece], language)[0]:
         assert "".join(segmentation.split(part, language)) == part
     assert time.process_time() - start < 5
