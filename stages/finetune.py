@@ -7,12 +7,12 @@ import dataclasses
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
 from accelerate import PartialState
-from pydantic import PositiveInt
+from pydantic import Field, PositiveInt
 
 from stages.core import shards
 from stages.core.errors import HeadwaterError
@@ -23,10 +23,9 @@ from stages.text import chat, headings, tokenizers
 from stages.text import conversations as talk
 from stages.text.conversations import Conversation
 from stages.training import model as models
-from stages.training.data import Rows
+from stages.training.data import Fixed, Rows
 from stages.training.loop import train
 from stages.training.loss import IGNORED
-from stages.training.order import Integers
 from stages.training.settings import Training
 
 
@@ -42,30 +41,10 @@ class Params:
     """Of the sample, of the way each question is put and of the order of the data."""
     headings: headings.Headings
     """How documents become conversations."""
+    dropout: Annotated[float, Field(ge=0, lt=1)]
+    """Share of values set to 0 while training, wherever the kind of model has dropout."""
     training: Training
     """How the model learns."""
-
-
-class Answers:
-    """Packed conversations as training data: answers are targets, all else is context.
-
-    Args:
-        inputs: Ids, shape (rows, context).
-        labels: The id that follows each, or ``IGNORED``; same shape.
-        apart: Whether attention is to stay within a conversation.
-    """
-
-    def __init__(self, inputs: Integers, labels: Integers, *, apart: bool) -> None:
-        self.inputs, self.labels = inputs, labels
-        self.conversations = np.cumsum(inputs == tokenizers.BEGIN, axis=1) if apart else None
-
-    def __len__(self) -> int:
-        return len(self.inputs)
-
-    def rows(self, indices: Integers, positions: Integers) -> Rows:
-        """Those rows; nothing in them is drawn at random."""
-        conversations = None if self.conversations is None else self.conversations[indices]
-        return Rows(self.inputs[indices], self.labels[indices], conversations)
 
 
 def run(params: Params, *, model: Path, documents: Path, conversations: Path, tuned: Path, log: Path) -> Metrics:
@@ -85,7 +64,7 @@ def run(params: Params, *, model: Path, documents: Path, conversations: Path, tu
         paths = shards.files(documents, "*.parquet")
     made = _headings(params, paths) if params.data == "headings" else _incoming(paths, conversations)
     chosen = talk.draw(made.found, params.max_conversations, params.seed)
-    pretrained = models.load(model)
+    pretrained = models.load(model, params.dropout)
     if pretrained.config.model_type in models.MASKED:
         raise HeadwaterError(f"{model}: a {pretrained.config.model_type} fills masks and cannot answer; train another")
     context = pretrained.config.max_position_embeddings
@@ -96,11 +75,12 @@ def run(params: Params, *, model: Path, documents: Path, conversations: Path, tu
         reasons = ", ".join(f"{reason} {count}" for reason, count in made.dropped.items() if count)
         raise HeadwaterError(f"no conversation to learn from, of {made.seen} seen" + f" ({reasons})" * bool(reasons))
     inputs, labels = chat.pack(fitting, context + 1, IGNORED)
+    apart = params.training.documents_apart
     seen = params.epochs * (len(inputs) - params.training.held_out.rows)
     area = shards.area("finetune", shards.identity(run, params, [model, *paths]))
     trained = train(
         pretrained,
-        Answers(inputs, labels, apart=params.training.documents_apart),
+        Fixed(Rows(inputs, labels, np.cumsum(inputs == tokenizers.BEGIN, axis=1) if apart else None)),
         params.training,
         steps=math.ceil(seen / params.training.batch_sequences),
         seed=params.seed,

@@ -23,6 +23,7 @@ PARAMS = finetune.Params(
     epochs=2,
     seed=1,
     headings=Headings(questions=("{heading}?", "{heading} in {title}?"), max_heading=60, min_answer=20, max_answer=80),
+    dropout=0.0,
     training=Training(
         batch_sequences=4,
         micro_batch=4,

@@ -27,13 +27,10 @@ class Kept:
     @torch.no_grad()
     def after(self, step: int, improved: bool) -> None:
         """Take in the weights after ``step`` steps; ``improved``: their held-out loss is the lowest so far."""
-        if not self.weights:
-            return
-        weight = self._weight(step, improved)
-        if weight == 1.0:
-            torch._foreach_copy_(list(self.weights.values()), list(self._trained.values()))
-        elif weight:
-            torch._foreach_lerp_(list(self.weights.values()), list(self._trained.values()), weight)
+        weight = self._weight(step, improved) if self.weights else 0.0
+        if weight:
+            for name, kept in self.weights.items():
+                kept.lerp_(self._trained[name], weight)  # at 1 that is a copy, to the last bit
 
     def _weight(self, step: int, improved: bool) -> float:
         """What the weights of a step count in the average."""
@@ -52,5 +49,5 @@ class Kept:
     @torch.no_grad()
     def restore(self) -> None:
         """Put the kept weights in the place of the trained ones, at the end of the run."""
-        if self.weights:
-            torch._foreach_copy_(list(self._trained.values()), list(self.weights.values()))
+        for name, kept in self.weights.items():
+            self._trained[name].copy_(kept)

@@ -39,6 +39,21 @@ class Data(Protocol):
         """
 
 
+class Fixed:
+    """Rows in memory, in which nothing is drawn at random."""
+
+    def __init__(self, everything: Rows) -> None:
+        self.everything = everything
+
+    def __len__(self) -> int:
+        return len(self.everything.input_ids)
+
+    def rows(self, indices: Integers, positions: Integers) -> Rows:
+        """Those rows."""
+        input_ids, labels, documents = self.everything
+        return Rows(input_ids[indices], labels[indices], None if documents is None else documents[indices])
+
+
 class Split:
     """The rows of some data as two sets: ``held_out`` of them, drawn by seed, and those that are trained on."""
 
@@ -58,3 +73,38 @@ class Split:
         """Numbers of the rows that are held out, and their positions."""
         places = np.arange(self.held_out, dtype=np.int64)
         return (places if self._order is None else self._order(places)), -1 - places
+
+
+class Replay:
+    """New rows with some of what a model was trained on before, which keeps it from forgetting (Ibrahim et al., arXiv
+    2403.08763).
+
+    Args:
+        new: All of these.
+        old: Rows of the same length, of which some are drawn.
+        share: Of the rows that are old; 0 up to, but not including, 1.
+        seed: Of the draw.
+    """
+
+    def __init__(self, new: Data, old: Data, share: float, seed: int) -> None:
+        self.new, self.old, self.seed = new, old, seed
+        self.replayed = round(len(new) * share / (1 - share))
+        """Old rows."""
+
+    def __len__(self) -> int:
+        return len(self.new) + self.replayed
+
+    def rows(self, indices: Integers, positions: Integers) -> Rows:
+        """Those rows: new ones have the numbers from 0 on, old ones follow."""
+        is_old = indices >= len(self.new)
+        drawn = order.stream(indices[is_old] - len(self.new), rows=len(self.old), seed=self.seed)
+        if is_old.all():
+            return self.old.rows(drawn, positions)
+        if not is_old.any():
+            return self.new.rows(indices, positions)
+        new, old = self.new.rows(indices[~is_old], positions[~is_old]), self.old.rows(drawn, positions[is_old])
+        back = np.argsort(np.argsort(is_old, kind="stable"))
+        input_ids, labels = (np.concatenate(pair)[back] for pair in zip(new[:2], old[:2], strict=True))
+        if new.documents is None or old.documents is None:
+            return Rows(input_ids, labels)
+        return Rows(input_ids, labels, np.concatenate([new.documents, old.documents])[back])

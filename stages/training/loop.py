@@ -28,7 +28,7 @@ from stages.core.errors import HeadwaterError
 from stages.core.progress import log, meter
 from stages.core.runtime import profile
 from stages.core.shards import Metrics
-from stages.training import distributed, learner
+from stages.training import distributed, held_out, learner
 from stages.training.checkpoint import Checkpoints
 from stages.training.data import Data, Split
 from stages.training.model import flops_per_token
@@ -37,7 +37,6 @@ from stages.training.settings import Training
 from stages.training.speed import matmul_peak
 
 HEADER = "step,tokens,loss,learning_rate,gradient_norm"
-_MEASURED = ",held_out_loss"  # in the steps that measured it
 
 # Losses of single batches scatter; the figure that runs are compared by is the mean over this share of the last steps.
 _LAST = 0.05
@@ -77,89 +76,69 @@ def train(model: Any, data: Data, training: Training, *, steps: int, seed: int, 
     run = Run(accelerator, model, Split(data, training.held_out.rows, seed), training, steps, seed)
     checkpoints = Checkpoints(area, accelerator, run.learner, run.optimizers, run.kept.weights)
     done, lines = checkpoints.load()
-    if done and accelerator.is_main_process:
-        log(f"{label}: continues at step {done:,} of {steps:,}")
-    lines = lines or [HEADER + _MEASURED * bool(training.held_out.rows)]
-    if not training.deterministic and accelerator.is_main_process:
-        log(f"{label}: training.deterministic is false: another run, or one that was stopped, may end in other bytes")
+    if accelerator.is_main_process:
+        _say(label, training, done, steps)
+    lines = lines or [HEADER + f",{held_out.COLUMN}" * bool(training.held_out.rows)]
+    watch = held_out.Watch(training.held_out, steps, _column(lines, held_out.COLUMN), run.held_out_loss)
     tokens = int(lines[-1].split(",")[1]) if done else 0
     peak = matmul_peak(accelerator.device, training.precision) * accelerator.num_processes if done < steps else 0.0
     with distributed.stoppable() as stop, meter(label, steps, "tokens", done) as progress:
-        while done < steps and not _ended(training, lines):
+        while done < steps and not watch.ended:
             taken = run.step(done, stop)
             done += 1
             tokens += taken.positions
-            row = [done, tokens, taken.loss, taken.learning_rate, taken.gradient_norm]
+            run.kept.after(done, improved=watch.after(done))
+            row = [done, tokens, taken.loss, taken.learning_rate, taken.gradient_norm, *watch.column]
             # repr of a float gives back the same float: the log holds the losses in full.
             lines.append(",".join(map(repr, row)))
-            if training.held_out.rows:
-                due = done % training.held_out.every == 0 or done == steps
-                lines[-1] += f",{run.held_out_loss()!r}" if due else ","
-            run.kept.after(done, improved=_misses(lines) == 0)
             used = progress.rate * flops / peak if progress.rate else 0.0
             progress.advance(taken.positions, 1, f"loss {taken.loss:.3f}, {used:.0%} of matmul peak")
-            ended = done == steps or _ended(training, lines)
+            ended = done == steps or watch.ended
             if ended or taken.stopping or done % profile().saving.every == 0:
                 checkpoints.save(done, lines)
             if taken.stopping and not ended:
                 raise HeadwaterError(f"told to stop; saved at step {done:,} of {steps:,}, run again to continue")
-    metrics = _metrics(lines, rows=len(data), training=training) | {"parameters": size, "flops": flops * tokens}
+    metrics = _metrics(_column(lines, "loss"), len(data), training)
+    metrics |= {"tokens": tokens, "parameters": size, "flops": flops * tokens}
+    if watch.losses:
+        metrics[held_out.COLUMN] = watch.result
     return Trained(run.weights(), "\n".join(lines) + "\n", metrics, accelerator.is_main_process)
 
 
+def _say(label: str, training: Training, done: int, steps: int) -> None:
+    if done:
+        log(f"{label}: continues at step {done:,} of {steps:,}")
+    if not training.deterministic:
+        log(f"{label}: training.deterministic is false: another run, or one that was stopped, may end in other bytes")
+
+
 def _check(training: Training, rows: int, processes: int) -> None:
-    batch, micro, held_out = training.batch_sequences, training.micro_batch, training.held_out.rows
+    batch, micro, held = training.batch_sequences, training.micro_batch, training.held_out.rows
+    if processes > batch:
+        raise HeadwaterError(f"params.yaml: batch_sequences is {batch}, for {processes} processes: take fewer of them")
     if batch % (micro * processes):
         raise HeadwaterError(
             f"params.yaml: batch_sequences is {batch}, which does not divide into micro-batches of {micro} on "
             f"{processes} process{'es' * (processes > 1)}"
         )
-    if held_out % processes:
-        raise HeadwaterError(f"params.yaml: held_out.rows is {held_out}, which {processes} processes cannot share")
-    if rows - held_out < batch:
-        apart = f" ({held_out} of {rows} are held out)" * bool(held_out)
+    if held % processes:
+        raise HeadwaterError(f"params.yaml: held_out.rows is {held}, which {processes} processes cannot share")
+    if rows - held < batch:
+        apart = f" ({held} of {rows} are held out)" * bool(held)
         raise HeadwaterError(
-            f"{rows - held_out} rows to train on are too few for one batch of {batch}{apart}: lower batch_sequences"
+            f"{rows - held} rows to train on are too few for one batch of {batch}{apart}: lower batch_sequences"
         )
 
 
 def _column(lines: list[str], name: str) -> list[float]:
-    """The numbers of a column of the log, without the steps that have none."""
+    """The numbers of a column of the log; none if it has no such column."""
     names = lines[0].split(",")
-    if name not in names:
-        return []
-    cells = [line.split(",")[names.index(name)] for line in lines[1:]]
-    return [float(cell) for cell in cells if cell]
+    return [float(line.split(",")[names.index(name)]) for line in lines[1:]] if name in names else []
 
 
-def _misses(lines: list[str]) -> int | None:
-    """How many measurements ago the held-out loss was lowest; None if the last step measured none."""
-    if lines[0].endswith(_MEASURED) and lines[-1][-1] != ",":
-        losses = _column(lines, "held_out_loss")
-        return len(losses) - 1 - losses.index(min(losses))
-    return None
-
-
-def _ended(training: Training, lines: list[str]) -> bool:
-    """Whether the held-out loss has ended the run: a function of the log, which is part of every checkpoint."""
-    patience = training.held_out.patience
-    return bool(patience) and len(lines) > 1 and (_misses(lines) or 0) >= patience
-
-
-def _metrics(lines: list[str], *, rows: int, training: Training) -> Metrics:
-    losses, measured = _column(lines, "loss"), _column(lines, "held_out_loss")
+def _metrics(losses: list[float], rows: int, training: Training) -> Metrics:
     last = losses[-max(1, round(_LAST * len(losses))) :]
-    held_out = training.held_out.rows
-    seen = min(rows - held_out, len(losses) * training.batch_sequences)
-    metrics: Metrics = {
-        "in": rows,
-        "out": seen,
-        "dropped": {"not_reached": rows - held_out - seen},
-        "steps": len(losses),
-        "tokens": int(lines[-1].split(",")[1]),
-        "loss": math.fsum(last) / len(last),
-    }
-    if held_out:
-        metrics["dropped"]["held_out"] = held_out
-        metrics["held_out_loss"] = min(measured) if training.held_out.patience else measured[-1]
-    return metrics
+    held = training.held_out.rows
+    seen = min(rows - held, len(losses) * training.batch_sequences)
+    dropped = {"not_reached": rows - held - seen} | ({"held_out": held} if held else {})
+    return {"in": rows, "out": seen, "dropped": dropped, "steps": len(losses), "loss": math.fsum(last) / len(last)}

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 import torch
 from pydantic import Field, PositiveFloat, PositiveInt
 from torch import nn
-from transformers import CONFIG_MAPPING, AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM, GenerationConfig
+from transformers import CONFIG_MAPPING, AutoModelForCausalLM, AutoModelForMaskedLM, GenerationConfig
 from transformers.utils.logging import disable_progress_bar
 
 from stages.core.errors import HeadwaterError
@@ -127,18 +127,27 @@ def _family(config: Any) -> Any:
     return AutoModelForMaskedLM if config.model_type in MASKED else AutoModelForCausalLM
 
 
-def load(folder: Path) -> Any:
-    """The model of a folder that :func:`save` wrote, in float32.
+def load(folder: Path, dropout: float) -> Any:
+    """The model of a folder that :func:`save` wrote, in float32, to be trained further.
+
+    Args:
+        folder: With config.json and safetensors.
+        dropout: As in :class:`Architecture`.
 
     Raises:
         HeadwaterError: there is no model in the folder, or one of another kind than :data:`KINDS`.
     """
     if not (folder / "config.json").is_file():
         raise HeadwaterError(f"{folder}: no model here (config.json is missing)")
-    config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    if config.model_type not in KINDS:
-        raise HeadwaterError(f"{folder}: holds a {config.model_type}; those that can be trained: {', '.join(KINDS)}")
-    return _family(config).from_pretrained(folder, dtype=torch.float32, local_files_only=True, trust_remote_code=False)
+    kind = json.loads((folder / "config.json").read_text("utf-8")).get("model_type")
+    if kind not in KINDS:
+        raise HeadwaterError(f"{folder}: holds a model of kind {kind}; these can be trained: {', '.join(KINDS)}")
+    config = CONFIG_MAPPING[kind].from_pretrained(folder, local_files_only=True)
+    for name in _options(kind) & set(_DROPOUTS):
+        setattr(config, name, dropout)
+    return _family(config).from_pretrained(
+        folder, config=config, dtype=torch.float32, local_files_only=True, trust_remote_code=False, use_safetensors=True
+    )
 
 
 def save(config: Any, weights: dict[str, torch.Tensor], folder: Path, *, stop: list[int]) -> None:

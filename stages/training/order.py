@@ -57,9 +57,13 @@ def batch(step: int, *, size: int, rows: int, seed: int) -> Integers:
 
     Each epoch goes through all ``rows`` in an order of its own; a batch may end one epoch and begin the next.
     """
-    positions = np.arange(step * size, (step + 1) * size, dtype=np.int64)
+    return stream(np.arange(step * size, (step + 1) * size, dtype=np.int64), rows=rows, seed=seed)
+
+
+def stream(positions: Integers, *, rows: int, seed: int) -> Integers:
+    """The rows at those positions of one epoch after the other, shape (positions,)."""
     epochs = positions // rows
-    chosen = np.empty(size, dtype=np.int64)
+    chosen = np.empty(len(positions), dtype=np.int64)
     for epoch in np.unique(epochs):
         here = epochs == epoch
         chosen[here] = Permutation(rows, seed, int(epoch))(positions[here] % rows)

@@ -120,7 +120,7 @@ class Run:
             with nullcontext() if last and not self.training.adversarial else self.accelerator.no_sync(self.learner):
                 self._add_gradient(losses, targets)
             if self.training.adversarial:
-                change = _worst(losses.embedded.grad, self.training.adversarial)
+                change = worst(losses.embedded.grad, self.training.adversarial)
                 with nullcontext() if last else self.accelerator.no_sync(self.learner):
                     self._add_gradient(self._losses(rows, change), targets)
             total += losses.cross_entropy.item() / targets
@@ -140,7 +140,7 @@ class Run:
         return [float(total) for total in self.accelerator.reduce(totals, "sum")]
 
 
-def _worst(gradient: torch.Tensor | None, norm: float) -> torch.Tensor:
+def worst(gradient: torch.Tensor | None, norm: float) -> torch.Tensor:
     """The change of that norm to each row's embeddings which, to first order, raises its loss the most."""
     assert gradient is not None
     lengths = torch.linalg.vector_norm(gradient.float(), dim=(1, 2), keepdim=True)

@@ -26,6 +26,8 @@ PARAMS: dict[str, Any] = {
     "seed": 1,
     "steps": 30,
     "epochs": 20,
+    "init_from": "",
+    "replay": {"tokens": "", "share": 0.0},
     "model": {
         "kind": "llama",
         "hidden": 32,
@@ -114,7 +116,7 @@ def profile(folder: Path, processes: int, name: str) -> Path:
 def flags(name: str) -> list[str]:
     """The stage's command line for a result called ``name``, in the project's folder."""
     made = ["--model", f"{name}.model", "--log", f"{name}.csv", "--metrics", f"{name}.json"]
-    return ["--tokens", "tokens", "--tokenizer", "tokenizer", *made]
+    return ["--tokens", "tokens", "--tokenizer", "tokenizer", "--earlier", "earlier", *made]
 
 
 def fork(folder: Path, processes: int, name: str) -> list[int]:
@@ -147,7 +149,7 @@ def attempt(folder: Path, name: str) -> None:
     os.chdir(folder)
     runtime.profile.cache_clear()
     values = params.load(pretrain.Params, "pretrain")
-    paths = {"tokens": Path("tokens"), "tokenizer": Path("tokenizer")}
+    paths = {"tokens": Path("tokens"), "tokenizer": Path("tokenizer"), "earlier": Path("earlier")}
     pretrain.run(values, **paths, model=Path(f"{name}.model"), log=Path(f"{name}.csv"))
 
 

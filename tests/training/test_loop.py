@@ -8,14 +8,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from stages.core.errors import HeadwaterError
 from stages.core.params import check
 from stages.training import model as models
 from stages.training.data import Rows
+from stages.training.learner import Learner
 from stages.training.loop import Trained, train
 from stages.training.loss import IGNORED
 from stages.training.order import Integers
+from stages.training.run import worst
 from stages.training.settings import Training
 from tests.training.small_run import changed
 
@@ -79,6 +82,83 @@ def test_matrices_decay_and_scales_of_norms_do_not(profile: Path, tmp_path: Path
     name = "model.layers.0.mlp.up_proj.weight"
     assert held[name].norm() < 0.999 * free[name].norm()
     assert held["model.norm.weight"].equal(free["model.norm.weight"])
+
+
+STEADY = {"shape": "wsd", "peak": 0.01, "warmup": 0, "decay": 0.0, "final": 0.0}
+"""A learning rate that does not depend on the length of the run."""
+
+
+def averaging(method: str, points: int = 1, every: int = 1) -> dict[str, Any]:
+    return {"method": method, "decay": 0.6, "points": points, "every": every}
+
+
+def test_a_uniform_average_is_the_mean_of_the_weights_at_its_points(profile: Path, tmp_path: Path) -> None:
+    at = [trained(tmp_path / str(step), steps=step, schedule=STEADY).weights for step in (2, 4, 6)]
+    mean = trained(tmp_path / "mean", schedule=STEADY, averaging=averaging("uniform", points=3, every=2)).weights
+    for name, weights in mean.items():
+        torch.testing.assert_close(weights, sum(one[name] for one in at) / 3, rtol=1e-5, atol=1e-6)
+
+
+def test_a_moving_average_forgets_its_first_weights_faster_than_later_ones(profile: Path, tmp_path: Path) -> None:
+    at = [trained(tmp_path / str(step), steps=step, schedule=STEADY).weights for step in (1, 2, 3)]
+    mean = trained(tmp_path / "mean", steps=3, schedule=STEADY, averaging=averaging("ema")).weights
+    name = "model.layers.1.mlp.up_proj.weight"
+    values = changed()["model"]
+    fresh = models.build(check(models.Architecture, values, "model"), vocab_size=64, context=16, seed=1)
+    expected = fresh.state_dict()[name]
+    for step, weights in enumerate(at, start=1):
+        kept = min(0.6, (1 + step) / (10 + step))
+        expected = kept * expected + (1 - kept) * weights[name]
+    torch.testing.assert_close(mean[name], expected, rtol=1e-5, atol=1e-6)
+
+
+def test_where_held_out_rows_get_worse_the_run_ends_in_its_best_weights(profile: Path, tmp_path: Path) -> None:
+    held_out = {"rows": 16, "every": 2, "patience": 3}
+    data = Repeats()
+    data.labels[:] = np.random.default_rng(1).integers(8, 64, data.labels.shape)  # nothing but to learn by heart
+    ended = trained(tmp_path / "ended", data, steps=200, schedule=STEADY, held_out=held_out)
+    measured = column(ended, "held_out_loss")[1::2]
+    best = measured.index(min(measured))
+    assert len(measured) == best + 1 + 3
+    assert ended.metrics["steps"] == 2 * len(measured) < 200
+    assert ended.metrics["held_out_loss"] == min(measured)
+    assert ended.metrics["dropped"] == {"not_reached": 0, "held_out": 16}
+    held_out["patience"] = 0
+    until = trained(tmp_path / "until", data, steps=2 * (best + 1), schedule=STEADY, held_out=held_out)
+    assert all(ended.weights[name].equal(weights) for name, weights in until.weights.items())
+
+
+def test_muon_turns_the_matrices_of_layers_and_leaves_the_rest_to_adamw(profile: Path, tmp_path: Path) -> None:
+    fresh = models.build(
+        check(models.Architecture, changed()["model"], "model"), vocab_size=64, context=16, seed=1
+    ).state_dict()
+    plain: dict[str, Any] = {"steps": 1, "schedule": STEADY, "weight_decay": 0.0, "clip": 1e9}
+    muon, adamw = (trained(tmp_path / name, optimizer=name, **plain).weights for name in ("muon", "adamw"))
+    for name, weights in muon.items():
+        if "layers" in name and weights.ndim == 2:
+            turned = torch.linalg.svdvals(weights - fresh[name]) / (0.01 * 0.2 * math.sqrt(max(weights.shape)))
+            assert 0.3 < turned.median() < 1.3, name
+        else:
+            assert weights.equal(adamw[name]), name
+
+
+def test_the_change_that_is_learned_against_is_the_one_that_hurts(profile: Path, tmp_path: Path) -> None:
+    values = changed(training={"precision": "fp32"})
+    model = models.build(check(models.Architecture, values["model"], "model"), vocab_size=64, context=16, seed=1)
+    learner = Learner(model, check(Training, values["training"], "training"))
+    ids = torch.randint(8, 64, (3, 16), generator=torch.Generator().manual_seed(0))
+    losses = learner(ids, ids.flatten())
+    losses.embedded.retain_grad()
+    losses.objective.backward()
+    change = worst(losses.embedded.grad, 0.3)
+    assert torch.linalg.vector_norm(change, dim=(1, 2)).tolist() == pytest.approx([0.3] * 3)
+    hurt, random = (
+        float(learner(ids, ids.flatten(), change=one).objective.detach()) for one in (change, change.flip(0, 1, 2))
+    )
+    assert hurt > max(random, float(losses.objective.detach())) + 0.1
+    first, second = (trained(tmp_path / str(norm), steps=2, adversarial=norm) for norm in (0.0, 0.5))
+    assert column(second, "loss")[0] == column(first, "loss")[0]  # what is logged is what it knows of the data
+    assert column(second, "loss")[1] != column(first, "loss")[1]
 
 
 class StoppedAt(Repeats):

@@ -108,6 +108,6 @@ def test_heads_that_do_not_fit_are_refused(changes: dict[str, int], said: str) -
 
 def test_a_folder_without_a_model_or_tokenizer_is_named(tmp_path: Path) -> None:
     with pytest.raises(HeadwaterError, match=f"{tmp_path}: no model here"):
-        models.load(tmp_path)
+        models.load(tmp_path, 0.0)
     with pytest.raises(HeadwaterError, match=f"{tmp_path}: no tokenizer here"):
         models.vocabulary(tmp_path)

@@ -1,0 +1,53 @@
+"""Data: held-out rows are never trained on, and old rows come among the new ones in their share."""
+
+import numpy as np
+import pytest
+
+from stages.training.data import Replay, Rows, Split
+from stages.training.order import Integers
+
+
+class Numbers:
+    """Rows that hold their own number, from a first one on, and their position."""
+
+    def __init__(self, first: int, count: int) -> None:
+        self.first, self.count = first, count
+
+    def __len__(self) -> int:
+        return self.count
+
+    def rows(self, indices: Integers, positions: Integers) -> Rows:
+        assert ((indices >= 0) & (indices < self.count)).all()
+        return Rows(self.first + indices[:, None], positions[:, None])
+
+
+@pytest.mark.parametrize("held_out", [0, 1, 12])
+def test_rows_are_trained_on_or_held_out(held_out: int) -> None:
+    split = Split(Numbers(0, 40), held_out, seed=3)
+    batches = [split.batch(step, 4, seed=1) for step in range(split.rows // 4)]
+    trained = {int(row) for rows, _ in batches for row in rows}
+    held, places = split.held_out_rows()
+    assert len(held) == len(set(held.tolist())) == held_out
+    assert not trained & set(held.tolist())
+    assert (places < 0).all()  # what is drawn for them is drawn for no row that is trained on
+    assert np.concatenate([at for _, at in batches]).tolist() == list(range(split.rows // 4 * 4))
+
+
+def test_another_seed_holds_out_other_rows() -> None:
+    first, second = (Split(Numbers(0, 400), 9, seed).held_out_rows()[0] for seed in (1, 2))
+    assert first.tolist() != second.tolist()
+
+
+@pytest.mark.parametrize(("share", "old"), [(0.0, 0), (0.25, 10), (0.8, 120)])
+def test_old_rows_have_their_share_and_every_row_its_place(share: float, old: int) -> None:
+    data = Replay(Numbers(0, 30), Numbers(1000, 50), share, seed=1)
+    assert len(data) == 30 + old
+    indices = np.random.default_rng(0).permutation(len(data))
+    ids, places, _ = data.rows(indices, np.arange(len(data)) + 7)
+    assert places[:, 0].tolist() == list(range(7, 7 + len(data)))
+    assert ((ids[:, 0] >= 1000) == (indices >= 30)).all()
+    assert ids[indices < 30, 0].tolist() == indices[indices < 30].tolist()
+    _, counts = np.unique(ids[ids >= 1000], return_counts=True)
+    assert set(counts.tolist()) <= {old // 50, old // 50 + 1}  # as evenly as can be
+    (one,) = (data.rows(indices[5:6], np.array([12])).input_ids,)
+    assert one[0, 0] == ids[5, 0]
