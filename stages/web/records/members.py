@@ -50,6 +50,8 @@ class Piece(NamedTuple):
     data: bytes
     in_member: bool
     """Whether they come from a compressed member, and so all have its offset."""
+    whole: bool = False
+    """Whether they are all of a gzip member, whose checksum was right."""
 
 
 class Gap(NamedTuple):
@@ -117,9 +119,9 @@ def _member(file: BinaryIO, offset: int) -> Generator[Piece, None, int | None]:
             if not made and (head := _head(decoder.decompress(step, _PROBE) for step in _cut(pending))):
                 yield Piece(offset, head, True)
             return None
-        made += len(data)
         if data:
-            yield Piece(offset, data, True)
+            yield Piece(offset, data, True, decoder.eof and not made)
+            made += len(data)
         elif not pending:
             return None  # the file ends within the member
         if made > _FREE and made > _RATIO * (read - len(decoder.unconsumed_tail)):

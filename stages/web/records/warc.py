@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from stages.web.records.members import RECORD_START, pieces
+from stages.web.records.members import RECORD_START, Piece, pieces
 from stages.web.records.window import NEXT_RECORD, Loss, Window
 
 __all__ = ["HEADER_END", "Loss", "Record", "parse_headers", "read", "read_at"]
@@ -21,6 +21,8 @@ _KEPT = 256  # bytes that tell one unreadable stretch from another
 HEADER_END = re.compile(rb"\n\r?\n")
 _BUFFER = 256 << 10  # members are found by seeking: within the buffer that costs no call of the system
 _RECORD_END = (b"\n\n", b"\n\r\n")
+_BETWEEN = b"\r\n\r\n"  # what ends a record
+_DIGITS = re.compile(r"[0-9]{1,18}")
 _FOLD = re.compile(rb"\r?\n[ \t]+")
 _SPACE = " \t\n\r\v\f"
 _DATE = re.compile(r"(\d{4})-?(\d\d)-?(\d\d)[T ]?(\d\d):?(\d\d):?(\d\d)", re.ASCII)
@@ -76,6 +78,13 @@ def read_at(path: Path, offset: int, max_bytes: int) -> Iterator[Record]:
 def _records(window: Window, max_bytes: int) -> Iterator[Record]:
     last = None  # where the record before lies
     while True:
+        if piece := window.single():
+            if record := _alone(piece, max_bytes):
+                window.pass_single(piece)
+                last = piece.offset
+                yield record
+                continue
+            window.put(piece)
         if not window.skip_blank():
             gap = window.cross()
             if gap is None:
@@ -99,6 +108,23 @@ def _records(window: Window, max_bytes: int) -> Iterator[Record]:
             continue
         body, problem = _block(window, offset, length, max_bytes)
         yield Record(offset, kind, url, date, headers, body, problem)
+
+
+def _alone(piece: Piece, max_bytes: int) -> Record | None:
+    """The record that a whole member is, as the standard recommends; None where it is anything else.
+
+    What :func:`_header` and :func:`_block` would find, in half the time: nothing is copied but the body.
+    """
+    data = piece.data
+    end = HEADER_END.search(data, 0, _MAX_HEADER) if data.startswith(b"WARC/") and data.endswith(_BETWEEN) else None
+    if end is None:
+        return None
+    header = _fields(data[: end.start()])
+    length = header[3]
+    if length is None or length > max_bytes or end.end() + length + len(_BETWEEN) != len(data):
+        return None
+    kind, url, date, _, headers = header
+    return Record(piece.offset, kind, url, date, headers, data[end.end() : -len(_BETWEEN)])
 
 
 def _unreadable(offset: int, start: bytes) -> Record:
@@ -129,8 +155,9 @@ def _header(window: Window) -> tuple[str, str, str, int | None, dict[str, str]] 
 
     The length is None where the header has none that can be; all is None where there is no header.
     """
-    window.fill(_MAX_HEADER)
     data = window.data
+    if not HEADER_END.search(data, 0, _MAX_HEADER):
+        window.fill(_MAX_HEADER)
     if not RECORD_START.match(data):
         return None
     window.enter()
@@ -139,15 +166,20 @@ def _header(window: Window) -> tuple[str, str, str, int | None, dict[str, str]] 
     end = HEADER_END.search(data, 0, min(_MAX_HEADER, window.bound))
     if end is None:
         return None
-    headers = parse_headers(bytes(data[: end.start()]))
-    kind = headers.get("warc-type", "").lower()
-    given = headers.get("content-length", "")
-    length = int(given) if re.fullmatch(r"[0-9]{1,18}", given) else None
-    if length is None and not kind:
+    header = _fields(bytes(data[: end.start()]))
+    if header[3] is None and not header[0]:
         return None
     window.drop(end.end())
+    return header
+
+
+def _fields(block: bytes) -> tuple[str, str, str, int | None, dict[str, str]]:
+    """What a WARC header says, as :func:`_header` gives it."""
+    headers = parse_headers(block)
+    given = headers.get("content-length", "")
+    length = int(given) if _DIGITS.fullmatch(given) else None
     url = headers.get("warc-target-uri", "").strip("<> ")
-    return kind, url, _iso(headers.get("warc-date", "")), length, headers
+    return headers.get("warc-type", "").lower(), url, _iso(headers.get("warc-date", "")), length, headers
 
 
 def _arc_header(window: Window) -> tuple[str, str, str, int | None, dict[str, str]] | None:

@@ -60,25 +60,53 @@ class Window:
     _used: int = 0  # bytes of the first mark that are behind
     _at: int = 0  # bytes that are behind
     _member: int | None = None  # offset of the member that the last byte read comes from; None in a plain archive
+    _newest: Piece | None = None
     _starts: deque[int] = field(default_factory=deque)  # where members ahead begin that begin with a record
 
     def fill(self, count: int) -> int:
         """Have ``count`` bytes ahead if there are as many before the next gap; how many there are."""
         while len(self.data) < count and self.gap is None and not self.ended:
-            piece = next(self.source, None)
-            if piece is None:
-                self.ended = True
-            elif isinstance(piece, Gap):
-                self.gap = piece
-            else:
-                self._add(piece)
+            self.put(next(self.source, None))
         return len(self.data)
+
+    def single(self) -> Piece | None:
+        """What lies ahead, if that is one whole member and no more: it may go by without being copied."""
+        if not self.data and self.gap is None and not self.ended:
+            piece = next(self.source, None)
+            if isinstance(piece, Piece) and piece.whole:
+                return piece
+            self.put(piece)
+        if self._newest is not None and self._newest.whole and len(self._newest.data) == len(self.data):
+            return self._newest
+        return None
+
+    def pass_single(self, piece: Piece) -> None:
+        """Go on behind what :meth:`single` gave, which else is to be :meth:`put`."""
+        if self.data:
+            self.drop(len(self.data))
+            self.enter()
+            return
+        self.loss.seen += len(piece.data)
+        self._at += len(piece.data)
+        self._member = piece.offset
+
+    def put(self, piece: Piece | Gap | None) -> None:
+        """Have one piece more ahead, or the gap or end that is there instead."""
+        if piece is not None and piece is self._newest:
+            return
+        if piece is None:
+            self.ended = True
+        elif isinstance(piece, Gap):
+            self.gap = piece
+        else:
+            self._add(piece)
 
     def _add(self, piece: Piece) -> None:
         if piece.in_member and piece.offset != self._member:
             self._member = piece.offset
             if RECORD_START.match(piece.data):
                 self._starts.append(self._at + len(self.data))
+        self._newest = piece
         self.data += piece.data
         self.loss.seen += len(piece.data)
         self._marks.append(_Mark(piece.offset, piece.in_member, len(piece.data)))
