@@ -1,0 +1,202 @@
+"""Plan a training run before anything is rented: memory, speed, cost, and how to start it.
+
+``python -m stages.training.plan --recipe 7b --gpus 8 --gpu h100`` needs no GPU, no model and no data. With
+``--compare`` it takes several GPUs and counts and gives a table; with ``--launch`` it prints how to start the run.
+"""
+
+import argparse
+import sys
+from typing import Any
+
+from stages.core import recipe
+from stages.core.errors import HeadwaterError
+from stages.core.params import FILE, read
+from stages.training.planning import budget, fitting, gpus, launch, sheet
+from stages.training.planning.fitting import Fit, Followers, Line
+from stages.training.planning.setup import Setup, Size, setup
+
+_LAUNCHES = ("torchrun", "accelerate", "sbatch")
+
+
+def main() -> None:
+    """Print the plan that the command line asks for."""
+    arguments = _parser().parse_args()
+    try:
+        text = _planned(arguments)
+    except HeadwaterError as error:
+        sys.exit(f"error: {error}")
+    print(text)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m stages.training.plan", description=(__doc__ or "").split("\n\n")[0]
+    )
+    known = ", ".join(gpus.gpus())
+    parser.add_argument("--recipe", help="name of a file in infra/recipes; without it params.yaml as it is")
+    parser.add_argument("--gpu", nargs="+", required=True, metavar="NAME", help=known)
+    parser.add_argument("--gpus", nargs="+", required=True, type=_count, metavar="COUNT", help="over all machines")
+    parser.add_argument("--gpus-per-node", type=_count, default=8, metavar="COUNT", help="of one machine (8)")
+    parser.add_argument(
+        "--tokens", type=float, help="to train on, such as 300e9; without it what the recipe's steps take"
+    )
+    parser.add_argument("--mfu", type=_share, default=budget.MFU, help=f"share of the peak reached ({budget.MFU})")
+    parser.add_argument("--price", type=float, help="US dollars for an hour of a GPU, over that of infra/gpus.yaml")
+    parser.add_argument("--usable", type=_share, default=0.9, help="share of a GPU's memory for tensors (0.9)")
+    parser.add_argument("--disk", type=float, default=1.0, help="GB/s that a checkpoint is written with (1)")
+    parser.add_argument("--compare", action="store_true", help="a table over the GPUs and counts given")
+    parser.add_argument("--launch", choices=_LAUNCHES, help="print how to start the run, ready to be saved or run")
+    return parser
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("must be 1 or more")
+    return number
+
+
+def _share(text: str) -> float:
+    number = float(text)
+    if not 0 < number <= 1:
+        raise argparse.ArgumentTypeError("must be above 0 and at most 1")
+    return number
+
+
+def _planned(arguments: argparse.Namespace) -> str:
+    values = recipe.values(arguments.recipe) if arguments.recipe else read(FILE)
+    chosen = {name: gpus.gpu(name) for name in arguments.gpu}
+    setups = {count: _divided(setup(values, ranks=count)) for count in arguments.gpus}
+    for count in arguments.gpus:
+        launch.machines(count, arguments.gpus_per_node)
+    if not arguments.compare and len(chosen) * len(setups) > 1:
+        raise HeadwaterError("several GPUs or counts: --compare makes a table of them, a plan is for one")
+    tokens = int(arguments.tokens or _tokens(values))
+    with fitting.followers() as followers:
+        size = followers.size(next(iter(setups.values())))
+        if arguments.compare:
+            return _compared(followers, chosen, setups, size, tokens, arguments)
+        ((name, gpu),), ((count, run),) = chosen.items(), setups.items()
+        if arguments.launch:
+            return _launch(launch.machines(count, arguments.gpus_per_node), size, arguments)
+        found = fitting.fits(followers, run, fitting.room(gpu, arguments.usable))
+    return _plan(name, gpu, run, size, found, tokens, values["pretrain"]["steps"], arguments)
+
+
+def _divided(run: Setup) -> Setup:
+    batch = run.training.batch_sequences
+    if batch % run.ranks:
+        raise HeadwaterError(f"batch_sequences is {batch}, which {run.ranks} GPUs cannot share: change it or --gpus")
+    return run
+
+
+def _tokens(values: dict[str, Any]) -> int:
+    pretrain = values["pretrain"]
+    return int(pretrain["steps"] * pretrain["training"]["batch_sequences"] * values["pack"]["context"])
+
+
+def _plan(
+    name: str, gpu: gpus.Gpu, run: Setup, size: Size, found: list[Fit], tokens: int, steps: int, arguments: Any
+) -> str:
+    each = arguments.gpus_per_node
+    parts = [
+        sheet.model(run, size, steps),
+        sheet.memory(found, gpu, name, gpus.gpus(), run, arguments.usable, each),
+    ]
+    chosen = next((fit for fit in found if fit.fits), None)
+    if chosen is None:
+        return "\n\n".join([*parts, "No plan: it does not fit."])
+    assumed = _assumed(gpu, arguments)
+    pace = budget.pace(
+        gpu,
+        count=run.ranks,
+        mfu=arguments.mfu,
+        parameters=size.parameters,
+        flops_per_token=size.flops_per_token,
+        passes=chosen.passes,
+        recomputed=chosen.checkpointing,
+    )
+    bills = [
+        (what, _bill(count, pace, size, run.ranks, assumed.price))
+        for what, count in (("this run", tokens), ("Chinchilla point", budget.CHINCHILLA * size.parameters))
+    ]
+    parts += [
+        sheet.speed(pace, gpu, name, run.ranks, run, assumed, chosen),
+        sheet.bills(bills, assumed),
+        sheet.checkpoint(size, chosen, run.ranks, assumed),
+        _start(chosen, launch.machines(run.ranks, each), arguments),
+    ]
+    return "\n\n".join(parts)
+
+
+def _bill(tokens: int, pace: budget.Pace, size: Size, count: int, price: float | None) -> budget.Bill:
+    return budget.bill(tokens, pace=pace, flops_per_token=size.flops_per_token, count=count, price=price)
+
+
+def _assumed(gpu: gpus.Gpu, arguments: Any) -> sheet.Assumptions:
+    price, source = arguments.price, "--price"
+    if price is None and gpu.price is not None:
+        price, source = gpu.price.usd, gpu.price.source
+    return sheet.Assumptions(arguments.mfu, arguments.usable, arguments.disk * 1e9, price, source)
+
+
+def _start(chosen: Fit, place: launch.Machines, arguments: Any) -> str:
+    setting = str(chosen.checkpointing).lower()
+    apply = f"python -m stages.core.recipe {arguments.recipe}\n" if arguments.recipe else ""
+    return (
+        f"Start\n{apply}# params.yaml, pretrain.training: micro_batch: {chosen.micro_batch}, "
+        f"activation_checkpointing: {setting}\n{launch.torchrun(place)}\n"
+        "(--launch accelerate and --launch sbatch print the same for Accelerate and Slurm)"
+    )
+
+
+def _launch(place: launch.Machines, size: Size, arguments: Any) -> str:
+    if arguments.launch == "torchrun":
+        return launch.torchrun(place)
+    if arguments.launch == "accelerate":
+        return launch.accelerate(place, size.layer).rstrip()
+    return launch.sbatch(place, f"headwater-{arguments.recipe or 'pretrain'}").rstrip()
+
+
+def _compared(
+    followers: Followers,
+    chosen: dict[str, gpus.Gpu],
+    setups: dict[int, Setup],
+    size: Size,
+    tokens: int,
+    arguments: Any,
+) -> str:
+    """A row for each GPU and count; memory is drawn out from few layers and rows, see ``fitting``."""
+    lines = {count: [Line(followers, run, way) for way in (False, True)] for count, run in setups.items()}
+    rows = [["GPU", "count", "micro-batch", "activations", "memory", "tokens/day", "days", "USD"]]
+    for name, gpu in chosen.items():
+        room, assumed = fitting.room(gpu, arguments.usable), _assumed(gpu, arguments)
+        for count, run in setups.items():
+            line = next((line for line in lines[count] if line.peak(1) <= room), None)
+            if line is None:
+                short = sheet.gib(lines[count][1].peak(1) - room)
+                rows.append([name, str(count), "none", "", f"{short} short", "", "", ""])
+                continue
+            rows_each = line.largest(room)
+            pace = budget.pace(
+                gpu,
+                count=count,
+                mfu=arguments.mfu,
+                parameters=size.parameters,
+                flops_per_token=size.flops_per_token,
+                passes=run.rows // rows_each,
+                recomputed=line.checkpointing,
+            )
+            bill = _bill(tokens, pace, size, count, assumed.price)
+            cost = "no price" if bill.usd is None else f"{bill.usd:,.0f}"
+            how = "again" if line.checkpointing else "kept"
+            figures = [sheet.gib(line.peak(rows_each)), sheet.scaled(pace.tokens_per_day), f"{bill.days:,.1f}", cost]
+            rows.append([name, str(count), str(rows_each), how, *figures])
+    return (
+        f"{sheet.table(rows)}\n{sheet.scaled(tokens)} tokens, {size.parameters:,} parameters, {arguments.mfu:.0%} of "
+        f"the peak, {arguments.usable:.0%} of the memory"
+    )
+
+
+if __name__ == "__main__":
+    main()

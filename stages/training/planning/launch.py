@@ -1,0 +1,125 @@
+"""How to start a run on the machines of a plan: torchrun, a configuration of Accelerate, a job script of Slurm.
+
+In all of them a bare ``--`` keeps the launcher from taking the stage's flags for abbreviations of its own.
+"""
+
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from stages.core.errors import HeadwaterError
+
+PIPELINE = Path("dvc.yaml")
+PORT = 29500
+"""Where the processes of several machines find each other; torchrun's own default."""
+
+
+@dataclass(frozen=True)
+class Machines:
+    """Where a run is started."""
+
+    gpus: int
+    gpus_each: int
+    """GPUs of one machine."""
+
+    @property
+    def count(self) -> int:
+        """Machines."""
+        return -(-self.gpus // self.gpus_each)
+
+    @property
+    def processes_each(self) -> int:
+        """Processes of each machine, one for a GPU."""
+        return self.gpus // self.count
+
+
+def machines(gpus: int, gpus_each: int) -> Machines:
+    """Place ``gpus`` on machines of ``gpus_each``.
+
+    Raises:
+        HeadwaterError: the last machine would be filled in part.
+    """
+    if gpus > gpus_each and gpus % gpus_each:
+        raise HeadwaterError(
+            f"--gpus {gpus}: does not fill machines of {gpus_each}; take a multiple of it, or say --gpus-per-node"
+        )
+    return Machines(gpus, gpus_each)
+
+
+def stage(file: Path = PIPELINE) -> list[str]:
+    """The module of the pretraining stage and its flags, from dvc.yaml: the one place where paths stand."""
+    words = shlex.split(yaml.safe_load(file.read_text("utf-8"))["stages"]["pretrain"]["cmd"])
+    return words[words.index("-m") + 1 :]
+
+
+def torchrun(place: Machines, *, head: str = "$HEAD") -> str:
+    """A command to be run on every machine; ``head`` is the name of one of them."""
+    meeting = ["--standalone"]
+    if place.count > 1:
+        meeting = [f"--nnodes={place.count}", "--rdzv-backend=c10d", f'--rdzv-endpoint="{head}:{PORT}"']
+    words = ["torchrun", *meeting, f"--nproc-per-node={place.processes_each}", "-m", "--", *stage()]
+    return _wrapped(words)
+
+
+def accelerate(place: Machines, layer: str) -> str:
+    """A configuration file of Accelerate and, as its first lines, the command that takes it.
+
+    It says what stages.training.distributed asks Accelerate for, so that the two agree.
+    """
+    machines = [] if place.count == 1 else ['--machine_rank="$RANK"', '--main_process_ip="$HEAD"']
+    command = ["accelerate", "launch", "--config_file=accelerate.yaml", *machines, "-m", "--", *stage()]
+    config: dict[str, object] = {
+        "compute_environment": "LOCAL_MACHINE",
+        "distributed_type": "FSDP" if place.gpus > 1 else "NO",
+        "mixed_precision": "no",
+        "num_machines": place.count,
+        "num_processes": place.gpus,
+        "main_process_port": PORT,
+        "rdzv_backend": "static",
+        "use_cpu": False,
+    }
+    if place.gpus > 1:
+        config["fsdp_config"] = {
+            "fsdp_version": 2,
+            "fsdp_auto_wrap_policy": "TRANSFORMER_BASED_WRAP",
+            "fsdp_transformer_layer_cls_to_wrap": layer,
+            "fsdp_reshard_after_forward": True,
+            "fsdp_cpu_ram_efficient_loading": False,
+            "fsdp_offload_params": False,
+            "fsdp_state_dict_type": "SHARDED_STATE_DICT",
+        }
+    head = "\n".join(f"# {line}" for line in _wrapped(command).splitlines())
+    return f"{head}\n{yaml.safe_dump(config, sort_keys=False)}"
+
+
+def sbatch(place: Machines, name: str) -> str:
+    """A job script of Slurm; a job that is told to stop saves, and is queued again."""
+    lines = [
+        "#!/bin/bash",
+        f"#SBATCH --job-name={name}",
+        f"#SBATCH --nodes={place.count}",
+        "#SBATCH --ntasks-per-node=1",
+        f"#SBATCH --gpus-per-node={place.processes_each}",
+        "#SBATCH --exclusive",
+        "#SBATCH --requeue",
+        "#SBATCH --signal=TERM@300  # five minutes before the limit: the step ends, a checkpoint is written",
+        "#SBATCH --output=%x-%j.log",
+        "",
+        "set -euo pipefail",
+        'HEAD=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)',
+        f"srun {torchrun(place)}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _wrapped(words: list[str]) -> str:
+    """A command on lines of its own for each flag."""
+    lines = [words[0]]
+    for word in words[1:]:
+        if word.startswith("-") and word != "--":
+            lines.append(f"    {word}")
+        else:
+            lines[-1] += f" {word}"
+    return " \\\n".join(lines)

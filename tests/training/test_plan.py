@@ -1,0 +1,41 @@
+"""The plan on the command line: a small one in full, and what is wrong in one line."""
+
+import sys
+
+import pytest
+
+from stages.training import plan
+
+
+def planned(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    monkeypatch.setattr(sys, "argv", ["plan", *words])
+    plan.main()
+    return capsys.readouterr().out
+
+
+def test_a_plan_says_what_fits_what_it_takes_and_how_to_start(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = planned(monkeypatch, capsys, "--recipe", "tiny", "--gpus", "2", "--gpu", "l40s", "--price", "1.5")
+    assert "parameters       2,557,632" in text
+    assert "largest micro-batch 2 2 forward passes a step 1 1" in " ".join(text.split())
+    assert "1.50 USD for a GPU hour (--price)" in text
+    assert "Chinchilla point  51.15M" in text
+    assert "--nproc-per-node=2" in text
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--recipe", "8b", "--gpu", "h100", "--gpus", "8"], "no such recipe; did you mean '7b'?"),
+        (["--recipe", "7b", "--gpu", "h10", "--gpus", "8"], "no GPU 'h10'; did you mean 'h100'?"),
+        (["--recipe", "7b", "--gpu", "h100", "--gpus", "24"], "batch_sequences is 1024, which 24 GPUs cannot share"),
+        (["--recipe", "7b", "--gpu", "h100", "--gpus", "8", "16"], "--compare makes a table"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch, words: list[str], said: str) -> None:
+    monkeypatch.setattr(sys, "argv", ["plan", *words])
+    with pytest.raises(SystemExit, match=r"^error: ") as stopped:
+        plan.main()
+    assert said in str(stopped.value)
+    assert "\n" not in str(stopped.value)
