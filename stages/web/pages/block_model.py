@@ -42,11 +42,12 @@ class Trees:
             table: (features, blocks), float32.
         """
         depth, trees = self.questions.shape
-        leaf = np.zeros((trees, table.shape[1]), np.int32)
-        for level in range(depth):
-            leaf |= (table[self.questions[level]] > self.borders[level][:, None]).astype(np.int32) << level
-        leaf += (np.arange(trees, dtype=np.int32) << depth)[:, None]
-        odds = self.leaves[leaf].sum(0) + self.bias
+        answers = table.take(self.questions.ravel(), axis=0) > self.borders.reshape(-1, 1)
+        bits = answers.view(np.uint8).reshape(depth, trees, -1)
+        leaf = bits[0].copy()
+        for level in range(1, depth):
+            leaf |= bits[level] << level
+        odds = self.leaves.take(leaf + (np.arange(trees) << depth)[:, None]).sum(0) + self.bias
         return _sigmoid()[np.clip(odds, -_LIMIT, _LIMIT) + _LIMIT]
 
 
@@ -57,6 +58,11 @@ class Model:
     first: Trees
     second: Trees
     about: dict[str, Any]  # sets, seeds, versions, figures
+
+    @functools.cached_property
+    def wanted(self) -> frozenset[str]:
+        """Names of the features that the trees ask for."""
+        return frozenset(self.first.names + self.second.names)
 
 
 @functools.cache

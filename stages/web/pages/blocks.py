@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from stages.web.pages import flat_tree
+from stages.web.pages import flat_tree, hints
 from stages.web.pages.flat_tree import TAG, FlatTree
 
 Array = np.ndarray[Any, Any]
@@ -26,6 +26,8 @@ class Blocks:
     """
 
     tree: FlatTree
+    hints: Array  # (elements,) bits of stages.web.pages.hints
+    names: Array  # (elements,) equal numbers for equal class names
     texts: list[str]  # (blocks,) white space collapsed
     first: Array  # (blocks,) first token of the block
     last: Array  # (blocks,) token behind the block's last
@@ -45,66 +47,114 @@ class Blocks:
 def read(html: str) -> Blocks | None:
     """The blocks of a page as its parser serialises it; None where it has no text, or no tree comes out."""
     tree = flat_tree.read(html)
-    return _found(tree) if tree else None
+    return split(tree) if tree else None
 
 
-def _found(tree: FlatTree) -> Blocks | None:
-    kept = [i for i, (text, out) in enumerate(zip(tree.texts, tree.skipped.tolist(), strict=True)) if not out and text]
-    number = np.cumsum(tree.breaks)
-    tokens = np.array([i for i in kept if not tree.texts[i].isspace()], np.int64)
-    if not len(tokens):
+def split(tree: FlatTree) -> Blocks | None:
+    """The blocks of a page; None where it has no text."""
+    (kept,) = np.nonzero((tree.stop > tree.begin) & ~tree.skipped)
+    counts, words, begins_with, ends_with = _counted(tree, kept)
+    said = counts.sum(1) > counts[:, SPACE]
+    if not said.any():
         return None
-    joined = "\0".join([tree.texts[i] for i in tokens.tolist()])
-    codes = np.frombuffer(joined.encode("utf-32-le", "replace"), np.uint32)
-    kinds = _kinds()[np.minimum(codes, len(_kinds()) - 1)]
-    # Counts by run, then by block; the separator counts as no kind.
-    (cuts,) = np.nonzero(codes == 0)
-    edges = np.concatenate(([0], cuts + 1))
-    ends = np.concatenate((cuts, [len(codes)]))
-    counts = np.empty((len(tokens), 9), np.int64)
-    for kind in range(9):
-        total = np.concatenate(([0], np.cumsum(kinds == kind)))
-        counts[:, kind] = total[ends] - total[edges]
-    is_word = (kinds <= DIGIT) & (codes != 0)
-    begins = is_word.copy()
-    begins[1:] &= ~is_word[:-1]
-    total = np.concatenate(([0], np.cumsum(begins)))
-    words = 10 * (total[ends] - total[edges]) + 6 * counts[:, IDEOGRAPH]
+    number = np.cumsum(tree.breaks)
+    texts = _texts(tree, kept, number[kept], np.unique(number[kept[said]]))
+    tokens, counts = kept[said], counts[said]
     size = counts.sum(1) + 2 * counts[:, IDEOGRAPH]
     in_link, in_strong, opened = _marked(tree)
-    block = number[tokens]
-    firsts = np.concatenate(([0], np.flatnonzero(np.diff(block)) + 1))
-    lasts = np.concatenate((firsts[1:], [len(tokens)])) - 1
+    firsts = np.append(0, np.flatnonzero(np.diff(number[tokens])) + 1)
+    lasts = np.append(firsts[1:], len(tokens)) - 1
     gather = functools.partial(np.add.reduceat, indices=firsts)
     first, last = tokens[firsts], tokens[lasts] + 1
     home = tree.home[first]
+    bits, names = _hinted(tree, first)
     return Blocks(
         tree=tree,
-        texts=_texts(tree, kept, number, number[first]),
+        hints=bits,
+        names=names,
+        texts=texts,
         first=first,
         last=last,
         home=home,
         box=_boxes(tree)[home],
         counts=gather(counts),
         size=gather(size),
-        words=gather(words) / 10,
+        words=gather(10 * words[said] + 6 * counts[:, IDEOGRAPH]) / 10,
         linked=gather(np.where(in_link[tokens], size, 0)),
         links=opened[last] - opened[np.maximum(first, 1) - 1],
         strong=gather(np.where(in_strong[tokens], size, 0)),
         runs=lasts - firsts + 1,
-        ends_with=_edge_kinds(kinds, codes, ends[lasts], -1),
-        begins_with=_edge_kinds(kinds, codes, edges[firsts], 1),
+        ends_with=ends_with[said][lasts],
+        begins_with=begins_with[said][firsts],
     )
 
 
-def _texts(tree: FlatTree, kept: list[int], number: Array, wanted: Array) -> list[str]:
-    """Text of the blocks, white space collapsed: that between two tags of the same block counts."""
-    pieces: dict[int, list[str]] = {int(block): [] for block in wanted}
-    blocks = number.tolist()
-    for token in kept:
-        if blocks[token] in pieces:
-            pieces[blocks[token]].append(tree.texts[token])
-    return [" ".join("".join(piece).split()) for piece in pieces.values()]
+def _counted(tree: FlatTree, tokens: Array) -> tuple[Array, Array, Array, Array]:
+    """Of the texts behind some tags: characters of each kind, words, and kinds of the first and last that is no space.
+
+    Spaces are passed over at the edges up to the third character.
+    """
+    lengths = tree.stop[tokens] - tree.begin[tokens]
+    ends = np.cumsum(lengths)
+    starts = ends - lengths
+    run = np.repeat(np.arange(len(tokens)), lengths)
+    codes = tree.codes[np.repeat(tree.begin[tokens] - starts, lengths) + np.arange(len(run))]
+    kinds = _kinds().take(codes, mode="clip")
+    counts = np.bincount(run * 9 + kinds, minlength=9 * len(tokens)).reshape(-1, 9)
+    letters = kinds <= DIGIT
+    begins = letters.copy()
+    begins[1:] &= ~letters[:-1] | (run[1:] != run[:-1])
+    words = np.add.reduceat(begins, starts, dtype=np.int64)
+    edges = []
+    for edge, step in ((starts, 1), (ends - 1, -1)):
+        for _ in range(2):
+            nearer = np.clip(edge + step, starts, ends - 1)
+            edge = np.where(kinds[edge] == SPACE, nearer, edge)
+        edges.append(kinds[edge])
+    return counts, words, edges[0], edges[1]
+
+
+def _texts(tree: FlatTree, tokens: Array, number: Array, wanted: Array) -> list[str]:
+    """Text of the blocks, white space collapsed: that between two tags of the same block counts.
+
+    Args:
+        tree: The page.
+        tokens: Those with text, be it white space.
+        number: Of the block of each.
+        wanted: Numbers of blocks, ascending.
+    """
+    begins, stops = tree.begin[tokens].tolist(), tree.stop[tokens].tolist()
+    low, high = np.searchsorted(number, wanted).tolist(), np.searchsorted(number, wanted, "right").tolist()
+    page = tree.page
+    pieces = (
+        page[begins[at] : stops[at]]
+        if until == at + 1
+        else "".join([page[begins[token] : stops[token]] for token in range(at, until)])
+        for at, until in zip(low, high, strict=True)
+    )
+    return flat_tree.seen("\n".join([" ".join(piece.split()) for piece in pieces])).split("\n")
+
+
+def _hinted(tree: FlatTree, first: Array) -> tuple[Array, Array]:
+    """By element: hints and class, of those that are around a block and may have names that say something.
+
+    Args:
+        tree: The page.
+        first: (blocks,) token with which each block begins.
+    """
+    tags = tree.tags[tree.start]
+    holds = np.searchsorted(first, tree.start) < np.searchsorted(first, tree.end)
+    named = tree.begin[tree.start] - tree.named[tree.start] > 1
+    # Links have long attributes that are all different.
+    (elements,) = np.nonzero(holds & named & (tags != TAG["a"]))
+    bits, names = np.zeros((2, len(tags)), np.int64)
+    if len(elements):
+        tokens, page = tree.start[elements], tree.page
+        low = tree.named[tokens]
+        high = np.minimum(tree.begin[tokens] - 1, low + hints.LOOKED_AT)
+        edges = zip(low.tolist(), high.tolist(), strict=True)
+        bits[elements], names[elements] = np.array([hints.read(page[at:end]) for at, end in edges], np.int64).T
+    return bits, names
 
 
 def _marked(tree: FlatTree) -> tuple[Array, Array, Array]:
@@ -116,8 +166,8 @@ def _marked(tree: FlatTree) -> tuple[Array, Array, Array]:
     inside = []
     for chosen in (link, bold):
         step = np.zeros(tokens + 1, np.int32)
-        np.add.at(step, tree.start[chosen], 1)
-        np.add.at(step, tree.end[chosen], -1)
+        step[tree.start[chosen]] += 1  # each token opens or ends one element at most
+        step[tree.end[chosen]] -= 1
         inside.append(np.cumsum(step)[:-1] > 0)
     opened = np.concatenate((np.cumsum(tree.opens & (tree.tags == TAG["a"])), [0]))
     opened[-1] = opened[-2]
@@ -130,15 +180,6 @@ def _boxes(tree: FlatTree) -> Array:
     while (box[box] != box).any():
         box = box[box]
     return box
-
-
-def _edge_kinds(kinds: Array, codes: Array, edge: Array, step: int) -> Array:
-    """Kind of the first character from an edge on that is no space, among the first three."""
-    at = edge - (step < 0)
-    for _ in range(2):
-        nearer = np.clip(at + step, 0, len(codes) - 1)
-        at = np.where((kinds[at] == SPACE) & (codes[nearer] != 0), nearer, at)
-    return kinds[at]
 
 
 @functools.cache
@@ -162,7 +203,8 @@ def _kinds() -> Array:
             table[code] = SYMBOL
         else:
             table[code] = SPACE
-    table[0] = 255
+    table[[ord(flat_tree.LESS), ord(flat_tree.GREATER)]] = SYMBOL
+    table[ord(flat_tree.QUOTE)] = MARK
     return table
 
 

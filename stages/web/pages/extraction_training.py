@@ -21,7 +21,7 @@ import numpy as np
 from catboost import CatBoost, Pool
 
 from stages.core.progress import log
-from stages.web.pages import block_model, blocks, extraction_labels, features, html, regions
+from stages.web.pages import block_model, blocks, extraction_labels, features, html, language, regions
 from stages.web.pages.blocks import Blocks
 from stages.web.pages.disguises import disguised
 from stages.web.pages.extraction_pages import JUDGED, Page, archived, documentation, extractions, judged
@@ -44,13 +44,15 @@ _LEARNING = {
     "border_count": 48,
     "bootstrap_type": "Bernoulli",
     "subsample": 0.6,
-    "rsm": 0.12,
+    "rsm": 0.35,
     "random_seed": _SEED,
     "boosting_type": "Plain",
     "allow_writing_files": False,
     "verbose": False,
 }
-_TREES = {"first": 130, "second": 150}
+_CHOICE = 60  # trees from which the features are chosen
+_TREES = {"first": 160, "second": 200}
+_FEATURES = {"first": 110, "second": 130}  # that each look asks for
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ class Sample:
     tree: str
     labels: Array  # (blocks,) 0-1
     weights: Array  # (blocks,)
-    table: Array  # (features, blocks)
+    table: Array  # (features, blocks), all that the first look can see
 
 
 def samples(pages: Sequence[Page], votes: dict[int, list[str]]) -> Iterator[Sample]:
@@ -72,7 +74,7 @@ def samples(pages: Sequence[Page], votes: dict[int, list[str]]) -> Iterator[Samp
         votes: What other extractors make of pages of which no text is known, by number.
     """
     for number, page in enumerate(pages):
-        tree, refused = html.normalised(page.html, 100_000, 512)
+        tree, refused = html.normalised(page.html, 100_000)
         found = None if refused else blocks.read(tree)
         if found is None:
             continue
@@ -84,8 +86,8 @@ def samples(pages: Sequence[Page], votes: dict[int, list[str]]) -> Iterator[Samp
         for guise in (tree, disguised(tree, random.Random(number))):
             same = blocks.read(guise)
             if same is not None and len(same.texts) == len(found.texts):
-                table = features.table(features.first_look(same, regions.around(same)))
-                yield Sample(number, guise, labels, weights, table)
+                seen = features.first_look(same, regions.around(same), features.Everything())
+                yield Sample(number, guise, labels, weights, features.table(seen, list(seen), len(labels)))
 
 
 def _labels(page: Page, found: Blocks, votes: list[str]) -> tuple[Array, Array]:
@@ -102,16 +104,13 @@ def _labels(page: Page, found: Blocks, votes: list[str]) -> tuple[Array, Array]:
     return labels, np.where(sure > 1, sure, 0) if labels @ found.words < 20 else sure
 
 
-def fit(
-    tables: Sequence[Array], chosen_samples: Sequence[Sample], look: str, names: Sequence[str]
-) -> block_model.Trees:
+def fit(tables: Sequence[Array], chosen_samples: Sequence[Sample], trees: int) -> CatBoost:
     """Trees from the blocks of some samples.
 
     Args:
         tables: (features, blocks) of each sample.
         chosen_samples: The samples.
-        look: "first" or "second".
-        names: Of the features.
+        trees: How many.
     """
     rng = np.random.default_rng(_SEED)
     rows, labels, weights = [], [], []
@@ -121,12 +120,24 @@ def fit(
         rows.append(table[:, kept].T)
         labels.append(sample.labels[kept])
         weights.append(sample.weights[kept] / share)
-    learner = CatBoost({**_LEARNING, "iterations": _TREES[look]})
+    learner = CatBoost({**_LEARNING, "iterations": trees})
     learner.fit(Pool(np.concatenate(rows), np.concatenate(labels), weight=np.concatenate(weights)))
-    return _trees(learner, tuple(names))
+    return learner
 
 
-def _trees(learner: Any, names: tuple[str, ...]) -> block_model.Trees:
+def telling(tables: Sequence[Array], data: Sequence[Sample], number: int) -> Array:
+    """Places of the features that tell most, ascending: the others cost every page time and change little."""
+    importance = fit(tables, data, _CHOICE).get_feature_importance()
+    return np.sort(np.argsort(-importance, kind="stable")[:number])
+
+
+def exported(learner: CatBoost, names: Sequence[str]) -> block_model.Trees:
+    """What a learner has learnt, in whole numbers.
+
+    Args:
+        learner: Fitted.
+        names: Of its features.
+    """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.json"
         learner.save_model(str(path), format="json")
@@ -143,63 +154,83 @@ def _trees(learner: Any, names: tuple[str, ...]) -> block_model.Trees:
             borders[level, number] = split["border"]
         values = np.round(np.array(tree["leaf_values"]) * scale * block_model.UNIT)
         leaves[number, : len(values)] = values
-    return block_model.Trees(names, questions, borders, leaves.ravel(), round(bias * block_model.UNIT))
+    return block_model.Trees(tuple(names), questions, borders, leaves.ravel(), round(bias * block_model.UNIT))
 
 
-def second_table(sample: Sample, first: Array) -> tuple[Array, tuple[str, ...]]:
+def second_table(sample: Sample, first: Array) -> tuple[Array, list[str]]:
     """Features of the second look, behind those of the first, given what the first came to; and the added names."""
     found = blocks.read(sample.tree)
     assert found is not None
     added = features.second_look(found, regions.around(found), first)
-    return np.concatenate((sample.table, features.table(added))), tuple(added)
+    names = list(added)
+    return np.concatenate((sample.table, features.table(added, names, len(first)))), names
 
 
-def train(
-    pages: Sequence[Page], data: list[Sample], names: tuple[str, ...]
-) -> tuple[block_model.Model, dict[str, Any]]:
-    """The model of all pages, and the figures of models that had not seen the pages they were measured on."""
-    folds = [_fold(pages[sample.page].host) for sample in data]
-    first: list[Array] = [np.zeros(0)] * len(data)
-    seen = {}
+def look(
+    which: str, tables: Sequence[Array], names: Sequence[str], data: Sequence[Sample], folds: Sequence[int]
+) -> dict[int | None, block_model.Trees]:
+    """Trees by the fold that they have not seen; under None those that have seen all.
+
+    Args:
+        which: "first" or "second".
+        tables: (features, blocks) of each sample.
+        names: Of the features.
+        data: The samples.
+        folds: The fold of each.
+    """
+    chosen_features = telling(tables, data, _FEATURES[which])
+    tables, names = [table[chosen_features] for table in tables], [names[at] for at in chosen_features]
+    found = {}
     for fold in (*range(_FOLDS), None):
         kept = [at for at, own in enumerate(folds) if own != fold]
-        seen[fold] = fit([data[at].table for at in kept], [data[at] for at in kept], "first", names)
-        for at in (at for at, own in enumerate(folds) if own == fold):
-            first[at] = seen[fold].chances(data[at].table)
-        log(f"first look {fold}: fitted on {len(kept):,} samples")
-    both = [second_table(sample, chance) for sample, chance in zip(data, first, strict=True)]
-    tables, longer = [table for table, _ in both], (*names, *both[0][1])
-    last = fit(tables, data, "second", longer)
-    texts: dict[int, str] = {}
-    for fold in range(_FOLDS):
-        kept = [at for at, own in enumerate(folds) if own != fold]
-        again = fit([tables[at] for at in kept], [data[at] for at in kept], "second", longer)
-        log(f"second look {fold}: fitted on {len(kept):,} samples")
-        model = block_model.Model(seen[fold], again, {})
-        unseen = [number for number, page in enumerate(pages) if _fold(page.host) == fold and page.source in JUDGED]
-        texts.update({number: extracted(pages[number], model) for number in unseen})
-    return block_model.Model(seen[None], last, {}), measured(pages, texts)
+        found[fold] = exported(fit([tables[at] for at in kept], [data[at] for at in kept], _TREES[which]), names)
+        log(f"{which} look, all but fold {fold}: fitted on {len(kept):,} samples")
+    return found
+
+
+def train(pages: Sequence[Page], data: list[Sample], names: list[str]) -> tuple[block_model.Model, dict[str, Any]]:
+    """The model of all pages, and the figures of models that had not seen the pages they were measured on."""
+    folds = [_fold(pages[sample.page].host) for sample in data]
+    first = look("first", [sample.table for sample in data], names, data, folds)
+    asked = [names.index(name) for name in first[None].names]
+    chance = [first[fold].chances(sample.table[asked]) for fold, sample in zip(folds, data, strict=True)]
+    both = [second_table(sample, own) for sample, own in zip(data, chance, strict=True)]
+    second = look("second", [table for table, _ in both], [*names, *both[0][1]], data, folds)
+    models = {fold: block_model.Model(first[fold], second[fold], {}) for fold in first}
+    texts = {
+        number: extracted(page, models[_fold(page.host)]) for number, page in enumerate(pages) if page.source in JUDGED
+    }
+    return models[None], measured(pages, texts)
 
 
 def extracted(page: Page, model: block_model.Model) -> str:
     """The main text of a page as the project writes it, with a given model."""
-    tree, refused = html.normalised(page.html, 100_000, 512)
+    tree, refused = html.normalised(page.html, 100_000)
     found = None if refused else blocks.read(tree)
     return written(found, chosen(found, chances(found, model))) if found else ""
 
 
 def measured(pages: Sequence[Page], texts: dict[int, str]) -> dict[str, Any]:
-    """Every set's own measure, and word-level F1 by page type."""
+    """Every set's own measure, and word-level F1 by page type and by language."""
+    whole = [number for number in sorted(texts) if pages[number].text is not None]
+    spoken = language.Identifier()([pages[number].text or " " for number in whole], 5, 300)
     kinds: dict[str, list[float]] = defaultdict(list)
-    for number, text in texts.items():
+    languages: dict[str, list[float]] = defaultdict(list)
+    for number, (code, _) in zip(whole, spoken, strict=True):
+        score = word_f1(texts[number], pages[number].text or "")
+        if pages[number].text:
+            languages[code].append(score)
         if pages[number].source == "wcxb_dev":
-            kinds[pages[number].kind].append(word_f1(text, pages[number].text or ""))
+            kinds[pages[number].kind].append(score)
     of = {name: [(pages[n], text) for n, text in sorted(texts.items()) if pages[n].source == name] for name in JUDGED}
     return {
         "wcxb_dev": round(float(np.mean([score for scores in kinds.values() for score in scores])), 4),
         "articles": round(shingle_f1((text, page.text or "") for page, text in of["articles"]), 4),
         "snippets": round(snippet_f1((text, page.present, page.absent) for page, text in of["snippets"]), 4),
         "kinds": {kind: round(float(np.mean(scores)), 4) for kind, scores in sorted(kinds.items())},
+        "languages": {
+            code: round(float(np.mean(scores)), 4) for code, scores in sorted(languages.items()) if len(scores) > 4
+        },
     }
 
 
@@ -222,8 +253,7 @@ def main() -> None:
     said = extractions([pages[number] for number in unknown], options.cache / "extractions.jsonl")
     data = list(samples(pages, dict(zip(unknown, said, strict=True))))
     log(f"{len(data):,} samples of {len(pages):,} pages")
-    names = tuple(_names(data[0]))
-    model, figures = train(pages, data, names)
+    model, figures = train(pages, data, _names(data[0]))
     versions = {name: importlib.metadata.version(name) for name in ("catboost", "numpy", "resiliparse", "trafilatura")}
     counts = {name: sum(page.source == name for page in pages) for name in _WEIGHTS}
     about = {
@@ -241,7 +271,7 @@ def main() -> None:
 def _names(sample: Sample) -> list[str]:
     found = blocks.read(sample.tree)
     assert found is not None
-    return list(features.first_look(found, regions.around(found)))
+    return list(features.first_look(found, regions.around(found), features.Everything()))
 
 
 if __name__ == "__main__":

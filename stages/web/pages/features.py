@@ -3,18 +3,20 @@
 Only exact arithmetic and divisions: the same page gives the same numbers on every machine.
 """
 
+import re
 from collections import Counter
+from collections.abc import Container, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
-from stages.web.pages import regions
+from stages.web.pages import hints, regions
 from stages.web.pages.blocks import DIGIT, MARK, PAUSE, SPACE, STOP, SYMBOL, UPPER, Blocks
 from stages.web.pages.flat_tree import NAMES, TAG, FlatTree
 from stages.web.pages.hints import BITS
 
 Array = np.ndarray[Any, Any]
-Columns = dict[str, Array]
+Columns = dict[str, Any]
 
 _TAGS = {
     "p": ["p"],
@@ -56,16 +58,31 @@ for _number, _alike in enumerate(_TAGS.values()):
     for _name in _alike:
         _TAG_BITS[TAG[_name]] |= 1 << _number
 
+_CONTENT = re.compile(r'\scontent="([^"]*)"')
 _LONG = 80  # characters from which a block without a full stop counts as prose
 
 
-def first_look(blocks: Blocks, around: regions.Around) -> Columns:
-    """Every feature of every block by name, each ``(blocks,)``."""
+class Everything:
+    """The names of all features there are."""
+
+    def __contains__(self, name: object) -> bool:
+        """Whatever it is."""
+        return True
+
+
+def first_look(blocks: Blocks, around: regions.Around, wanted: Container[str]) -> Columns:
+    """Features of every block by name, each ``(blocks,)`` or one number for all.
+
+    Args:
+        blocks: The page.
+        around: Its boxes.
+        wanted: Names; others may be left out.
+    """
     found: Columns = {}
     own = _own(blocks)
     found.update(own)
-    found.update(_names(blocks))
-    found.update(_neighbours(blocks, own))
+    found.update(_names(blocks, wanted))
+    found.update(_neighbours(blocks, own, wanted))
     prose = np.where(
         (blocks.size >= _LONG) | (blocks.ends_with == STOP), np.maximum(blocks.size - 2 * blocks.linked, 0), 0
     )
@@ -102,8 +119,8 @@ def second_look(blocks: Blocks, around: regions.Around, chances: Array) -> Colum
     before = np.cumsum(mass) - mass
     found["mass_before"] = _share(before, total)
     found["mass_after"] = _share(total - before - mass, total)
-    found["page_chance"] = np.full(count, total / size)
-    found["page_best"] = np.full(count, chances.max())
+    found["page_chance"] = total / size
+    found["page_best"] = chances.max()
     found["chance_rank"] = np.searchsorted(np.sort(-chances), -chances) / count
     found.update(regions.alike(blocks, chances, mass))
     found.update(regions.expected(blocks, around, mass))
@@ -111,11 +128,11 @@ def second_look(blocks: Blocks, around: regions.Around, chances: Array) -> Colum
     return found
 
 
-def table(found: Columns) -> Array:
-    """The features as ``(features, blocks)``, float32."""
-    rows = np.empty((len(found), len(next(iter(found.values())))), np.float32)
-    for row, column in zip(rows, found.values(), strict=True):
-        row[:] = column
+def table(found: Columns, names: Sequence[str], blocks: int) -> Array:
+    """The named features as ``(features, blocks)``, float32."""
+    rows = np.empty((len(names), blocks), np.float32)
+    for row, name in zip(rows, names, strict=True):
+        row[:] = found[name]
     return rows
 
 
@@ -154,32 +171,58 @@ def _own(blocks: Blocks) -> Columns:
     }
 
 
-def _unpacked(bits: Array, names: list[str], prefix: str) -> Columns:
-    return {f"{prefix}_{name}": bits >> number & 1 for number, name in enumerate(names)}
+def _unpacked(bits: Array, names: Iterable[str], prefix: str, wanted: Container[str]) -> Columns:
+    named = ((f"{prefix}_{name}", number) for number, name in enumerate(names))
+    return {name: bits >> number & 1 for name, number in named if name in wanted}
 
 
-def _names(blocks: Blocks) -> Columns:
+def _names(blocks: Blocks, wanted: Container[str]) -> Columns:
     """Tags and hints of the block's box, of the three elements around it, and of all around it."""
     tree = blocks.tree
-    bits = _TAG_BITS[tree.tags[tree.start]]
-    all_tags, all_hints = _inherited(tree, bits), _inherited(tree, tree.hints)
+    tags = tree.tags[tree.start]
+    bits = _TAG_BITS[tags]
+    # What the whole page is called tells its type, and nothing about its parts.
+    own = np.where(tags > TAG["body"], blocks.hints, 0)
+    all_tags, all_hints = _inherited(tree, bits), _inherited(tree, own)
     near = blocks.home
     near_tags, near_hints = np.zeros_like(near), np.zeros_like(near)
     for _ in range(4):
         near_tags |= bits[near]
-        near_hints |= tree.hints[near]
+        near_hints |= own[near]
         near = tree.parent[near]
     bad = sum((all_hints[blocks.home] & BITS[name] > 0).astype(np.int64) for name in _BAD)
     good = sum((all_hints[blocks.home] & BITS[name] > 0).astype(np.int64) for name in _GOOD)
     return {
-        **_unpacked(near_tags, list(_TAGS), "near"),
-        **_unpacked(all_tags[blocks.home], list(_TAGS), "in"),
-        **_unpacked(near_hints, list(BITS), "near_hint"),
-        **_unpacked(all_hints[blocks.home], list(BITS), "hint"),
+        **_unpacked(near_tags, _TAGS, "near", wanted),
+        **_unpacked(all_tags[blocks.home], _TAGS, "in", wanted),
+        **_unpacked(near_hints, BITS, "near_hint", wanted),
+        **_unpacked(all_hints[blocks.home], BITS, "hint", wanted),
         "bad_hints": np.asarray(bad),
         "good_hints": np.asarray(good),
         "depth": tree.depth[blocks.home],
+        **_type(blocks, near_tags, near_hints),
     }
+
+
+def _type(blocks: Blocks, near_tags: Array, near_hints: Array) -> Columns:
+    """What tells a shop from a forum: names of the whole page, and how many of its blocks are near which names."""
+    tree = blocks.tree
+    (whole,) = np.nonzero(tree.tags[tree.start] <= TAG["body"])
+    stated = int(np.bitwise_or.reduce(blocks.hints[whole], initial=0)) | _stated_type(tree)
+    found: Columns = {f"page_{name}": stated >> number & 1 for number, name in enumerate(BITS)}
+    for prefix, bits, names in (("page_near", near_tags, _TAGS), ("page_near_hint", near_hints, BITS)):
+        shares = (bits[:, None] >> np.arange(len(names)) & 1).sum(0) / len(bits)
+        found.update({f"{prefix}_{name}": share for name, share in zip(names, shares.tolist(), strict=True)})
+    return found
+
+
+def _stated_type(tree: FlatTree) -> int:
+    """Hints in the type that a page states for those who link to it (Open Graph)."""
+    for token in np.flatnonzero(tree.tags == TAG["meta"]).tolist():
+        attributes = tree.attributes(token)
+        if '"og:type"' in attributes and (content := _CONTENT.search(attributes)):
+            return hints.read(f' class="{content[1]}"')[0]
+    return 0
 
 
 _BAD = ["navigation", "footer", "side", "social", "related", "advert", "consent", "overlay", "form", "hidden"]
@@ -197,7 +240,7 @@ def _inherited(tree: FlatTree, bits: Array) -> Array:
         above = further
 
 
-def _neighbours(blocks: Blocks, own: Columns) -> Columns:
+def _neighbours(blocks: Blocks, own: Columns, wanted: Container[str]) -> Columns:
     found: Columns = {}
     tag = blocks.tree.tags[blocks.tree.start[blocks.box]]
     watched = {
@@ -215,8 +258,10 @@ def _neighbours(blocks: Blocks, own: Columns) -> Columns:
             if distance > 1 and name.startswith("is"):
                 continue
             padding = np.full(min(distance, count), -1.0)
-            found[f"{name}_before{distance}"] = np.concatenate((padding, column[: count - len(padding)]))
-            found[f"{name}_after{distance}"] = np.concatenate((column[len(padding) :], padding))
+            if (before := f"{name}_before{distance}") in wanted:
+                found[before] = np.concatenate((padding, column[: count - len(padding)]))
+            if (after := f"{name}_after{distance}") in wanted:
+                found[after] = np.concatenate((column[len(padding) :], padding))
     gap = np.concatenate(([0], blocks.first[1:] - blocks.last[:-1]))
     found["gap_before"] = gap
     found["gap_after"] = np.concatenate((gap[1:], [0]))
@@ -242,13 +287,13 @@ def _page(blocks: Blocks, prose: Array, overlap: Array) -> Columns:
     copies = Counter(blocks.texts)
     titles = np.flatnonzero(overlap > 0.5)
     whole: Columns = {
-        "page_blocks": np.full(count, count),
-        "page_size": np.full(count, total[-1]),
-        "page_link_share": np.full(count, blocks.linked.sum() / total[-1]),
-        "page_prose_share": np.full(count, prose.sum() / total[-1]),
-        "page_stops": np.full(count, blocks.counts[:, STOP].sum() / count),
-        "page_largest": np.full(count, size.max()),
-        "page_largest_prose": np.full(count, prose.max()),
+        "page_blocks": count,
+        "page_size": total[-1],
+        "page_link_share": blocks.linked.sum() / total[-1],
+        "page_prose_share": prose.sum() / total[-1],
+        "page_stops": blocks.counts[:, STOP].sum() / count,
+        "page_largest": size.max(),
+        "page_largest_prose": prose.max(),
     }
     return {
         **whole,
@@ -263,7 +308,7 @@ def _page(blocks: Blocks, prose: Array, overlap: Array) -> Columns:
         "since_heading": place - np.maximum.accumulate(np.where(headings, place, -1)),
         "since_first_h1": place - (mains[0] if len(mains) else -1),
         "since_last_h1": place - (mains[-1] if len(mains) else -1),
-        "h1_count": np.full(count, len(mains)),
+        "h1_count": len(mains),
         "copies": np.array([copies[text] for text in blocks.texts]),
         "title_overlap": overlap,
         "since_title": place - (titles[-1] if len(titles) else -1),
@@ -274,5 +319,5 @@ def _title_overlap(blocks: Blocks) -> Array:
     """Share of the page's title that a block's text is, where it is part of it; 0-1."""
     tree = blocks.tree
     (found,) = np.nonzero(tree.opens & (tree.tags == TAG["title"]))
-    title = " ".join(tree.texts[found[0]].split()) if len(found) else ""
+    title = " ".join(tree.text(found[0]).split()) if len(found) else ""
     return np.array([len(text) / len(title) if len(text) > 2 and text in title else 0.0 for text in blocks.texts])

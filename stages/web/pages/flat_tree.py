@@ -1,7 +1,7 @@
 """A page's tree as flat arrays: tags in the order of the page, the text behind each, parents and ends by position.
 
-The parser's own serialisation is well formed, so one pattern cuts it into tags and text, and what a walk of the tree
-would find out node by node comes out of sorted arrays.
+The parser's own serialisation is well formed and escapes every bracket that is no tag's, so all tags are found at once
+from the places of the brackets, and what a walk of the tree would find out node by node comes out of sorted arrays.
 """
 
 import re
@@ -11,17 +11,17 @@ from typing import Any
 
 import numpy as np
 
-from stages.web.pages import hints
-
 Array = np.ndarray[Any, Any]
 
-_TAG = re.compile(r"<(/?[^\s/>]+)([^>]*)>([^<]*)")
-# What else there is: comments, declarations, processing instructions, and elements in whose text nothing is escaped.
+# What there is besides tags and text: comments, declarations, processing instructions, and elements in whose text
+# nothing is escaped.
 _NO_TAG = re.compile(
     r"<!--.*?-->|<[!?][^>]*>|<(script|style|xmp|iframe|noembed|noframes|plaintext)(?=[\s>])[^>]*>(.*?)</\1>", re.DOTALL
 )
-
-
+# All that the parser escapes. What could be taken for a part of a tag is kept apart as noncharacters: no text has them.
+LESS, GREATER, QUOTE = "\ufdd0", "\ufdd1", "\ufdd2"
+_ENTITIES = {"&nbsp;": "\xa0", "&lt;": LESS, "&gt;": GREATER, "&quot;": QUOTE, "&amp;": "&"}
+_ENTITY = re.compile("&(?:nbsp|lt|gt|quot|amp);")
 _BLOCK = [
     "html", "body", "div", "p", "h1", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "li", "dl", "dt", "dd", "table",
     "thead", "tbody", "tfoot", "caption", "tr", "td", "th", "pre", "blockquote", "article", "section", "main", "nav",
@@ -58,14 +58,29 @@ _SKIPPED = [
 
 # The text of links by which a heading's address is copied, as Sphinx, Docusaurus and others write it.
 _PINS = frozenset("¶#§🔗⚓")
+_MAX_PIN = 8  # characters, with white space
 
 NAMES = [*_BLOCK, *_INLINE, *_VOID_INLINE, *_VOID_BLOCK, *_OTHER_VOID, *_SKIPPED]
 TAG = {name: number for number, name in enumerate(NAMES)}
 _BREAKS = np.array([name in _BLOCK or name in _VOID_BLOCK or name in _SKIPPED for name in NAMES])
 _IS_VOID = np.array([name in _VOID_INLINE or name in _VOID_BLOCK or name in _OTHER_VOID for name in NAMES])
 _IS_SKIPPED = np.array([name in _SKIPPED for name in NAMES])
-# Without a hint a tag's attributes are not looked at: links and pictures have long ones that are all different.
-_UNHINTED = np.array([name in ("a", "img", "input", "meta", "link", "br", "hr", "source") for name in NAMES])
+
+# Names as pairs of eight bytes, looked up by one number of both.
+_LONGEST_NAME = max(map(len, NAMES))
+_WINDOW = 16
+_IN_NAME = np.array([character not in " >" for character in map(chr, range(128))])
+
+
+def _as_numbers(names: Array) -> Array:
+    pairs = names.view("<u8")
+    return pairs[:, 0] ^ pairs[:, 1] * np.uint64(0x9E3779B97F4A7C15)
+
+
+_BYTES = np.array([name.encode() for name in NAMES], f"S{_WINDOW}")
+_NUMBERS = _as_numbers(_BYTES.view(np.uint8).reshape(-1, _WINDOW))
+_TAGS = np.argsort(_NUMBERS)
+_NUMBERS = _NUMBERS[_TAGS]
 
 
 @dataclass(frozen=True)
@@ -75,66 +90,78 @@ class FlatTree:
     Tokens are the tags, opening and closing; elements are the tags that open, void ones left out.
     """
 
+    page: str
+    codes: Array  # (characters of the page,) uint32
     tags: Array  # (tokens,) index into NAMES
     opens: Array  # (tokens,) whether the token opens an element; false for void ones
-    voids: Array  # (tokens,)
     breaks: Array  # (tokens,) whether text before and after belongs to different blocks
-    texts: list[str]  # (tokens,) as in the page, entities resolved
+    named: Array  # (tokens,) where in the page the tag's name ends
+    begin: Array  # (tokens,) where the text behind the tag begins
+    stop: Array  # (tokens,) where it ends
     skipped: Array  # (tokens,) whether the text behind the token is no text of the page
     home: Array  # (tokens,) the element in which that text lies
     start: Array  # (elements,) token that opens it
     end: Array  # (elements,) token that closes it
     parent: Array  # (elements,) itself for the outermost
     depth: Array  # (elements,) from 1
-    hints: Array  # (elements,) bits of stages.web.pages.hints
-    names: Array  # (elements,) equal numbers for equal class names
-    attributes: list[str]  # (tokens,)
+
+    def text(self, token: int) -> str:
+        """The text behind a tag, as a reader sees it."""
+        return seen(self.page[self.begin[token] : self.stop[token]])
+
+    def attributes(self, token: int) -> str:
+        """What stands in a tag behind its name, values in straight quotes; ``seen`` gives a value as it is meant."""
+        return self.page[self.named[token] : self.begin[token] - 1]
+
+
+def seen(text: str) -> str:
+    """A piece of the page, be it text or the value of an attribute, with its own brackets and quotes."""
+    return text.replace(LESS, "<").replace(GREATER, ">").replace(QUOTE, '"')
 
 
 def read(html: str) -> FlatTree | None:
-    """The tree of serialised HTML as a parser writes it: every element closed, markup in text escaped.
+    """The tree of serialised HTML as a parser writes it: every element closed, markup in text and values escaped.
 
-    None where names of tags or attributes hold markup themselves (``<p<script>``), so that no tree comes out.
+    None where names of tags or attributes hold markup themselves (``<p<script``), so that no tree comes out.
     """
-    html = html[max(html.find("<html"), 0) :]
-    found = _TAG.findall(_NO_TAG.sub(_plain, html))
-    if not found:
-        found = [("body", "", ""), ("/body", "", "")]
-    raw_names, attributes, texts = map(list, zip(*found, strict=True))
-    tags = np.array([_KINDS[name] for name in raw_names], np.int64)
-    closing = tags < 0
-    tags = np.where(closing, ~tags, tags)
-    voids = _IS_VOID[tags]
-    opens, closes = ~closing & ~voids, closing & ~voids
+    page = html[max(html.find("<html"), 0) :]
+    for character in (LESS, GREATER, QUOTE):
+        page = page.replace(character, "")
+    page = _ENTITY.sub(lambda entity: _ENTITIES[entity[0]], _NO_TAG.sub(_plain, page))
+    codes = np.frombuffer(page.encode("utf-32-le", "surrogatepass"), np.uint32)
+    opening, closing = _brackets(codes)
+    if not len(opening):
+        return read("<body></body>")
+    tags, closes, named = _named(codes, opening)
+    opens = ~closes & ~_IS_VOID[tags]
+    closes &= ~_IS_VOID[tags]
     height = np.cumsum(opens.astype(np.int64) - closes)
     if height[-1] or height.min() < 0:
         return None
     start, end, parent, depth, home = _elements(opens, closes, height)
-    hinted = [hints.read(attributes[token]) for token in start[~_UNHINTED[tags[start]]].tolist()]
-    bits, names = np.zeros((2, len(start)), np.int64)
-    bits[~_UNHINTED[tags[start]]], names[~_UNHINTED[tags[start]]] = np.array(hinted, np.int64).reshape(-1, 2).T
-    bits[tags[start] <= TAG["body"]] = 0  # what the whole page is called tells nothing about its parts
-    step = np.zeros(len(tags) + 1, np.int32)
+    begin, stop = closing + 1, np.append(opening[1:], len(codes))
     out = _IS_SKIPPED[tags[start]]
-    (plain_links,) = np.nonzero((tags[start] == TAG["a"]) & (end == start + 1))
-    out[[number for number in plain_links.tolist() if texts[start[number]].strip() in _PINS]] = True
+    pin = (tags[start] == TAG["a"]) & (end == start + 1) & (stop[start] - begin[start] <= _MAX_PIN)
+    for element in np.flatnonzero(pin).tolist():
+        out[element] = page[begin[start[element]] : stop[start[element]]].strip() in _PINS
+    step = np.zeros(len(tags) + 1, np.int32)
     step[start[out]] += 1
     step[end[out]] -= 1
     return FlatTree(
+        page=page,
+        codes=codes,
         tags=tags,
         opens=opens,
-        voids=voids,
         breaks=_BREAKS[tags],
-        texts=_unescaped(texts),
+        named=named,
+        begin=begin,
+        stop=stop,
         skipped=np.cumsum(step)[:-1] > 0,
         home=home,
         start=start,
         end=end,
         parent=parent,
         depth=depth,
-        hints=bits,
-        names=names,
-        attributes=attributes,
     )
 
 
@@ -142,21 +169,29 @@ def _plain(match: re.Match[str]) -> str:
     return f"<pre>{escape(match[2], quote=False)}</pre>" if match[1] == "xmp" else ""
 
 
-class _Kinds(dict[str, int]):
-    """From a tag as it is written to its number in NAMES; the complement of it for a tag that closes."""
+def _brackets(codes: Array) -> tuple[Array, Array]:
+    """Where each tag begins and ends; a name may hold ``<``, which then begins none."""
+    (marks,) = np.nonzero(codes | 2 == ord(">"))  # both: they differ in that bit
+    begins = codes[marks] == ord("<")
+    after_end = np.ones(len(marks), bool)
+    after_end[1:] = ~begins[:-1]
+    opening, closing = marks[begins & after_end], marks[~begins & ~after_end]
+    return opening[: len(closing)], closing
 
-    def __missing__(self, name: str) -> int:
-        return ~TAG["unknown"] if name[0] == "/" else TAG["unknown"]
 
-
-_KINDS = _Kinds({**TAG, **{"/" + name: ~number for name, number in TAG.items()}})
-
-
-def _unescaped(texts: list[str]) -> list[str]:
-    joined = "\0".join(texts)
-    for entity, character in (("&nbsp;", "\xa0"), ("&lt;", "<"), ("&gt;", ">"), ("&amp;", "&")):
-        joined = joined.replace(entity, character)
-    return joined.split("\0")
+def _named(codes: Array, opening: Array) -> tuple[Array, Array, Array]:
+    """By token: the tag as an index into NAMES, whether it closes, and where its name ends."""
+    closes = codes[opening + 1] == ord("/")
+    begin = opening + 1 + closes
+    places = np.minimum(begin[:, None] + np.arange(_LONGEST_NAME + 1), len(codes) - 1)
+    letters = np.minimum(codes[places], 127).astype(np.uint8)
+    inside = np.logical_and.accumulate(_IN_NAME[letters], axis=1)
+    length = inside.sum(1)
+    names = np.zeros((len(begin), _WINDOW), np.uint8)
+    names[:, : _LONGEST_NAME + 1] = letters * inside
+    numbers = _as_numbers(names)
+    at = np.minimum(np.searchsorted(_NUMBERS, numbers), len(_NUMBERS) - 1)
+    return np.where(_NUMBERS[at] == numbers, _TAGS[at], TAG["unknown"]), closes, begin + length
 
 
 def _elements(opens: Array, closes: Array, height: Array) -> tuple[Array, Array, Array, Array, Array]:

@@ -1,6 +1,5 @@
 """What an HTML page says: its main text, title and date; pages that would cost too much to read are refused."""
 
-import functools
 import re
 from dataclasses import dataclass
 
@@ -8,7 +7,7 @@ import numpy as np
 from resiliparse.parse.html import HTMLTree
 
 from stages.web.pages import blocks as text_blocks
-from stages.web.pages import charset, title_and_date
+from stages.web.pages import charset, flat_tree, title_and_date
 from stages.web.pages.main_text import main_text
 
 # One tag after the other as the HTML standard's tokenizer sees them (section 13.2.5), none with _MAX_ATTRIBUTES or
@@ -22,7 +21,8 @@ _BOUNDED_TAGS = re.compile(
 # Formatting that is left open is opened again in every element that follows (section 13.2.4.3), up to three times if it
 # says the same: 20 kB of 400 different ones and 2,000 paragraphs take the parser 360 MB. Links close each other.
 _FORMATTING = re.compile(
-    r"<(/?)(?:b|big|code|em|font|i|nobr|s|small|strike|strong|tt|u)(?=[\s/>])([^>]*)", re.IGNORECASE
+    r"<(/?)(?=[bcefinstu][a-z]{0,5}[\s/>])(?:b|big|code|em|font|i|nobr|s|small|strike|strong|tt|u)(?=[\s/>])([^>]*)",
+    re.IGNORECASE,
 )
 _MAX_REOPENED = 1_000_000
 
@@ -61,21 +61,27 @@ def content(html: str, max_nodes: int, max_depth: int, url: str = "", captured: 
     Returns:
         The content, or one of ``too_many_nodes``, ``too_many_attributes``, ``too_deep``, ``no_text``.
     """
-    tree, reason = normalised(html, max_nodes, max_depth)
+    page, reason = normalised(html, max_nodes)
     if reason:
         return reason
-    blocks = text_blocks.read(tree)
+    tree = flat_tree.read(page)
+    if tree is None:
+        return "no_text"
+    if tree.depth.max() > max_depth:
+        return "too_deep"
+    blocks = text_blocks.split(tree)
     text = main_text(blocks) if blocks else ""
     if blocks is None or not text:
         return "no_text"
+    named = title_and_date.stated(tree)
     return Content(
         text=charset.mended(text),
-        title=charset.mended(title_and_date.title(blocks)),
-        published=title_and_date.published(blocks, html, url, captured),
+        title=charset.mended(title_and_date.title(blocks, named)),
+        published=title_and_date.published(tree, named, html, url, captured),
     )
 
 
-def normalised(html: str, max_nodes: int, max_depth: int) -> tuple[str, str]:
+def normalised(html: str, max_nodes: int) -> tuple[str, str]:
     """A page without scripts, styles and comments, as the parser understands it, and the reason if it is refused."""
     tags = html.count("<")
     if tags > max_nodes:
@@ -88,8 +94,6 @@ def normalised(html: str, max_nodes: int, max_depth: int) -> tuple[str, str]:
     tree = HTMLTree.parse(html.replace("\0", "\ufffd"))
     if tree.document is None or tree.body is None:
         return "", "no_text"
-    if tags > max_depth and tree.document.query_selector(_chain(max_depth + 1)):
-        return "", "too_deep"
     return tree.document.html, ""
 
 
@@ -124,9 +128,3 @@ def _without_opaque(html: str) -> str:
 def _has_bounded_tags(html: str) -> bool:
     matched = _BOUNDED_TAGS.match(html)
     return matched is not None and matched.end() == len(html)
-
-
-@functools.cache
-def _chain(length: int) -> str:
-    """A selector of an element that lies within ``length`` - 1 others: the parser's own code checks it, fast."""
-    return " > ".join(["*"] * length)

@@ -18,10 +18,11 @@ def main_text(blocks: Blocks) -> str:
 
 def chances(blocks: Blocks, model: block_model.Model) -> Array:
     """Of each block to be main text, in millionths: a first look at every block, and a second that knows all of it."""
-    around = regions.around(blocks)
-    seen = features.table(features.first_look(blocks, around))
-    again = features.table(features.second_look(blocks, around, model.first.chances(seen)))
-    return model.second.chances(np.concatenate((seen, again)))
+    around, count = regions.around(blocks), len(blocks.first)
+    seen = features.first_look(blocks, around, model.wanted)
+    first = model.first.chances(features.table(seen, model.first.names, count))
+    again = seen | features.second_look(blocks, around, first)
+    return model.second.chances(features.table(again, model.second.names, count))
 
 
 def chosen(blocks: Blocks, chances: Array) -> Array:

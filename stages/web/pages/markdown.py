@@ -7,7 +7,7 @@ joined by `` | ``, code stands between fences, and a blank line parts paragraphs
 import re
 import unicodedata
 
-_LOOKS_LIKE_MARKUP = re.compile(r"^(?=#{1,6} |```)", re.MULTILINE)
+_LOOKS_LIKE_MARKUP = re.compile(r"#{1,6} |```")
 
 # What is no text in any language: controls but for tab and line feed, surrogates, noncharacters, invisible marks of
 # layout (soft hyphen, zero-width space, word joiner, byte order mark).
@@ -33,11 +33,11 @@ class Text:
 
     def paragraph(self, text: str) -> None:
         """A paragraph of one line."""
-        self._add("paragraph", _LOOKS_LIKE_MARKUP.sub(r"\\", text))
+        self._add("paragraph", _as_words(text))
 
     def line(self, text: str) -> None:
         """A line that goes on a paragraph or an item after a line break."""
-        self._written.append("\n" + _LOOKS_LIKE_MARKUP.sub(r"\\", text))
+        self._written.append("\n" + _as_words(text))
 
     def item(self, text: str, marker: str) -> None:
         """An item of a list; the marker has its indentation and ends with a space."""
@@ -45,7 +45,7 @@ class Text:
 
     def row(self, cells: list[str]) -> None:
         """A row of a table."""
-        self._add("row", _LOOKS_LIKE_MARKUP.sub(r"\\", " | ".join(cells)))
+        self._add("row", _as_words(" | ".join(cells)))
 
     def code(self, text: str) -> None:
         """Preformatted text."""
@@ -66,3 +66,7 @@ class Text:
     def __str__(self) -> str:
         """The document, cleaned; the items of a list and the rows of a table on lines of their own."""
         return clean("".join(self._written))
+
+
+def _as_words(line: str) -> str:
+    return "\\" + line if _LOOKS_LIKE_MARKUP.match(line) else line

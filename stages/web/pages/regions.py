@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 
 from stages.web.pages.blocks import STOP, Blocks
-from stages.web.pages.flat_tree import NAMES, TAG, FlatTree
+from stages.web.pages.flat_tree import NAMES, TAG
 
 Array = np.ndarray[Any, Any]
-Columns = dict[str, Array]
+Columns = dict[str, Any]
 
 _LEVELS = 5  # boxes looked at, each with more blocks in it than the one before
 _STEPS = 8  # boxes that are climbed from the text towards a block
@@ -49,7 +49,7 @@ def ancestors(blocks: Blocks, around: Around, prose: Array) -> Columns:
     place = np.arange(len(blocks.size))
     count = high - low
     size = within(blocks.size, low, high)
-    kin = _siblings(tree)[around.boxes]
+    kin = _siblings(blocks)[around.boxes]
     parts = {
         "blocks": count,
         "size": size,
@@ -83,7 +83,7 @@ def expected(blocks: Blocks, around: Around, mass: Array) -> Columns:
 def alike(blocks: Blocks, chances: Array, mass: Array) -> Columns:
     """What blocks in boxes with the same tag and class come to together."""
     tree = blocks.tree
-    key = tree.tags[tree.start[blocks.box]] * (1 << 32) + tree.names[blocks.box]
+    key = tree.tags[tree.start[blocks.box]] * (1 << 32) + blocks.names[blocks.box]
     _, which = np.unique(key, return_inverse=True)
     number = np.bincount(which)[which]
     return {
@@ -104,7 +104,7 @@ def nearness(blocks: Blocks, around: Around, weight: Array, name: str) -> Column
     place = np.arange(count)
     return {
         f"steps_to_{name}": _steps(blocks, around, box),
-        f"best_{name}": np.full(count, score[box] / max(2 * int(weight.sum()), 1)),
+        f"best_{name}": score[box] / max(2 * int(weight.sum()), 1),
         f"before_{name}": np.maximum(first - place, 0),
         f"after_{name}": np.maximum(place - last, 0),
         f"place_in_{name}": (place - first) / (last - first + 1),
@@ -127,7 +127,7 @@ def steps_to_title(blocks: Blocks, around: Around, overlap: Array) -> Columns:
     best = int(np.argmax(likely))
     count = len(likely)
     if likely[best] < 0.4:
-        return {"steps_to_title": np.full(count, -1), "after_title": np.full(count, 0)}
+        return {"steps_to_title": -1, "after_title": 0}
     return {
         "steps_to_title": _steps(blocks, around, int(blocks.box[best])),
         "after_title": np.arange(count) - best,
@@ -150,8 +150,9 @@ def within(column: Array, low: Array, high: Array) -> Array:
     return total[high] - total[low]
 
 
-def _siblings(tree: FlatTree) -> Array:
+def _siblings(blocks: Blocks) -> Array:
     """By element: how many of its parent's children have its tag and first class."""
-    key = (tree.parent * len(NAMES) + tree.tags[tree.start]) * (1 << 32) + tree.names
+    tree = blocks.tree
+    key = (tree.parent * len(NAMES) + tree.tags[tree.start]) * (1 << 32) + blocks.names
     _, which, counts = np.unique(key, return_inverse=True, return_counts=True)
     return counts[which]

@@ -7,12 +7,15 @@ from typing import Any
 import numpy as np
 
 from stages.web.pages.blocks import Blocks
-from stages.web.pages.flat_tree import TAG, FlatTree
+from stages.web.pages.flat_tree import NAMES, TAG, FlatTree
 from stages.web.pages.markdown import Text
 
 Array = np.ndarray[Any, Any]
 
 _HEADINGS = [TAG[f"h{level}"] for level in range(1, 7)]
+_PARTS = [["pre", "listing"], [f"h{level}" for level in range(1, 7)], ["li"], ["tr"], ["td", "th"]]
+_ITEM = 2
+_IS_PART = np.array([[name in names for name in NAMES] for names in _PARTS])
 _MAX_ROW = 1000  # characters: a table with more in a row lays out the page
 
 
@@ -31,13 +34,10 @@ class _Writer:
         self._blocks = blocks
         self._tree = tree
         self._tags = tree.tags[tree.start]
-        self._pre = _nearest(tree, [TAG["pre"], TAG["listing"]])[home].tolist()
-        self._heading = _nearest(tree, _HEADINGS)[home].tolist()
-        items = _nearest(tree, [TAG["li"]])
-        self._around = items[tree.parent]  # by element
-        self._item = items[home].tolist()
-        self._row = _nearest(tree, [TAG["tr"]])[home].tolist()
-        self._cell = _nearest(tree, [TAG["td"], TAG["th"]])[home].tolist()
+        near = _nearest(tree)
+        self._around = near[_ITEM, tree.parent]  # by element
+        self._pre, self._heading, self._item, self._row, self._cell = near[:, home].tolist()
+        self._goes_on = _on_next_line(blocks).tolist()
         self._begun: dict[int, int] = {}  # items written, with their indentation
         self._before = -1  # the block written last
         self._numbers: dict[int, dict[int, int]] = {}
@@ -73,7 +73,7 @@ class _Writer:
 
     def _words(self, block: int) -> None:
         text, item = self._blocks.texts[block], self._item[block]
-        if self._goes_on(block):
+        if self._goes_on[block] and self._before == block - 1:
             self.text.line(text)
         elif item >= 0 and item not in self._begun:
             self._begun[item] = indent = self._begun.get(int(self._around[item]), -1) + 1
@@ -81,15 +81,6 @@ class _Writer:
         else:
             self.text.paragraph(text)
         self._before = block
-
-    def _goes_on(self, block: int) -> bool:
-        """Whether one line break is all that lies between a block and the one written before it."""
-        before, blocks = self._before, self._blocks
-        if before != block - 1 or before < 0 or blocks.box[before] != blocks.box[block]:
-            return False
-        between = self._tree.tags[blocks.last[before] : blocks.first[block] + 1]
-        breaks = self._tree.breaks[blocks.last[before] : blocks.first[block] + 1]
-        return int(breaks.sum()) == int((between == TAG["br"]).sum()) == 1
 
     def _marker(self, item: int) -> str:
         parent = int(self._tree.parent[item])
@@ -114,17 +105,29 @@ class _Writer:
             if tree.breaks[token] and not ends_line and token > first:
                 yield "\n"
                 ends_line = True
-            if not tree.skipped[token] and (text := tree.texts[token]):
+            if not tree.skipped[token] and (text := tree.text(token)):
                 yield text
                 ends_line = text.endswith("\n")
 
 
-def _nearest(tree: FlatTree, wanted: list[int]) -> Array:
-    """By element: the innermost element with one of these tags that it is or lies in; -1 where there is none."""
-    found = np.isin(tree.tags[tree.start], wanted)
-    near = np.where(found, np.arange(len(found)), tree.parent)
+def _on_next_line(blocks: Blocks) -> Array:
+    """By block: whether one line break is all that lies between it and the one before."""
+    tree = blocks.tree
+    between = blocks.last[:-1], blocks.first[1:] + 1
+    breaks, lines = (np.append(0, np.cumsum(mark)) for mark in (tree.breaks, tree.tags == TAG["br"]))
+    one = (breaks[between[1]] - breaks[between[0]] == 1) & (lines[between[1]] - lines[between[0]] == 1)
+    return np.append(False, one & (blocks.box[:-1] == blocks.box[1:]))
+
+
+def _nearest(tree: FlatTree) -> Array:
+    """(kinds of parts, elements): the innermost element of each kind that an element is or lies in, or -1."""
+    elements = len(tree.start)
+    shift = elements * np.arange(len(_PARTS))[:, None]
+    found = _IS_PART[:, tree.tags[tree.start]].ravel()
+    near = np.where(found, np.arange(len(found)), (tree.parent + shift).ravel())
     while True:
-        further = np.where(found[near], near, near[near])
+        there = found[near]
+        further = np.where(there, near, near[near])
         if (further == near).all():
-            return np.where(found[near], near, -1)
+            return np.where(there.reshape(-1, elements), near.reshape(-1, elements) - shift, -1)
         near = further

@@ -1,14 +1,14 @@
 """A page's title and the day it was published, as the page itself states them."""
 
 import re
+from collections.abc import Mapping
 from datetime import date
 from email.utils import parsedate
-from html import unescape
 
 import numpy as np
 
 from stages.web.pages.blocks import Blocks
-from stages.web.pages.flat_tree import TAG, FlatTree
+from stages.web.pages.flat_tree import TAG, FlatTree, seen
 from stages.web.pages.markdown import clean
 
 # What sites set between a page's title and their own name.
@@ -25,17 +25,35 @@ _DATE_NAMES = (
     "dcterms.date", "citation_publication_date", "date", "article.created", "created",
     "cxenseparse:recs:publishtime", "displaydate",
 )  # fmt: skip
-_JSON_DATE = re.compile(r'"(?:datePublished|dateCreated|uploadDate)"\s*:\s*"([^"]{8,40})"')
-_JSON_HEADLINE = re.compile(r'"headline"\s*:\s*"((?:[^"\\]|\\.){3,300})"')
+_TITLE_NAMES = ("og:title", "twitter:title", "dc.title")
+_SITE_NAME = "og:site_name"
+_NAMES = frozenset((*_DATE_NAMES, *_TITLE_NAMES, _SITE_NAME))
+_JSON_DATES = ('"datePublished"', '"dateCreated"', '"uploadDate"')
+_JSON_DATE = re.compile(rf'(?:{"|".join(_JSON_DATES)})\s*:\s*"([^"]{{8,40}})"')
 _URL_DATE = re.compile(r"/((?:19|20)\d\d)[/-]([01]?\d)[/-]([0-3]?\d)(?:[/-]|$)")
 _NUMBERS = re.compile(r"\s*((?:19|20)\d\d)[-/.]?([01]?\d)[-/.]?([0-3]?\d)(?!\d)")
 
 
-def title(blocks: Blocks) -> str:
+def stated(tree: FlatTree) -> dict[str, str]:
+    """What the page's ``meta`` elements state of its title and date, by lower-cased name; the first of each name."""
+    named: dict[str, str] = {}
+    for token in np.flatnonzero(tree.tags == TAG["meta"]).tolist():
+        attributes = dict(_ATTRIBUTE.findall(tree.attributes(token)))
+        name = attributes.get("property") or attributes.get("name") or attributes.get("itemprop")
+        if name and name.lower() in _NAMES and (value := " ".join(clean(seen(attributes.get("content", ""))).split())):
+            named.setdefault(name.lower(), value)
+    return named
+
+
+def title(blocks: Blocks, named: Mapping[str, str]) -> str:
     """The page's own title without the name of its site, or "" if it states none.
 
     The heading of the first level that the page's ``title`` repeats, or that is the only one; else what it gives to
     those who link to it, or its ``title``, less the name behind the last separator.
+
+    Args:
+        blocks: The page.
+        named: What it states, see :func:`stated`.
     """
     whole = _whole_title(blocks.tree)
     headings = [heading for heading in _headings(blocks) if len(heading) > 1]
@@ -44,25 +62,24 @@ def title(blocks: Blocks) -> str:
         return max(repeated, key=len)
     if len(headings) == 1:
         return headings[0]
-    named = _meta(blocks.tree)
-    given = next((named[name] for name in ("og:title", "twitter:title", "dc.title") if named.get(name)), "")
-    return _without_site(given or whole, named.get("og:site_name", ""))
+    given = next((named[name] for name in _TITLE_NAMES if named.get(name)), "")
+    return _without_site(given or whole, named.get(_SITE_NAME, ""))
 
 
-def published(blocks: Blocks, html: str, url: str, captured: str) -> str:
+def published(tree: FlatTree, named: Mapping[str, str], html: str, url: str, captured: str) -> str:
     """The day on which the page says it was published, as YYYY-MM-DD, or "".
 
     Args:
-        blocks: The page.
+        tree: The page.
+        named: What it states, see :func:`stated`.
         html: The page as it came, with its scripts: structured data is in them.
         url: Many sites write the day into the address.
         captured: When the page was fetched, ISO 8601: what claims to be later is no date of publication. May be "".
     """
-    named = _meta(blocks.tree)
     claims = [named[name] for name in _DATE_NAMES if name in named]
-    if structured := _JSON_DATE.search(html):
+    if any(name in html for name in _JSON_DATES) and (structured := _JSON_DATE.search(html)):
         claims.insert(0, structured[1])
-    claims += _times(blocks.tree)
+    claims += _times(tree)
     if in_url := _URL_DATE.search(url):
         claims.append("-".join(in_url.groups()))
     days = (_day(claim) for claim in claims)
@@ -73,7 +90,7 @@ def _whole_title(tree: FlatTree) -> str:
     tags = tree.tags[tree.start]
     (found,) = np.nonzero((tags == TAG["title"]) & (tags[tree.parent] == TAG["head"]))  # pictures have titles too
     found = tree.start[found]
-    return " ".join(clean(tree.texts[found[0]]).split())[:_MAX_TITLE] if len(found) else ""
+    return " ".join(clean(tree.text(found[0])).split())[:_MAX_TITLE] if len(found) else ""
 
 
 def _headings(blocks: Blocks) -> list[str]:
@@ -82,23 +99,12 @@ def _headings(blocks: Blocks) -> list[str]:
     return [clean(blocks.texts[block])[:_MAX_TITLE] for block in found.tolist()]
 
 
-def _meta(tree: FlatTree) -> dict[str, str]:
-    """What the page's ``meta`` elements state, by lower-cased name; of two with the same name the first."""
-    named: dict[str, str] = {}
-    for token in np.flatnonzero(tree.tags == TAG["meta"]).tolist():
-        attributes = dict(_ATTRIBUTE.findall(tree.attributes[token]))
-        name = attributes.get("property") or attributes.get("name") or attributes.get("itemprop")
-        if name and (value := " ".join(clean(unescape(attributes.get("content", ""))).split())):
-            named.setdefault(name.lower(), value)
-    return named
-
-
 def _times(tree: FlatTree) -> list[str]:
     """Days in ``time`` elements that are marked as that of publication, then in the first of all if it is the only."""
     marked: list[str] = []
     other: list[str] = []
     for token in np.flatnonzero(tree.opens & (tree.tags == TAG["time"])).tolist():
-        attributes = tree.attributes[token]
+        attributes = tree.attributes(token)
         stated = re.search(r'\sdatetime="([^"]*)"', attributes)
         if stated:
             (marked if re.search(r"pubdate|publish|datePublished", attributes) else other).append(stated[1])

@@ -7,17 +7,20 @@ from stages.core.errors import HeadwaterError
 from stages.web.pages import block_model, blocks, features, html, regions
 
 
-def test_the_trees_ask_for_the_features_that_there_are() -> None:
-    normalised, _ = html.normalised("<h1>Title</h1><p>Text.</p><p>More.</p>", 1000, 100)
+def test_the_trees_ask_for_features_that_there_are_and_get_no_others_instead() -> None:
+    page = '<body class=post><h1>Title</h1><p>Text.</p><div class="menu"><a href=x>More.</a></div>'
+    normalised, _ = html.normalised(page, 1000)
     found = blocks.read(normalised)
     assert found is not None
     around = regions.around(found)
-    first = features.first_look(found, around)
-    second = features.second_look(found, around, np.array([1, 2, 3]))
     model = block_model.load()
-    assert model.first.names == tuple(first)
-    assert model.second.names == (*first, *second)
-    assert features.table(first).shape == (len(first), 3)
+    everything = features.first_look(found, around, features.Everything())
+    wanted = features.first_look(found, around, model.wanted)
+    assert len(wanted) < len(everything)
+    tables = [features.table(seen, model.first.names, 3) for seen in (everything, wanted)]
+    assert np.array_equal(*tables)
+    second = wanted | features.second_look(found, around, np.array([1, 2, 3]))
+    assert features.table(second, model.second.names, 3).shape == (len(model.second.names), 3)
 
 
 def test_trees_come_back_from_their_file_and_decide_one_by_one_as_they_do_together(tmp_path: Path) -> None:

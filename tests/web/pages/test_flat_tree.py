@@ -7,7 +7,7 @@ from stages.web.pages.flat_tree import NAMES
 
 
 def tree(page: str) -> flat_tree.FlatTree:
-    normalised, reason = html.normalised(page, 100_000, 512)
+    normalised, reason = html.normalised(page, 100_000)
     assert reason == ""
     found = flat_tree.read(normalised)
     assert found is not None
@@ -22,14 +22,14 @@ def test_every_element_knows_its_parent_and_its_end() -> None:
         "html", "html", "html", "body", "div", "p", "div", "body", "ul", "ul",
     ]  # fmt: skip
     assert [int(depth) for depth in found.depth] == [1, 2, 2, 3, 4, 5, 4, 3, 4, 4]
-    homes = {found.texts[token]: names[found.home[token]] for token in range(len(found.tags)) if found.texts[token]}
+    homes = {found.text(token): names[found.home[token]] for token in range(len(found.tags)) if found.text(token)}
     assert homes == {"one": "p", "two": "b", "three": "p", "four": "p", "a": "li", "b": "li"}
     assert all(start < end for start, end in zip(found.start, found.end, strict=True))
 
 
 def test_text_is_that_of_the_page() -> None:
     found = tree("<p title='a<b>c'>1 &lt; 2 &amp;amp; &eacute;<!-- no --><?php no ?><script>no</script>!<xmp><i></xmp>")
-    assert "".join(found.texts) == "1 < 2 &amp; é!<i>"
+    assert "".join(map(found.text, range(len(found.tags)))) == "1 < 2 &amp; é!<i>"
 
 
 @pytest.mark.parametrize("seed", range(3))

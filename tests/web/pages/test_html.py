@@ -87,7 +87,7 @@ def test_a_literal_control_token_stays_text() -> None:
 
 
 def test_pages_of_the_tests_are_read() -> None:
-    assert text(warcs.html(3).decode()).startswith("# Page 3\n\nword3 and the 0th thing")
+    assert "word3 and the 0th thing" in text(warcs.html(3).decode())
 
 
 @pytest.mark.skipif(not EXTRACTION.is_dir(), reason="../shared/data/extraction is not here")

@@ -4,7 +4,7 @@ from stages.web.pages import blocks, html, structure
 
 
 def written(page: str) -> str:
-    normalised, _ = html.normalised(page, 100_000, 512)
+    normalised, _ = html.normalised(page, 100_000)
     found = blocks.read(normalised)
     assert found is not None
     return structure.written(found, np.ones(len(found.texts), bool))
