@@ -37,7 +37,7 @@ def test_pages_become_documents_and_the_rest_has_a_reason(profile: Path, tmp_pat
     assert metrics["dropped"] == {"no_text": 1, "not_html": 1, "status": 1, "too_deep": 1}
     assert (metrics["in"], metrics["out"]) == (7, 3)
     assert [document["language"] for document in documents] == ["en"] * 3
-    assert documents[0]["text"].startswith("# Page 0\n\n")
+    assert "word0 and the 0th thing" in documents[0]["text"]
     assert documents[0]["date"] == warcs.DATE
     assert {row["stage"] for row in dropped} == {"extract"}
     found = next(warc.read_at(path, documents[1]["offset"], PARAMS.max_bytes))
