@@ -1,8 +1,8 @@
 """Documents to token ids, fast: through gigatoken where it proves to agree with the tokenizer, else by the tokenizer.
 
 Gigatoken (MIT, https://github.com/marcelroed/gigatoken) encodes English manuals with a sentencepiece model 20 times as
-fast as ``tokenizers``, and with byte-level BPE 50 times; where most words are new (30 languages of 180 kB each), 5
-and 20 times (tests/benchmarks/tokenising.py). It is young, so it is compared with the tokenizer itself: on texts that
+fast as ``tokenizers``, and with byte-level BPE 50 times; where most words are new (30 languages of 180 kB each), 7
+and 17 times (tests/benchmarks/tokenising.py). It is young, so it is compared with the tokenizer itself: on texts that
 tokenisers disagree on, and on a sample of each shard's documents. One difference, and the tokenizer encodes that shard.
 """
 

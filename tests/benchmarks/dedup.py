@@ -1,6 +1,6 @@
 """Deduplication beside datatrove's four MinHash steps on the same documents, on one core; recall, precision, growth.
 
-    python tests/benchmarks/dedup.py [--documents data/filter/kept] [--folder FOLDER] [--repeat 1] [--copies 2 8]
+    python -m tests.benchmarks.dedup [--documents data/filter/kept] [--folder FOLDER] [--repeat 1] [--copies 2 8]
 
 The documents are those of a build (`dvc repro filter` makes the demo's 3,939, of which two thirds are duplicates: pages
 of Debian's handbooks in editions that were not translated). Every measurement runs in a process of its own that is
