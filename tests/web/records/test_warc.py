@@ -32,6 +32,27 @@ def test_a_record_is_found_again_at_its_offset(tmp_path: Path, compress) -> None
     assert next(warc.read_at(path, records[3].offset, MAX)) == records[3]
 
 
+def test_a_record_is_the_same_however_its_archive_is_packed(tmp_path: Path) -> None:
+    first, second, third = warcs.pages(3)
+    odd = [
+        third.replace(b"Content-Length", b"content-LENGTH"),
+        third.replace(b"WARC-Date", b"X-Folded: a\r\n\tb\r\nWARC-Date"),
+        third.replace(b"WARC-Type: response\r\n", b""),
+        third.removesuffix(b"\r\n"),
+        third + b"\r\n\r\n",
+        third.replace(b"\r\n", b"\n"),
+        warcs.record(b"", "metadata"),
+    ]
+    for one in odd:
+        found = []
+        for packed in (warcs.gz([first, one, second]), warcs.gz([first + one + second]), [first, one, second]):
+            records, loss = read(warcs.write(tmp_path / "a.warc", b"".join(packed)))
+            found.append([(*vars(record).values(),)[1:] for record in records])
+            assert loss.stretches == 0
+        assert found[0] == found[1] == found[2]
+        assert len(found[0]) == 3
+
+
 @pytest.mark.parametrize("compress", [warcs.gz, warcs.zst], ids=["gzip", "zstd"])
 def test_a_flipped_byte_costs_one_record(tmp_path: Path, compress) -> None:  # type: ignore[no-untyped-def]
     members = compress(warcs.pages(5))
