@@ -1,0 +1,263 @@
+"""How fast the training loop is, beside a bare PyTorch loop and transformers' Trainer, and what optimizers reach.
+
+    python -m tests.benchmarks.training loops [--steps 12] [--rounds 3] [--hidden 384] [--context 512]
+    python -m tests.benchmarks.training loss
+    python -m tests.benchmarks.training optimizers [--tokens data/pack] [--tokenizer data/tokenizer] [--steps 300]
+
+``loops`` trains the same model on the same rows in turn, each in a process of its own, and prints tokens a second of
+wall and of processor time, the share of the measured matmul peak, and peak memory. ``loss`` times the output layer's
+loss beside PyTorch's. ``optimizers`` prints the loss against tokens and processor time on packed tokens. It prints, and
+asserts no time.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+from torch.nn import functional
+
+from stages import pretrain
+from stages.core import params, runtime
+from stages.training import model as models
+from stages.training.data import Rows
+from stages.training.loop import train
+from stages.training.loss import Penalties, output_loss
+from stages.training.order import Integers
+from stages.training.settings import Training
+from stages.training.speed import matmul_peak
+
+VOCABULARY, BATCH, MICRO = 8192, 16, 8
+
+
+class Random:
+    """Rows of random ids."""
+
+    def __init__(self, rows: int, context: int) -> None:
+        self.ids = np.random.default_rng(0).integers(8, VOCABULARY, (rows, context + 1))
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def rows(self, indices: Integers, positions: Integers) -> Rows:
+        """Those rows."""
+        return Rows(self.ids[indices, :-1], self.ids[indices, 1:])
+
+
+class Clock:
+    """Wall and processor seconds since the end of the first step, which warms up."""
+
+    def __init__(self) -> None:
+        self.began: tuple[float, float] | None = None
+
+    def step(self) -> None:
+        """A step begins."""
+        if self.began is None:
+            self.began = (time.perf_counter(), time.process_time())
+
+    def seconds(self) -> tuple[float, float]:
+        """Until now."""
+        assert self.began is not None
+        return time.perf_counter() - self.began[0], time.process_time() - self.began[1]
+
+
+def settings(**changes: Any) -> Training:
+    """Those of the demo, for this benchmark's batches."""
+    values = yaml.safe_load(Path("params.yaml").read_text("utf-8"))["pretrain"]["training"]
+    values |= {"batch_sequences": BATCH, "micro_batch": MICRO, "attention": "sdpa", **changes}
+    return params.check(Training, values, "training")
+
+
+def architecture(hidden: int) -> models.Architecture:
+    """A Llama; at width 384 of 14 million parameters."""
+    values = yaml.safe_load(Path("params.yaml").read_text("utf-8"))["pretrain"]["model"]
+    values |= {"hidden": hidden, "layers": 6, "heads": hidden // 64, "kv_heads": hidden // 64}
+    return params.check(models.Architecture, values | {"intermediate": hidden * 8 // 3 // 64 * 64}, "model")
+
+
+def this_loop(model: Any, data: Random, steps: int, folder: Path) -> tuple[float, float]:
+    """The project's own."""
+    clock = Clock()
+
+    class Timed(Random):
+        calls = 0
+
+        def rows(self, indices: Integers, positions: Integers) -> Rows:
+            self.calls += 1
+            if self.calls > BATCH // MICRO:
+                clock.step()
+            return data.rows(indices, positions)
+
+    train(model, Timed(len(data), 1), settings(), steps=steps + 1, seed=1, area=folder, label="benchmark")
+    return clock.seconds()
+
+
+def bare_loop(model: Any, data: Random, steps: int, folder: Path) -> tuple[float, float]:
+    """As one writes it by hand: no checkpoints, no determinism, no check of anything."""
+    clock, optimizer = Clock(), torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.1, fused=True)
+    torch.set_num_threads(runtime.profile().threads)
+    model.set_attn_implementation("sdpa")
+    for step in range(steps + 1):
+        if step:
+            clock.step()
+        for start in range(0, BATCH, MICRO):
+            places = np.arange(step * BATCH + start, step * BATCH + start + MICRO) % len(data)
+            ids, labels = (torch.from_numpy(part) for part in data.rows(places, places)[:2])
+            with torch.autocast("cpu", torch.bfloat16):
+                logits = model(input_ids=ids, use_cache=False).logits
+            loss = functional.cross_entropy(logits.float().flatten(0, 1), labels.flatten()) * MICRO / BATCH
+            loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+    return clock.seconds()
+
+
+def trainer(model: Any, data: Random, steps: int, folder: Path) -> tuple[float, float]:
+    """Trainer of transformers, with what makes it comparable."""
+    from transformers import Trainer, TrainerCallback, TrainingArguments
+
+    clock = Clock()
+    torch.set_num_threads(runtime.profile().threads)
+    model.set_attn_implementation("sdpa")
+
+    class Watch(TrainerCallback):
+        def on_step_begin(self, _: Any, state: Any, *__: Any, **___: Any) -> None:
+            if state.global_step:
+                clock.step()
+
+    rows = [{"input_ids": row[:-1], "labels": row[:-1]} for row in data.ids]
+    arguments = TrainingArguments(
+        output_dir=str(folder), max_steps=steps + 1, per_device_train_batch_size=MICRO, optim="adamw_torch_fused",
+        gradient_accumulation_steps=BATCH // MICRO, bf16=True, use_cpu=True, report_to=[], save_strategy="no",
+        logging_steps=10**6, disable_tqdm=True, dataloader_num_workers=0,
+    )  # fmt: skip
+    with contextlib.redirect_stdout(sys.stderr):
+        Trainer(model=model, args=arguments, train_dataset=rows, callbacks=[Watch()]).train()
+    return clock.seconds()
+
+
+LOOPS: dict[str, Callable[[Any, Random, int, Path], tuple[float, float]]] = {
+    "this loop": this_loop,
+    "bare loop": bare_loop,
+    "Trainer": trainer,
+}
+
+
+def one(name: str, arguments: argparse.Namespace) -> None:
+    """Run one loop in this process; prints its figures as JSON."""
+    warnings.simplefilter("ignore")
+    model = models.build(
+        architecture(arguments.hidden), vocab_size=VOCABULARY, context=arguments.context, seed=1
+    ).train()
+    data = Random(BATCH * (arguments.steps + 1), arguments.context)
+    with tempfile.TemporaryDirectory() as folder:
+        wall, cpu = LOOPS[name](model, data, arguments.steps, Path(folder))
+    tokens = arguments.steps * BATCH * arguments.context
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    flops = models.flops_per_token(model, arguments.context) * tokens / wall
+    peak = matmul_peak(torch.device("cpu"), "bf16")
+    print(json.dumps({"wall": tokens / wall, "cpu": tokens / cpu, "mfu": flops / peak, "memory": memory}))
+
+
+def loops(arguments: argparse.Namespace) -> None:
+    """All of them in turn."""
+    found: dict[str, list[dict[str, float]]] = {name: [] for name in LOOPS}
+    flags = [f"--{name}={getattr(arguments, name)}" for name in ("steps", "hidden", "context")]
+    for _ in range(arguments.rounds):
+        for name in LOOPS:
+            command = [sys.executable, "-m", "tests.benchmarks.training", "loops", "--only", name, *flags]
+            done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, stderr=subprocess.DEVNULL)
+            found[name].append(json.loads(done.stdout.splitlines()[-1]))
+    print(f"{'':12}{'tokens/s':>10}{'per CPU s':>11}{'of peak':>9}{'MB':>7}")
+    for name, runs in found.items():
+        best = {key: max(run[key] for run in runs) for key in runs[0]}
+        print(f"{name:12}{best['wall']:10,.0f}{best['cpu']:11,.0f}{best['mfu']:9.0%}{best['memory']:7,.0f}")
+
+
+def losses(arguments: argparse.Namespace) -> None:
+    """The output layer and its loss, forward and backward."""
+    penalties = Penalties(0.0, 0.0)
+    options = torch.nn.LinearCrossEntropyOptions()
+    ways: dict[str, Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]] = {
+        "here": lambda h, w, y: output_loss(h, w, None, y, None, kind=torch.bfloat16, penalties=penalties)[0],
+        "whole logits": lambda h, w, y: functional.cross_entropy((h.bfloat16() @ w.bfloat16().T).float(), y),
+        "PyTorch's chunks": lambda h, w, y: functional.linear_cross_entropy(
+            h.bfloat16(), w.bfloat16(), y, options=options
+        ),
+    }
+    for positions, width, vocabulary in ((1024, 192, 4096), (1024, 512, 32768)):
+        hidden, weight = torch.randn(positions, width).requires_grad_(), torch.randn(vocabulary, width).requires_grad_()
+        labels = torch.randint(vocabulary, (positions,))
+        taken: dict[str, list[float]] = {name: [] for name in ways}
+        for _ in range(arguments.rounds):
+            for name, way in ways.items():
+                began = time.process_time()
+                way(hidden, weight, labels).backward()
+                taken[name].append(time.process_time() - began)
+        shown = ", ".join(f"{name} {1000 * min(each):.1f} ms" for name, each in taken.items())
+        print(f"{positions:,} positions of {width}, {vocabulary:,} ids, processor time: {shown}")
+
+
+def optimizers(arguments: argparse.Namespace) -> None:
+    """Loss of held-out rows against tokens and processor time."""
+    values = yaml.safe_load(Path("params.yaml").read_text("utf-8"))["pretrain"]
+    print(f"{'':18}{'tokens':>10}{'CPU s':>8}{'held-out loss':>15}")
+    for name, peak in [(name, peak) for name in ("adamw", "muon") for peak in arguments.peaks]:
+        values |= {"steps": arguments.steps, "epochs": 1000}
+        values["training"] |= {
+            "optimizer": name,
+            "held_out": {"rows": 100, "every": arguments.steps // 5, "patience": 0},
+        }
+        values["training"]["schedule"]["peak"] = peak
+        with tempfile.TemporaryDirectory() as folder:
+            at = Path(folder)
+            began = time.process_time()
+            pretrain.run(
+                params.check(pretrain.Params, values, "pretrain"),
+                tokens=arguments.tokens, tokenizer=arguments.tokenizer, earlier=at, model=at / "model", log=at / "log",
+            )  # fmt: skip
+            spent = time.process_time() - began
+            rows = [line.split(",") for line in (at / "log").read_text("utf-8").splitlines()[1:]]
+        for step in range(arguments.steps // 5, arguments.steps + 1, arguments.steps // 5):
+            row = rows[step - 1]
+            print(f"{name:6} at {peak:<8g}{int(row[1]):10,}{spent * step / arguments.steps:8.0f}{float(row[-1]):15.3f}")
+
+
+def main() -> None:
+    """Read the command line and run."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["loops", "loss", "optimizers"])
+    parser.add_argument("--only", choices=LOOPS, help="run one loop here")
+    parser.add_argument("--steps", type=int, default=12)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--hidden", type=int, default=384)
+    parser.add_argument("--context", type=int, default=512)
+    parser.add_argument("--tokens", type=Path, default=Path("data/pack"))
+    parser.add_argument("--tokenizer", type=Path, default=Path("data/tokenizer"))
+    parser.add_argument("--peaks", type=float, nargs="+", default=[1e-3, 2e-3, 4e-3])
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as work:
+        profile = Path(work) / "profile.yaml"
+        profile.write_text(f"work: {work}\nsaving: {{every: 1000000, keep_last: 1}}\n", "utf-8")
+        os.environ["HEADWATER_PROFILE"] = str(profile)
+        if arguments.only:
+            one(arguments.only, arguments)
+        else:
+            {"loops": loops, "loss": losses, "optimizers": optimizers}[arguments.what](arguments)
+
+
+if __name__ == "__main__":
+    main()
