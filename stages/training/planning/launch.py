@@ -15,6 +15,9 @@ PIPELINE = Path("dvc.yaml")
 PORT = 29500
 """Where the processes of several machines find each other; torchrun's own default."""
 
+GRACE = 600
+"""Seconds that a run has to end its step and write a checkpoint when Slurm's time is over."""
+
 
 @dataclass(frozen=True)
 class Machines:
@@ -54,11 +57,19 @@ def stage(file: Path = PIPELINE) -> list[str]:
     return words[words.index("-m") + 1 :]
 
 
-def torchrun(place: Machines, *, head: str = "$HEAD") -> str:
-    """A command to be run on every machine; ``head`` is the name of one of them."""
+def torchrun(place: Machines, *, head: str = "$HEAD", patience: int | None = None) -> str:
+    """A command to be run on every machine.
+
+    Args:
+        place: The machines.
+        head: Name of one of them, at which they meet.
+        patience: Seconds that processes have to end when they are told to; torchrun's own 30 where it is not given.
+    """
     meeting = ["--standalone"]
     if place.count > 1:
         meeting = [f"--nnodes={place.count}", "--rdzv-backend=c10d", f'--rdzv-endpoint="{head}:{PORT}"']
+    if patience is not None:
+        meeting.append(f"--shutdown-timeout={patience}")
     words = ["torchrun", *meeting, f"--nproc-per-node={place.processes_each}", "-m", "--", *stage()]
     return _wrapped(words)
 
@@ -95,7 +106,11 @@ def accelerate(place: Machines, layer: str) -> str:
 
 
 def sbatch(place: Machines, name: str) -> str:
-    """A job script of Slurm; a job that is told to stop saves, and is queued again."""
+    """A job script of Slurm.
+
+    Ten minutes before its time is over the run is told to stop: the step ends, a checkpoint is written, and the job is
+    queued again; so it is when Slurm takes its machines away.
+    """
     lines = [
         "#!/bin/bash",
         f"#SBATCH --job-name={name}",
@@ -104,12 +119,18 @@ def sbatch(place: Machines, name: str) -> str:
         f"#SBATCH --gpus-per-node={place.processes_each}",
         "#SBATCH --exclusive",
         "#SBATCH --requeue",
-        "#SBATCH --signal=TERM@300  # five minutes before the limit: the step ends, a checkpoint is written",
+        f"#SBATCH --signal=B:TERM@{GRACE}",
+        "#SBATCH --open-mode=append",
         "#SBATCH --output=%x-%j.log",
         "",
-        "set -euo pipefail",
         'HEAD=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)',
-        f"srun {torchrun(place)}",
+        f"srun {torchrun(place, patience=GRACE)} &",
+        "run=$! told=",
+        "trap 'told=yes; kill -TERM \"$run\"' TERM",
+        'wait "$run"; status=$?',
+        'while kill -0 "$run" 2> /dev/null; do wait "$run"; status=$?; done  # a signal ends a wait, not the run',
+        'if [ -n "$told" ] && [ "$status" -ne 0 ]; then scontrol requeue "$SLURM_JOB_ID"; fi',
+        'exit "$status"',
     ]
     return "\n".join(lines) + "\n"
 

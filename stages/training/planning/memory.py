@@ -86,9 +86,10 @@ def follow(setup: Setup, *, like_gpu: bool = True) -> Memory:
     if setup.ranks > 1:
         os.environ.update(WORLD_SIZE=str(setup.ranks), RANK="0", LOCAL_RANK="0", MASTER_ADDR="localhost")
         dist.init_process_group("fake", rank=0, world_size=setup.ranks, store=FakeStore())
-    training = setup.training
-    if training.precision == "tf32":  # which takes the memory of fp32, and is refused where there is no GPU
-        training = dataclasses.replace(training, precision="fp32")
+    # Left out: compiling, which needs tensors with data, and tf32, which takes the memory of fp32 and is refused where
+    # there is no GPU.
+    precision = "fp32" if setup.training.precision == "tf32" else setup.training.precision
+    training = dataclasses.replace(setup.training, compile=False, precision=precision)
     without_data = FakeTensorMode(allow_non_fake_inputs=True)
     with without_data:
         model = _model(setup)
@@ -96,7 +97,7 @@ def follow(setup: Setup, *, like_gpu: bool = True) -> Memory:
     # As Accelerate itself does where there are GPUs; it looks there again, and would reduce every pass's gradients.
     PartialState._shared_state["distributed_type"] = accelerator.distributed_type
     accelerator.device_placement = False  # the model is where it is to be, and cannot be moved
-    split = Split(_Rows(training.batch_sequences, setup.context), 0, 0)
+    split = Split(_Rows(setup), 0, 0)
     with warnings.catch_warnings():
         # Accelerate tells the parameters of an optimizer by their address, and tensors without data have none: so the
         # optimizers are made anew, of what the parameters have become.
@@ -112,15 +113,15 @@ def follow(setup: Setup, *, like_gpu: bool = True) -> Memory:
 class _Rows:
     """As many rows as a step has, without padding."""
 
-    def __init__(self, count: int, context: int) -> None:
-        self.count, self.context = count, context
+    def __init__(self, setup: Setup) -> None:
+        self.setup = setup
 
     def __len__(self) -> int:
-        return self.count
+        return self.setup.training.batch_sequences
 
     def rows(self, indices: Integers, _: Integers) -> Rows:
-        tokens = np.zeros((len(indices), self.context), dtype=np.int64)
-        return Rows(tokens, tokens)
+        tokens = np.zeros((len(indices), self.setup.context), dtype=np.int64)
+        return Rows(tokens, tokens, tokens if self.setup.documents else None)
 
 
 class _Answers(TorchDispatchMode):

@@ -31,6 +31,8 @@ class Setup:
     vocab_size: int
     context: int
     """Longest row, in tokens."""
+    documents: bool
+    """Whether attention is told which positions belong together."""
     ranks: int
     """Processes that the model is sharded over; 1 does not shard."""
 
@@ -86,6 +88,13 @@ def setup(values: dict[str, Any], *, ranks: int) -> Setup:
     Raises:
         HeadwaterError: a value is not what it should be.
     """
-    training = check(Training, values["pretrain"]["training"], "params.yaml: pretrain.training")
-    vocabulary, context = values["tokenizer"]["vocab_size"], values["pack"]["context"]
-    return Setup(values["pretrain"]["model"], training, vocabulary, context, ranks)
+    pretrain = values["pretrain"]
+    training = check(Training, pretrain["training"], "params.yaml: pretrain.training")
+    return Setup(
+        model=pretrain["model"],
+        training=training,
+        vocab_size=values["tokenizer"]["vocab_size"],
+        context=values["pack"]["context"],
+        documents=training.documents_apart or pretrain["objective"]["kind"] == "masked",
+        ranks=ranks,
+    )

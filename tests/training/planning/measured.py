@@ -40,7 +40,7 @@ class Noise:
 
     def rows(self, indices: Integers, _: Integers) -> Rows:
         tokens = np.random.default_rng(0).integers(0, self.setup.vocab_size, (len(indices), self.setup.context))
-        return Rows(tokens, tokens)
+        return Rows(tokens, tokens, tokens // self.setup.vocab_size if self.setup.documents else None)
 
 
 def peak(setup: Setup) -> int:

@@ -2,6 +2,7 @@
 
 import shlex
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -40,11 +41,29 @@ def test_accelerate_takes_its_command_and_reads_its_configuration(tmp_path: Path
     assert yaml.safe_load(file.read_text())["fsdp_config"]["fsdp_transformer_layer_cls_to_wrap"] == "LlamaDecoderLayer"
 
 
-def test_the_job_script_is_one_of_bash(tmp_path: Path) -> None:
-    file = tmp_path / "job.sh"
-    file.write_text(launch.sbatch(launch.machines(16, 8), "run"))
-    subprocess.run(["bash", "-n", file], check=True)
-    assert "#SBATCH --nodes=2" in file.read_text()
+@pytest.mark.parametrize(("ending", "queued"), [("exit 1", True), ("exit 0", False)])
+def test_a_job_that_is_told_to_stop_ends_its_run_and_is_queued_again(tmp_path: Path, ending: str, queued: bool) -> None:
+    """Slurm's two commands are stood in for by scripts; the run says that it was told, and takes a while to end."""
+    said = tmp_path / "said"
+    commands = {
+        "srun": f"trap 'sleep 0.3; echo ended >> {said}; {ending}' TERM\necho started >> {said}\n"
+        "while true; do sleep 0.05; done",
+        "scontrol": f'echo "$@" >> {said}',
+    }
+    for name, text in commands.items():
+        (tmp_path / name).write_text(f"#!/bin/bash\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    job = tmp_path / "job.sh"
+    job.write_text(launch.sbatch(launch.machines(16, 8), "run"))
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "SLURM_JOB_ID": "7", "SLURM_JOB_NODELIST": "node[0-1]"}
+    process = subprocess.Popen(["bash", job], env=environment)
+    while "started" not in (said.read_text() if said.exists() else ""):
+        time.sleep(0.02)
+    process.terminate()
+    assert process.wait() == int(ending[-1])
+    lines = said.read_text().splitlines()
+    assert lines[:3] == ["show hostnames node[0-1]", "started", "ended"]
+    assert lines[3:] == ["requeue 7"] * queued
 
 
 def test_machines_are_filled() -> None:
