@@ -62,8 +62,8 @@ def run(params: Params, *, tokens: Path, tokenizer: Path, earlier: Path, model: 
     """
     packed = TokenShards(tokens)
     tokens_of.check_tokens(packed, tokenizers.file(tokenizer))
-    sources = [earlier / name for name in (params.init_from, params.replay.tokens) if name]
-    area = shards.area("pretrain", shards.identity(run, params, [tokens, tokenizer, *sources]))
+    inputs = [tokens, tokenizer, *(earlier / name for name in (params.init_from, params.replay.tokens) if name)]
+    area = shards.area("pretrain", shards.identity(run, params, inputs))
     start = _start(params, packed, tokenizer, earlier)
     data = _data(params, packed, tokenizer, earlier)
     rows, batch = len(data) - params.training.held_out.rows, params.training.batch_sequences
@@ -71,6 +71,8 @@ def run(params: Params, *, tokens: Path, tokenizer: Path, earlier: Path, model: 
     config = start.config
     trained = train(start, data, params.training, steps=params.steps, seed=params.seed, area=area, label="pretrain")
     if trained.is_main:
+        if shards.identity(run, params, inputs) != area.name:
+            raise HeadwaterError(f"{' or '.join(map(str, inputs))} changed while it was trained on: run again")
         models.save(config, trained.weights, model, stop=[tokenizers.END])
         models.copy_tokenizer(tokenizer, model, params.objective.control_tokens)
         log.write_text(trained.log, "utf-8")

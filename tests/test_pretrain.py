@@ -19,6 +19,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoModelForMaskedLM
 
 from stages import pretrain
+from stages.core import progress, runtime
 from stages.core.errors import HeadwaterError
 from stages.core.params import check
 from stages.training import model as models
@@ -232,6 +233,27 @@ def test_tokens_of_another_tokenizer_are_refused(profile: Path, tmp_path: Path) 
     (folder / "tokenizer" / "tokenizer.json").write_text(json.dumps(vocabulary))
     with pytest.raises(HeadwaterError, match=r"vocabulary of 300, .*tokenizer has one of 2: run `dvc repro pack`"):
         run(folder, "run")
+
+
+def test_shards_that_change_under_it_make_no_model(
+    profile: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = small_run.prepare(tmp_path / "project")
+    told = progress.log
+
+    def change(message: str) -> None:
+        told(message)
+        if "100 %" in message:  # trained, and nothing written yet
+            shard = np.load(folder / "tokens" / "00000.npy", mmap_mode="r+")
+            shard[3, 3] ^= 1
+            shard.flush()
+
+    monkeypatch.setattr(progress, "log", change)
+    with pytest.raises(HeadwaterError, match=r"tokens or .*tokenizer changed while it was trained on: run again"):
+        run(folder, "run", steps=2)
+    assert not (folder / "run.model").exists()
+    monkeypatch.undo()
+    runtime.profile.cache_clear()
 
 
 def test_a_token_beyond_the_vocabulary_is_found_before_the_first_step(profile: Path, tmp_path: Path) -> None:

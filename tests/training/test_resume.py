@@ -56,19 +56,34 @@ def attempt(folder: Path, changes: dict[str, Any]) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in kept}
 
 
-@pytest.mark.parametrize("name", ROWS)
-def test_a_run_that_continues_ends_in_the_same_bytes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str
+def check_resume(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], changes: dict[str, Any]
 ) -> None:
+    """Train, take the last checkpoint and the results away, train again, and expect the same."""
     folder = small_run.prepare(tmp_path / "project")
     monkeypatch.setenv("HEADWATER_PROFILE", str(small_run.profile(folder, 1, "run")))
     runtime.profile.cache_clear()
-    whole = attempt(folder, ROWS[name])
+    whole = attempt(folder, changes)
     (area,) = (folder / "run" / "pretrain").iterdir()
     shutil.rmtree(area / "step-00000006")
     shutil.rmtree(folder / "model")
     (folder / "log.csv").unlink()
     capsys.readouterr()
-    assert attempt(folder, ROWS[name]) == whole
+    assert attempt(folder, changes) == whole
     assert "continues at step 3 of 6" in capsys.readouterr().err
     runtime.profile.cache_clear()
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_a_run_that_continues_ends_in_the_same_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    check_resume(tmp_path, monkeypatch, capsys, ROWS[name])
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # PyTorch's compiler uses parts of PyTorch in ways that PyTorch warns of
+def test_a_compiled_run_that_continues_ends_in_the_same_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    check_resume(tmp_path, monkeypatch, capsys, {"training": {"compile": True, "activation_checkpointing": True}})
