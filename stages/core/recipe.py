@@ -1,15 +1,15 @@
 """Recipes: sparse overlays on params.yaml, applied with one command and visible as a diff.
 
 ``python -m stages.core.recipe 125m`` writes the values of infra/recipes/125m.yaml over those of params.yaml, keeping
-its comments, and prints the difference; ``--diff`` prints it and writes nothing. ``git checkout params.yaml`` takes it
-back.
+its comments, and prints the difference; ``--diff`` prints it and writes nothing. ``--set pretrain.steps=100`` sets
+single values after it, or alone. ``git checkout params.yaml`` takes it all back.
 """
 
 import argparse
 import difflib
 import io
 import sys
-from collections.abc import MutableMapping
+from collections.abc import MutableMapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,31 +32,50 @@ def values(recipe: str, file: Path = FILE) -> dict[str, Any]:
     return found
 
 
-def difference(recipe: str, file: Path = FILE) -> tuple[str, str]:
-    """``file`` with a recipe's values written over its own, and a unified diff that says so; writes nothing.
+def difference(recipe: str | None, file: Path = FILE, settings: Sequence[str] = ()) -> tuple[str, str]:
+    """``file`` with other values written over its own, and a unified diff that says so; writes nothing.
+
+    Args:
+        recipe: Whose values; None takes no recipe's.
+        file: To be changed.
+        settings: Single values, each as name=value with the dotted name of the value, over the recipe's.
 
     Raises:
-        HeadwaterError: no such recipe, or it has a key that params.yaml has not.
+        HeadwaterError: no such recipe, or a key that params.yaml has not.
     """
     read(file)
-    path, overlay = _read(recipe)
     yaml = YAML()
     yaml.width, yaml.preserve_quotes = 118, True
     yaml.indent(mapping=2, sequence=4, offset=2)
     before, text = file.read_text("utf-8"), io.StringIO()
     document = yaml.load(before)
-    if not _overlay(document, overlay, str(path), ""):
+    path, overlay = _read(recipe) if recipe else (None, {})
+    changed = _overlay(document, overlay, str(path), "")
+    for setting in settings:
+        changed += _overlay(document, _nested(setting), "--set", "")
+    if not changed:
         return before, ""
     yaml.dump(document, text)
     lines = (before.splitlines(keepends=True), text.getvalue().splitlines(keepends=True))
-    return text.getvalue(), "".join(difflib.unified_diff(*lines, file.name, f"{file.name} with {path}"))
+    return text.getvalue(), "".join(difflib.unified_diff(*lines, file.name, f"{file.name} with {path or '--set'}"))
 
 
-def apply(recipe: str, file: Path = FILE) -> str:
-    """Write a recipe's values over those of ``file``; the diff that :func:`difference` gives."""
-    text, changes = difference(recipe, file)
+def apply(recipe: str | None, file: Path = FILE, settings: Sequence[str] = ()) -> str:
+    """Write other values over those of ``file``; the diff that :func:`difference` gives."""
+    text, changes = difference(recipe, file, settings)
     file.write_text(text, "utf-8")
     return changes
+
+
+def _nested(setting: str) -> dict[str, Any]:
+    """``a.b=1`` as ``{"a": {"b": 1}}``."""
+    name, equals, value = setting.partition("=")
+    if not equals:
+        raise HeadwaterError(f"--set {setting}: must be name=value, such as pretrain.steps=100")
+    found: Any = YAML(typ="safe").load(value)
+    for part in reversed(name.split(".")):
+        found = {part: found}
+    return dict(found)
 
 
 def _read(recipe: str) -> tuple[Path, dict[str, Any]]:
@@ -83,11 +102,14 @@ def _overlay(values: MutableMapping[str, Any], overlay: dict[str, Any], where: s
 def main() -> None:
     """Apply the recipe named on the command line and show what changed."""
     parser = argparse.ArgumentParser(prog="python -m stages.core.recipe", description=(__doc__ or "").split("\n\n")[0])
-    parser.add_argument("recipe", help="name of a file in infra/recipes, without .yaml")
+    parser.add_argument("recipe", nargs="?", help="name of a file in infra/recipes, without .yaml")
+    parser.add_argument("--set", nargs="+", default=[], metavar="NAME=VALUE", help="single values, over the recipe's")
     parser.add_argument("--diff", action="store_true", help="show what would change and write nothing")
     arguments = parser.parse_args()
     try:
-        changes = difference(arguments.recipe)[1] if arguments.diff else apply(arguments.recipe)
+        text, changes = difference(arguments.recipe, settings=arguments.set)
+        if not arguments.diff:
+            FILE.write_text(text, "utf-8")
     except HeadwaterError as error:
         sys.exit(f"error: {error}")
     print(changes or "nothing to change", end="" if changes else "\n")

@@ -141,11 +141,11 @@ def _assumed(gpu: gpus.Gpu, arguments: Any) -> sheet.Assumptions:
 
 
 def _start(chosen: Fit, place: launch.Machines, arguments: Any) -> str:
-    setting = str(chosen.checkpointing).lower()
-    apply = f"python -m stages.core.recipe {arguments.recipe}\n" if arguments.recipe else ""
+    words = ["python -m stages.core.recipe", *([arguments.recipe] if arguments.recipe else []), "--set"]
+    words += [f"pretrain.training.micro_batch={chosen.micro_batch}"]
+    words += [f"pretrain.training.activation_checkpointing={str(chosen.checkpointing).lower()}"]
     return (
-        f"Start\n{apply}# params.yaml, pretrain.training: micro_batch: {chosen.micro_batch}, "
-        f"activation_checkpointing: {setting}\n{launch.torchrun(place)}\n"
+        f"Start, once dvc has packed the data\n{' '.join(words)}\n{launch.torchrun(place)}\n"
         "(--launch accelerate and --launch sbatch print the same for Accelerate and Slurm)"
     )
 

@@ -45,3 +45,15 @@ def test_a_wrong_recipe_is_named_and_changes_nothing(params: Path, name: str, te
     with pytest.raises(HeadwaterError, match=error.replace("?", r"\?")):
         recipe.apply(name, params)
     assert params.read_text("utf-8") == PARAMS
+
+
+def test_single_values_are_set_over_a_recipe_or_alone(params: Path) -> None:
+    (params.parent / "small.yaml").write_text("pretrain: {steps: 200}", "utf-8")
+    recipe.apply("small", params, ["pretrain.steps=300", "pretrain.model.layers=2"])
+    assert params.read_text("utf-8") == PARAMS.replace("100", "300").replace("layers: 4", "layers: 2")
+    recipe.apply(None, params, ["pretrain.steps=100", "pretrain.model.layers=4"])
+    assert params.read_text("utf-8") == PARAMS
+    with pytest.raises(HeadwaterError, match=r"--set: pretrain\.step is not in params\.yaml; did you mean 'steps'\?"):
+        recipe.apply(None, params, ["pretrain.step=5"])
+    with pytest.raises(HeadwaterError, match="--set pretrain: must be name=value"):
+        recipe.apply(None, params, ["pretrain"])
