@@ -188,7 +188,8 @@ def loops(arguments: argparse.Namespace) -> None:
 
 
 def losses(arguments: argparse.Namespace) -> None:
-    """The output layer and its loss, forward and backward."""
+    """The output layer and its loss, forward and backward, on one core."""
+    torch.set_num_threads(1)
     penalties = Penalties(0.0, 0.0)
     options = torch.nn.LinearCrossEntropyOptions()
     ways: dict[str, Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]] = {

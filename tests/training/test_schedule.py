@@ -29,6 +29,11 @@ def test_wsd_that_falls_all_the_time_begins_after_the_warm_up() -> None:
     assert found[-1] == pytest.approx(0.1 / 16)
 
 
+def test_linear_falls_in_equal_steps_from_the_warm_up_on_whatever_wsd_is_told() -> None:
+    found = rates(24, shape="linear", decay=0.1, final=0.5)
+    assert found[4:] == pytest.approx([0.1 * (0.5 + 0.5 * left / 20) for left in range(20, 0, -1)])
+
+
 def test_cosine_is_half_way_down_in_the_middle() -> None:
     found = rates(24, shape="cosine", final=0.2)
     assert found[4] == pytest.approx(0.1)
