@@ -1,10 +1,11 @@
 """The largest micro-batch that fits a GPU, and what would make one fit.
 
 Following a step takes a tenth of a second a layer. The peak grows with rows and layers as a maximum of straight lines,
-so it is first followed with few of both and drawn out from there; what fits by that is then followed in full.
+so it is first followed with few of both and drawn out from there; what fits by that is then followed with all layers.
 """
 
 import concurrent.futures
+import dataclasses
 import multiprocessing
 import os
 from collections.abc import Iterator
@@ -17,6 +18,9 @@ from stages.training.planning.setup import Memory, Setup, Size
 
 _LAYERS = (4, 8)
 """Of the models that are followed first: with fewer, the output layer weighs more than all layers."""
+
+_ROWS = (1, 4, 16)
+"""Of the passes that are followed first: with many rows another moment of a step is its peak than with one."""
 
 Pending = concurrent.futures.Future[Any]
 
@@ -92,17 +96,18 @@ class Fit:
 
 
 class Line:
-    """The peak by rows of a pass, drawn out from models of few layers and steps of one pass."""
+    """The peak by rows of a pass, drawn out from models of few layers."""
 
     def __init__(self, followers: Followers, setup: Setup, checkpointing: bool) -> None:
         self.followers, self.setup, self.checkpointing = followers, setup, checkpointing
         self.layers = setup.model["layers"]
         self._layers: tuple[int, ...] = _LAYERS if self.layers > _LAYERS[1] else (self.layers,)
-        rows = [size for size in (1, 2) if size <= setup.rows]
-        self._pending = {(n, size): followers.follow(self._small(n, size)) for n in self._layers for size in rows}
+        self._rows = sorted({min(rows, setup.rows) for rows in _ROWS})
+        self._found = {(layers, rows): self._follow(rows, layers) for layers in self._layers for rows in self._rows}
 
-    def _small(self, layers: int, rows: int) -> Setup:
-        return self.setup.changed(micro_batch=rows, passes=1, checkpointing=self.checkpointing, layers=layers)
+    def _follow(self, rows: int, layers: int) -> Pending:
+        setup = self.setup.changed(micro_batch=rows, passes=1, checkpointing=self.checkpointing, layers=layers)
+        return self.followers.follow(setup)
 
     def peak(self, rows: int) -> float:
         """Bytes, with ``rows`` a pass."""
@@ -113,25 +118,33 @@ class Line:
         return ends[0] + (ends[1] - ends[0]) * (self.layers - few) / (many - few)
 
     def _by_rows(self, layers: int, rows: int) -> float:
-        one: Memory = self._pending[layers, 1].result()
-        peak = float(one.peak)
-        if (layers, 2) in self._pending:
-            peak += (self._pending[layers, 2].result().peak - one.peak) * (rows - 1)
-        if rows < self.setup.rows:  # gradients of the earlier passes are there from the start
-            waiting = one.gradients * self.setup.ranks
-            peak += waiting - one.parts["gradients"]
-        return peak
+        found = [self._waiting(self._found[layers, size].result(), rows).peak for size in self._rows]
+        if len(found) == 1:
+            return float(found[0])
+        last = next((n for n, size in enumerate(self._rows) if size >= rows and n), len(found) - 1)
+        step = (found[last] - found[last - 1]) / (self._rows[last] - self._rows[last - 1])
+        return float(found[last] + step * (rows - self._rows[last]))
+
+    def _waiting(self, memory: Memory, rows: int) -> Memory:
+        """Of a step of one pass that of one of several, where the gradients of earlier passes wait from the start."""
+        if rows == self.setup.rows:
+            return memory
+        name, whole = ("whole gradients" if self.setup.ranks > 1 else "gradients"), memory.gradients * self.setup.ranks
+        there = memory.parts["gradients"] + memory.parts["whole gradients"]
+        parts = {**memory.parts, "gradients": 0, "whole gradients": 0, name: whole}
+        return dataclasses.replace(memory, peak=memory.peak + whole - there, parts=parts)
 
     def largest(self, room: int) -> int:
         """The largest micro-batch that may fit, or 1."""
         return max((size for size in divisors(self.setup.rows) if self.peak(size) <= room), default=1)
 
-    def whole(self, rows: int) -> Pending:
-        """The memory of the whole model with ``rows`` a pass."""
-        passes = min(2, self.setup.rows // rows)  # a third finds what the second found
-        return self.followers.follow(
-            self.setup.changed(micro_batch=rows, passes=passes, checkpointing=self.checkpointing)
-        )
+    def start(self, rows: int) -> None:
+        """Begin to follow all layers with ``rows`` a pass."""
+        self._follow(rows, self.layers)
+
+    def whole(self, rows: int) -> Memory:
+        """The memory with all layers and ``rows`` a pass."""
+        return self._waiting(self._follow(rows, self.layers).result(), rows)
 
 
 def divisors(number: int) -> list[int]:
@@ -143,18 +156,18 @@ def fits(followers: Followers, setup: Setup, room: int) -> list[Fit]:
     """The run with activations kept, and with activations computed again."""
     lines = [Line(followers, setup, checkpointing) for checkpointing in (False, True)]
     sizes = [line.largest(room) for line in lines]
-    pending = [line.whole(size) for line, size in zip(lines, sizes, strict=True)]  # both at the same time
-    return [_followed_down(line, size, found, room) for line, size, found in zip(lines, sizes, pending, strict=True)]
+    for line, size in zip(lines, sizes, strict=True):
+        line.start(size)  # both at the same time
+    return [_followed_down(line, size, room) for line, size in zip(lines, sizes, strict=True)]
 
 
-def _followed_down(line: Line, size: int, found: Pending, room: int) -> Fit:
+def _followed_down(line: Line, size: int, room: int) -> Fit:
     """The largest micro-batch up to ``size`` that fits in fact."""
-    for smaller in [*reversed([one for one in divisors(line.setup.rows) if one < size]), 0]:
-        memory: Memory = found.result()
-        if memory.peak <= room or not smaller:
+    for rows in reversed([one for one in divisors(line.setup.rows) if one <= size]):
+        memory = line.whole(rows)
+        if memory.peak <= room:
             break
-        size, found = smaller, line.whole(smaller)
-    return Fit(line.checkpointing, size, line.setup.rows // size, memory, room)
+    return Fit(line.checkpointing, rows, line.setup.rows // rows, memory, room)
 
 
 def room(gpu: Gpu, usable: float) -> int:
