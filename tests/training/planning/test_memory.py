@@ -12,11 +12,11 @@ from tests.training.planning import measured
 
 
 def small(ranks: int, **model: Any) -> Setup:
-    """A Llama whose step takes some ten megabytes, with the other values of params.yaml."""
+    """A Llama whose step takes some ten megabytes, trained with AdamW, with the other values of params.yaml."""
     values = read(FILE)
     shape = {"hidden": 128, "layers": 4, "heads": 2, "kv_heads": 2, "intermediate": 352}
     values["pretrain"]["model"] |= {**shape, **model}
-    values["pretrain"]["training"] |= {"attention": "sdpa"}
+    values["pretrain"]["training"] |= {"attention": "sdpa", "optimizer": "adamw"}
     values["tokenizer"]["vocab_size"], values["pack"]["context"] = 4096, 256
     return setup(values, ranks=ranks)
 
