@@ -107,15 +107,7 @@ def _plan(
     if chosen is None:
         return "\n\n".join([*parts, "No plan: it does not fit."])
     assumed = _assumed(gpu, arguments)
-    pace = budget.pace(
-        gpu,
-        count=run.ranks,
-        mfu=arguments.mfu,
-        parameters=size.parameters,
-        flops_per_token=size.flops_per_token,
-        passes=chosen.passes,
-        recomputed=chosen.checkpointing,
-    )
+    pace = _pace(gpu, run.ranks, size, chosen, arguments)
     bills = [
         (what, _bill(count, pace, size, run.ranks, assumed.price))
         for what, count in (("this run", tokens), ("Chinchilla point", budget.CHINCHILLA * size.parameters))
@@ -127,6 +119,18 @@ def _plan(
         _start(chosen, launch.machines(run.ranks, each), arguments),
     ]
     return "\n\n".join(parts)
+
+
+def _pace(gpu: gpus.Gpu, count: int, size: Size, fit: Fit, arguments: Any) -> budget.Pace:
+    return budget.pace(
+        gpu,
+        count=count,
+        mfu=arguments.mfu,
+        parameters=size.parameters,
+        flops_per_token=size.flops_per_token,
+        passes=fit.passes,
+        recomputed=fit.checkpointing,
+    )
 
 
 def _bill(tokens: int, pace: budget.Pace, size: Size, count: int, price: float | None) -> budget.Bill:
@@ -166,32 +170,24 @@ def _compared(
     tokens: int,
     arguments: Any,
 ) -> str:
-    """A row for each GPU and count; memory is drawn out from few layers and rows, see ``fitting``."""
+    """A row for each GPU and count."""
     lines = {count: [Line(followers, run, way) for way in (False, True)] for count, run in setups.items()}
     rows = [["GPU", "count", "micro-batch", "activations", "memory", "tokens/day", "days", "USD"]]
     for name, gpu in chosen.items():
         room, assumed = fitting.room(gpu, arguments.usable), _assumed(gpu, arguments)
-        for count, run in setups.items():
-            line = next((line for line in lines[count] if line.peak(1) <= room), None)
-            if line is None:
-                short = sheet.gib(lines[count][1].peak(1) - room)
+        for count in setups:
+            tried = (fitting.fit(line, room) for line in lines[count])  # the second only where the first does not fit
+            fit = next((one for one in tried if one.fits), None)
+            if fit is None:
+                short = sheet.gib(fitting.fit(lines[count][1], room).short)
                 rows.append([name, str(count), "none", "", f"{short} short", "", "", ""])
                 continue
-            rows_each = line.largest(room)
-            pace = budget.pace(
-                gpu,
-                count=count,
-                mfu=arguments.mfu,
-                parameters=size.parameters,
-                flops_per_token=size.flops_per_token,
-                passes=run.rows // rows_each,
-                recomputed=line.checkpointing,
-            )
+            pace = _pace(gpu, count, size, fit, arguments)
             bill = _bill(tokens, pace, size, count, assumed.price)
             cost = "no price" if bill.usd is None else f"{bill.usd:,.0f}"
-            how = "again" if line.checkpointing else "kept"
-            figures = [sheet.gib(line.peak(rows_each)), sheet.scaled(pace.tokens_per_day), f"{bill.days:,.1f}", cost]
-            rows.append([name, str(count), str(rows_each), how, *figures])
+            how = "again" if fit.checkpointing else "kept"
+            figures = [sheet.gib(fit.memory.peak), sheet.scaled(pace.tokens_per_day), f"{bill.days:,.1f}", cost]
+            rows.append([name, str(count), str(fit.micro_batch), how, *figures])
     return (
         f"{sheet.table(rows)}\n{sheet.scaled(tokens)} tokens, {size.parameters:,} parameters, {arguments.mfu:.0%} of "
         f"the peak, {arguments.usable:.0%} of the memory"

@@ -155,15 +155,15 @@ def divisors(number: int) -> list[int]:
 def fits(followers: Followers, setup: Setup, room: int) -> list[Fit]:
     """The run with activations kept, and with activations computed again."""
     lines = [Line(followers, setup, checkpointing) for checkpointing in (False, True)]
-    sizes = [line.largest(room) for line in lines]
-    for line, size in zip(lines, sizes, strict=True):
-        line.start(size)  # both at the same time
-    return [_followed_down(line, size, room) for line, size in zip(lines, sizes, strict=True)]
+    for line in lines:
+        line.start(line.largest(room))  # both at the same time
+    return [fit(line, room) for line in lines]
 
 
-def _followed_down(line: Line, size: int, room: int) -> Fit:
-    """The largest micro-batch up to ``size`` that fits in fact."""
-    for rows in reversed([one for one in divisors(line.setup.rows) if one <= size]):
+def fit(line: Line, room: int) -> Fit:
+    """The run of a line with the largest micro-batch that fits in fact."""
+    most = line.largest(room)
+    for rows in reversed([one for one in divisors(line.setup.rows) if one <= most]):
         memory = line.whole(rows)
         if memory.peak <= room:
             break
