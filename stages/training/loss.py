@@ -61,9 +61,9 @@ class _OutputLoss(torch.autograd.Function):
             if bias is not None:
                 to_bias += logits.sum(0, dtype=torch.float32)
         ctx.save_for_backward(to_hidden, to_weight, to_bias)
-        cross_entropy = sums[1]
+        objective, cross_entropy = sums[0].clone(), sums[1].clone()  # FSDP2 warns of views
         ctx.mark_non_differentiable(cross_entropy)
-        return sums[0], cross_entropy
+        return objective, cross_entropy
 
     @staticmethod
     def backward(ctx: Any, *outer: torch.Tensor) -> tuple[torch.Tensor | None, ...]:

@@ -17,8 +17,8 @@ def test_the_trees_ask_for_features_that_there_are_and_get_no_others_instead() -
     everything = features.first_look(found, around, features.Everything())
     wanted = features.first_look(found, around, model.wanted)
     assert len(wanted) < len(everything)
-    tables = [features.table(seen, model.first.names, 3) for seen in (everything, wanted)]
-    assert np.array_equal(*tables)
+    asked = features.table(wanted, model.first.names, 3)
+    assert np.array_equal(asked, features.table(everything, model.first.names, 3))
     second = wanted | features.second_look(found, around, np.array([1, 2, 3]))
     assert features.table(second, model.second.names, 3).shape == (len(model.second.names), 3)
 
