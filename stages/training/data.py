@@ -4,11 +4,8 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from stages.training import order
-from stages.training.order import Integers
-
-_HELD_OUT = -1
-"""The epoch whose order chooses the rows that are held out."""
+from stages.core import order
+from stages.core.order import Integers
 
 
 class Rows(NamedTuple):
@@ -59,20 +56,16 @@ class Split:
 
     def __init__(self, data: Data, held_out: int, seed: int) -> None:
         self.data, self.held_out = data, held_out
-        self.rows = len(data) - held_out
-        self._order = order.Permutation(len(data), seed, _HELD_OUT) if held_out else None
+        self._order = order.Order(len(data), held_out, seed)
+        self.rows = self._order.trained
 
-    def batch(self, step: int, size: int, seed: int) -> tuple[Integers, Integers]:
+    def batch(self, step: int, size: int) -> tuple[Integers, Integers]:
         """Numbers of the rows of a step, and their positions; both of shape (size,)."""
-        chosen = order.batch(step, size=size, rows=self.rows, seed=seed)
-        if self._order is not None:
-            chosen = self._order(chosen + self.held_out)
-        return chosen, np.arange(step * size, (step + 1) * size, dtype=np.int64)
+        return self._order.batch(step, size), np.arange(step * size, (step + 1) * size, dtype=np.int64)
 
     def held_out_rows(self) -> tuple[Integers, Integers]:
         """Numbers of the rows that are held out, and their positions."""
-        places = np.arange(self.held_out, dtype=np.int64)
-        return (places if self._order is None else self._order(places)), -1 - places
+        return self._order.held_out_rows(), -1 - np.arange(self.held_out, dtype=np.int64)
 
 
 class Replay:

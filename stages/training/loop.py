@@ -12,7 +12,7 @@ How to use it::
     trained.log       # log.csv: step, tokens, loss, learning_rate, gradient_norm, with held-out rows also their loss
     trained.metrics   # in, out, dropped (rows), steps, tokens, parameters, flops, loss
 
-A step's batch is a function of (seed, step), see :mod:`stages.training.order`; its loss is the mean over the targets of
+A step's batch is a function of (seed, step), see :mod:`stages.core.order`; its loss is the mean over the targets of
 the whole batch, so neither micro-batches nor processes change it by more than the order of sums. A run that is killed
 continues at its last checkpoint and ends in the same bytes.
 """

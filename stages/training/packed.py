@@ -8,11 +8,11 @@ import numpy as np
 
 from stages.core import fingerprint
 from stages.core.errors import HeadwaterError
+from stages.core.order import Integers
 from stages.core.tokens import TokenShards
 from stages.training import model as models
 from stages.training.data import Rows
 from stages.training.objective import Reader
-from stages.training.order import Integers
 
 _CHECKED = 4096  # rows at a time
 

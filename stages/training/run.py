@@ -9,12 +9,13 @@ import torch
 from accelerate import Accelerator
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 
+from stages.core import order
 from stages.core.errors import HeadwaterError
-from stages.training import distributed, learner, optimizer, order
+from stages.core.order import Integers
+from stages.training import distributed, learner, optimizer
 from stages.training.averaging import Kept
 from stages.training.data import Rows, Split
 from stages.training.learner import Learner, Losses
-from stages.training.order import Integers
 from stages.training.schedule import learning_rate
 from stages.training.settings import Training
 
@@ -62,7 +63,7 @@ class Run:
         Raises:
             HeadwaterError: the loss or its gradient is not finite.
         """
-        batches = self._micro_batches(*self.split.batch(step, self.training.batch_sequences, self.seed))
+        batches = self._micro_batches(*self.split.batch(step, self.training.batch_sequences))
         counts = [sum(map(learner.targets, batches)), sum(rows.input_ids.size for rows in batches)]
         targets, positions = (int(count) for count in self._summed(counts))
         rate = learning_rate(self.training.schedule, step, self.steps)

@@ -31,11 +31,11 @@ from torch.nn import functional
 
 from stages import pretrain
 from stages.core import params, runtime
+from stages.core.order import Integers
 from stages.training import model as models
 from stages.training.data import Rows
 from stages.training.loop import train
 from stages.training.loss import Penalties, output_loss
-from stages.training.order import Integers
 from stages.training.settings import Training
 from stages.training.speed import matmul_peak
 

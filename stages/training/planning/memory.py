@@ -27,11 +27,11 @@ from torch.nn.modules.module import register_module_forward_pre_hook
 from torch.testing._internal.distributed.fake_pg import FakeStore
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from stages.core.order import Integers
 from stages.core.params import check
 from stages.training import distributed, learner, loss, optimizer
 from stages.training import model as models
 from stages.training.data import Rows, Split
-from stages.training.order import Integers
 from stages.training.planning.setup import PARTS, Memory, Setup, Size
 from stages.training.run import Run
 

@@ -18,11 +18,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from stages.core.order import Integers
 from stages.core.params import check
 from stages.training import distributed, learner
 from stages.training import model as models
 from stages.training.data import Rows, Split
-from stages.training.order import Integers
 from stages.training.planning.setup import Setup
 from stages.training.run import Run
 

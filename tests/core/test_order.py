@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from stages.training import order
+from stages.core import order
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 16, 17, 255, 256, 257, 1000, 4097])
@@ -17,6 +17,22 @@ def test_any_position_is_found_without_the_others() -> None:
     everything = permutation(np.arange(10_000))
     some = np.array([9_999, 0, 4_321])
     assert permutation(some).tolist() == everything[some].tolist()
+
+
+@pytest.mark.parametrize("size", [1, 2, 5, 17, 256, 4097])
+def test_every_row_is_found_at_its_position(size: int) -> None:
+    permutation = order.Permutation(size, seed=3, epoch=1)
+    assert permutation.positions(permutation(np.arange(size))).tolist() == list(range(size))
+
+
+@pytest.mark.parametrize("held_out", [0, 3])
+def test_a_row_is_told_every_position_at_which_it_was_trained_on(held_out: int) -> None:
+    run = order.Order(20, held_out, seed=5)
+    steps, size = 11, 4
+    trained = np.concatenate([run.batch(step, size) for step in range(steps)])
+    for row in range(20):
+        assert run.positions(row, end=steps * size) == np.flatnonzero(trained == row).tolist()
+    assert not set(run.held_out_rows().tolist()) & set(trained.tolist())
 
 
 def test_rows_come_from_everywhere_at_any_time() -> None:
