@@ -18,8 +18,8 @@ from transformers.utils import logging
 
 from stages.core.errors import HeadwaterError
 from stages.core.runtime import profile
+from stages.core.untrusted import visible
 from stages.release.conversation import Message, fitting
-from stages.release.untrusted import visible
 
 
 class Terminal(TextStreamer):

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from stages.core import shards
-from stages.release.untrusted import shorten
+from stages.core.untrusted import shorten
 
 _URL = 200  # characters of an address that are shown
 _HELD = 4096  # candidates for examples of one reason in memory

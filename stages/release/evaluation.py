@@ -9,9 +9,9 @@ from typing import Any
 from markupsafe import Markup
 
 from stages.core.errors import HeadwaterError
+from stages.core.untrusted import shorten
 from stages.release import charts
 from stages.release.figures import number
-from stages.release.untrusted import shorten
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from stages.core.untrusted import shorten, visible
 from stages.release.figures import number
-from stages.release.untrusted import shorten, visible
 
 _FOLDER = Path(__file__).parent
 

@@ -10,7 +10,7 @@ import sentencepiece
 from tokenizers import Tokenizer, decoders
 
 from stages.core.errors import HeadwaterError
-from stages.release.untrusted import shorten
+from stages.core.untrusted import shorten
 
 # Longer than any text that is shown whole: only the figures need the rest.
 _MEASURED_CHARACTERS = 20_000

@@ -2,7 +2,7 @@
 
 import pytest
 
-from stages.release.untrusted import shorten, visible
+from stages.core.untrusted import shorten, visible
 
 
 @pytest.mark.parametrize(
