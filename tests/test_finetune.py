@@ -18,6 +18,7 @@ from stages.training.settings import Averaging, HeldOut, Training
 from tests import small_model
 
 PARAMS = finetune.Params(
+    task="chat",
     data="headings",
     max_conversations=40,
     epochs=2,

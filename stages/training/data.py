@@ -1,8 +1,9 @@
 """What training data are: rows by number, held-out rows among them."""
 
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from stages.core import order
 from stages.core.order import Integers
@@ -14,9 +15,11 @@ class Rows(NamedTuple):
     input_ids: Integers
     """(rows, sequence)"""
     labels: Integers
-    """(rows, sequence): the id to predict at each position, or ``loss.IGNORED`` where there is no target."""
+    """(rows, sequence): what to predict at each position, or ``loss.IGNORED`` where there is no target."""
     documents: Integers | None = None
     """(rows, sequence): a number for each position, which attends only to positions with the same; None: to all."""
+    values: npt.NDArray[Any] | None = None
+    """(rows, …): what is known of each whole row, such as its class; None: nothing."""
 
 
 class Data(Protocol):
@@ -47,8 +50,8 @@ class Fixed:
 
     def rows(self, indices: Integers, positions: Integers) -> Rows:
         """Those rows."""
-        input_ids, labels, documents = self.everything
-        return Rows(input_ids[indices], labels[indices], None if documents is None else documents[indices])
+        input_ids, labels, *others = self.everything
+        return Rows(input_ids[indices], labels[indices], *(None if part is None else part[indices] for part in others))
 
 
 class Split:

@@ -1,5 +1,6 @@
 """Model and loss as one module, which is what FSDP2 shards: from token ids to a sum of losses."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,7 +16,7 @@ PREFIX = "model."
 
 
 class Losses(NamedTuple):
-    """Of one micro-batch, sums over its targets."""
+    """Of one micro-batch, sums over its targets; see :meth:`Learner.targets`."""
 
     objective: torch.Tensor
     """What is minimised."""
@@ -26,7 +27,10 @@ class Losses(NamedTuple):
 
 
 class Learner(nn.Module):
-    """A model of transformers with its objective.
+    """A model of transformers with its objective: every target id as likely as can be.
+
+    Another objective is another class with the same ``forward(*arguments, change) -> Losses``, ``arguments`` and
+    ``targets``.
 
     Args:
         model: For causal or for masked language modelling; :mod:`stages.training.model` makes it.
@@ -75,6 +79,19 @@ class Learner(nn.Module):
         )
         return Losses(objective, cross_entropy, embedded)
 
+    @staticmethod
+    def arguments(rows: Rows, device: torch.device) -> list[torch.Tensor | None]:
+        """What :meth:`forward` takes, from rows: all but ``change``, which comes after."""
+        counted = rows.labels != IGNORED
+        where = None if counted.all() else np.flatnonzero(counted)
+        parts = [rows.input_ids, rows.labels[counted], where, rows.documents]
+        return [None if part is None else torch.from_numpy(part).to(device, non_blocking=True) for part in parts]
+
+    @staticmethod
+    def targets(rows: Rows) -> int:
+        """How many targets some rows have; the objective of a batch is a mean over them."""
+        return int((rows.labels != IGNORED).sum())
+
     def _apart(self, documents: torch.Tensor) -> dict[str, torch.Tensor]:
         """Positions counted from the start of each document, and the mask that keeps attention within it."""
         length = documents.shape[1]
@@ -92,20 +109,11 @@ class Learner(nn.Module):
         return {"position_ids": positions, "attention_mask": mask}
 
 
+Making = Callable[[Any, Training], nn.Module]
+"""Gives a model its objective: :class:`Learner`, or another like it."""
+
+
 def layers(model: Any) -> nn.ModuleList:
     """The layers of a transformer, which are alike."""
     count = model.config.num_hidden_layers
     return next(module for module in model.modules() if isinstance(module, nn.ModuleList) and len(module) == count)
-
-
-def arguments(rows: Rows, device: torch.device) -> list[torch.Tensor | None]:
-    """What :class:`Learner` takes, from rows: ids, labels, positions of targets, documents."""
-    counted = rows.labels != IGNORED
-    where = None if counted.all() else np.flatnonzero(counted)
-    parts = [rows.input_ids, rows.labels[counted], where, rows.documents]
-    return [None if part is None else torch.from_numpy(part).to(device, non_blocking=True) for part in parts]
-
-
-def targets(rows: Rows) -> int:
-    """Positions that have a target."""
-    return int((rows.labels != IGNORED).sum())

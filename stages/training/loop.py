@@ -31,6 +31,7 @@ from stages.core.shards import Metrics
 from stages.training import distributed, held_out, learner
 from stages.training.checkpoint import Checkpoints
 from stages.training.data import Data, Split
+from stages.training.learner import Learner, Making
 from stages.training.model import flops_per_token
 from stages.training.run import Run
 from stages.training.settings import Training
@@ -53,7 +54,17 @@ class Trained:
     """Whether this process is the one that publishes."""
 
 
-def train(model: Any, data: Data, training: Training, *, steps: int, seed: int, area: Path, label: str) -> Trained:
+def train(
+    model: Any,
+    data: Data,
+    training: Training,
+    *,
+    steps: int,
+    seed: int,
+    area: Path,
+    label: str,
+    making: Making = Learner,
+) -> Trained:
     """Train ``model`` for ``steps`` steps, from its last checkpoint in ``area`` if there is one.
 
     Args:
@@ -64,6 +75,7 @@ def train(model: Any, data: Data, training: Training, *, steps: int, seed: int, 
         seed: Of the data's order, and of dropout where the model has any.
         area: Folder of the work area for this run's checkpoints, named for the run's identity.
         label: The stage's name, for progress.
+        making: Gives the model its objective; without one, the next token or the masked ones.
 
     Raises:
         HeadwaterError: the data make no batch, the batch does not divide, the loss is not finite, or the process was
@@ -73,7 +85,7 @@ def train(model: Any, data: Data, training: Training, *, steps: int, seed: int, 
     _check(training, len(data), accelerator.num_processes)
     flops = flops_per_token(model, model.config.max_position_embeddings)
     size = sum(parameter.numel() for parameter in model.parameters())
-    run = Run(accelerator, model, Split(data, training.held_out.rows, seed), training, steps, seed)
+    run = Run(accelerator, model, Split(data, training.held_out.rows, seed), training, steps, seed, making)
     checkpoints = Checkpoints(area, accelerator, run.learner, run.optimizers, run.kept.weights)
     done, lines = checkpoints.load()
     if accelerator.is_main_process:

@@ -15,7 +15,7 @@ from stages.core.order import Integers
 from stages.training import distributed, learner, optimizer
 from stages.training.averaging import Kept
 from stages.training.data import Rows, Split
-from stages.training.learner import Learner, Losses
+from stages.training.learner import Learner, Losses, Making
 from stages.training.schedule import learning_rate
 from stages.training.settings import Training
 
@@ -44,13 +44,21 @@ class Run:
         training: How.
         steps: Length of the run.
         seed: Of the data's order and of dropout.
+        making: Gives the model its objective.
     """
 
     def __init__(
-        self, accelerator: Accelerator, model: Any, split: Split, training: Training, steps: int, seed: int
+        self,
+        accelerator: Accelerator,
+        model: Any,
+        split: Split,
+        training: Training,
+        steps: int,
+        seed: int,
+        making: Making = Learner,
     ) -> None:
         self.accelerator, self.split, self.training, self.steps, self.seed = accelerator, split, training, steps, seed
-        whole = Learner(model.train(), training)
+        whole = making(model.train(), training)
         # Scheduler and loader are not prepared: Accelerate would step and shard them once more for each process.
         self.learner, *prepared = accelerator.prepare(whole, *optimizer.make(whole, training))
         self.optimizers = [one.optimizer for one in prepared]
@@ -64,7 +72,7 @@ class Run:
             HeadwaterError: the loss or its gradient is not finite.
         """
         batches = self._micro_batches(*self.split.batch(step, self.training.batch_sequences))
-        counts = [sum(map(learner.targets, batches)), sum(rows.input_ids.size for rows in batches)]
+        counts = [sum(map(self.learner.targets, batches)), sum(rows.input_ids.size for rows in batches)]
         targets, positions = (int(count) for count in self._summed(counts))
         rate = learning_rate(self.training.schedule, step, self.steps)
         for one in self.optimizers:
@@ -90,7 +98,7 @@ class Run:
         total, targets = 0.0, 0
         for rows in self._micro_batches(indices, positions):
             total += self._losses(rows).cross_entropy.item()
-            targets += learner.targets(rows)
+            targets += self.learner.targets(rows)
         self.learner.train()
         total, count = self._summed([total, targets])
         return total / max(count, 1)
@@ -132,7 +140,7 @@ class Run:
         self.accelerator.backward(losses.objective / targets * self.accelerator.num_processes)
 
     def _losses(self, rows: Rows, change: torch.Tensor | None = None) -> Losses:
-        losses: Losses = self.learner(*learner.arguments(rows, self.accelerator.device), change)
+        losses: Losses = self.learner(*self.learner.arguments(rows, self.accelerator.device), change)
         return losses
 
     def _summed(self, values: Sequence[float]) -> list[float]:

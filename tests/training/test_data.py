@@ -43,7 +43,7 @@ def test_old_rows_have_their_share_and_every_row_its_place(share: float, old: in
     data = Replay(Numbers(0, 30), Numbers(1000, 50), share, seed=1)
     assert len(data) == 30 + old
     indices = np.random.default_rng(0).permutation(len(data))
-    ids, places, _ = data.rows(indices, np.arange(len(data)) + 7)
+    ids, places, *_ = data.rows(indices, np.arange(len(data)) + 7)
     assert places[:, 0].tolist() == list(range(7, 7 + len(data)))
     assert ((ids[:, 0] >= 1000) == (indices >= 30)).all()
     assert ids[indices < 30, 0].tolist() == indices[indices < 30].tolist()

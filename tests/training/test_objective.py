@@ -32,7 +32,7 @@ def packed(rows: int = 40, width: int = 129) -> np.ndarray[Any, np.dtype[np.int6
 
 def test_of_the_tokens_of_text_a_share_is_to_be_predicted_and_hidden_as_bert_hides_them() -> None:
     ids = packed(rows=400)
-    inputs, labels, documents = reader(kind="masked", masked_share=0.2)(ids, np.arange(400))
+    inputs, labels, documents, *_ = reader(kind="masked", masked_share=0.2)(ids, np.arange(400))
     tokens = ids[:, :-1]
     chosen = labels != IGNORED
     assert (labels[chosen] == tokens[chosen]).all()
@@ -59,7 +59,7 @@ def test_what_is_drawn_for_a_row_depends_on_its_position_alone(changes: dict[str
 
 def test_documents_told_out_of_order_are_whole_but_for_what_the_row_cuts_off() -> None:
     ids = packed()
-    inputs, _, _ = reader(fill_in_the_middle=1.0)(ids, np.arange(40))
+    inputs, *_ = reader(fill_in_the_middle=1.0)(ids, np.arange(40))
     seen = set()
     for row, told in zip(ids, inputs, strict=True):
         document = row[1:69]
@@ -77,12 +77,12 @@ def test_documents_told_out_of_order_are_whole_but_for_what_the_row_cuts_off() -
 
 
 def test_some_documents_stay_as_they_are() -> None:
-    inputs, _, _ = reader(fill_in_the_middle=0.25)(packed(400), np.arange(400))
+    inputs, *_ = reader(fill_in_the_middle=0.25)(packed(400), np.arange(400))
     assert (inputs == PREFIX).sum() / 800 == pytest.approx(0.25, abs=0.05)
 
 
 def test_documents_kept_apart_do_not_predict_each_other() -> None:
-    _, labels, documents = reader(apart=True)(packed(), np.arange(40))
+    _, labels, documents, *_ = reader(apart=True)(packed(), np.arange(40))
     assert documents is not None
     assert (documents[:, :70] == 1).all()
     assert (documents[:, 70:] == 2).all()
