@@ -59,6 +59,14 @@ class Saving:
 
 
 @params
+class Watching:
+    """Who watches a run that trains, beside TensorBoard."""
+
+    wandb: str
+    """Project at Weights & Biases; empty: none."""
+
+
+@params
 class Profile:
     """Execution settings: infra/profiles/default.yaml, and over it the YAML file that HEADWATER_PROFILE names."""
 
@@ -75,6 +83,7 @@ class Profile:
     """Threads of each training process."""
     saving: Saving
     """Checkpoints."""
+    watching: Watching
     work: Path
     """Folder of the work area, relative to the project's root."""
     memory_mb: PositiveInt

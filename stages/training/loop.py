@@ -36,6 +36,7 @@ from stages.training.model import flops_per_token
 from stages.training.run import Run
 from stages.training.settings import Training
 from stages.training.speed import matmul_peak
+from stages.training.watching import Pace, watched
 
 HEADER = "step,tokens,loss,learning_rate,gradient_norm"
 
@@ -94,7 +95,12 @@ def train(
     watch = held_out.Watch(training.held_out, steps, _column(lines, held_out.COLUMN), run.held_out_loss)
     tokens = int(lines[-1].split(",")[1]) if done else 0
     peak = matmul_peak(accelerator.device, training.precision) * accelerator.num_processes if done < steps else 0.0
-    with distributed.stoppable() as stop, meter(label, steps, "tokens", done) as progress:
+    pace = Pace(flops, peak, training.batch_sequences, run.split.rows)
+    with (
+        distributed.stoppable() as stop,
+        meter(label, steps, "tokens", done) as progress,
+        watched(area, label, training, done, accelerator, pace) as watchers,
+    ):
         while done < steps and not watch.ended:
             taken = run.step(done, stop)
             done += 1
@@ -103,6 +109,7 @@ def train(
             row = [done, tokens, taken.loss, taken.learning_rate, taken.gradient_norm, *watch.column]
             # repr of a float gives back the same float: the log holds the losses in full.
             lines.append(",".join(map(repr, row)))
+            watchers.after(lines[0].split(","), row, taken.positions)
             used = progress.rate * flops / peak if progress.rate else 0.0
             progress.advance(taken.positions, 1, f"loss {taken.loss:.3f}, {used:.0%} of matmul peak")
             ended = done == steps or watch.ended
