@@ -88,6 +88,23 @@ def extract(params: Params, inputs: Sequence[Path], outputs: Mapping[str, Path])
     return {**pages, **counted, "characters": characters, "lost": loss.counts}
 
 
+def recaptured(source: Path, offset: int, identity: str, params: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What a WARC holds of a document, read again; None if the bytes at ``offset`` no longer make that document.
+
+    Args:
+        source: The WARC.
+        offset: Of the record, as its document says.
+        identity: The document's id.
+        params: Of the stage, as it was built.
+    """
+    for record in warc.read_at(source, offset, params["max_bytes"]):
+        if record.offset != offset:
+            break
+        if record.identity == identity:
+            return {"record": record.kind, "record_bytes": len(record.body), "read_back": True}
+    return None
+
+
 def _documents(params: Params, source: Path, loss: warc.Loss) -> Iterator[dict[str, Any]]:
     """The document of every page, in a language not yet told; with the ``reason`` why it is dropped, or ""."""
     for record in warc.read(source, params.max_bytes, loss):

@@ -2,6 +2,7 @@
 
 import gzip
 import importlib
+import json
 import shlex
 import shutil
 import typing
@@ -45,7 +46,9 @@ class Project:
         names = list(self.stages)
         for name in names[names.index(first) : names.index(last) + 1]:
             module = importlib.import_module(f"stages.{name}")
-            module.run(params.load(module.Params, name), **_paths(module.run, self.stages[name]["cmd"]))
+            made = module.run(params.load(module.Params, name), **_paths(module.run, self.stages[name]["cmd"]))
+            Path("metrics").mkdir(exist_ok=True)
+            Path("metrics", f"{name}.json").write_text(json.dumps(made), "utf-8")
         return Counter(path.parent.name for path in set(self._units()) - before)
 
     def _units(self) -> list[Path]:
@@ -68,7 +71,7 @@ def _paths(run: Any, command: str) -> dict[str, Any]:
 
 def write_project(folder: Path) -> None:
     """What a project needs to read archives in its own incoming/crawl, with the smoke recipe applied."""
-    for name in ("crawl", "evaluation", "quality", "finetune"):
+    for name in ("crawl", "evaluation", "quality", "finetune", "pretrain"):
         (folder / "incoming" / name).mkdir(parents=True)
     shutil.copytree(ROOT / "stages", folder / "stages", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(ROOT / "infra", folder / "infra")

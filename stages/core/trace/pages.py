@@ -1,0 +1,133 @@
+"""What became of a page: where it was captured, what every stage did with its document, and why it was dropped."""
+
+import bisect
+import importlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from stages.core import shards
+from stages.core.errors import HeadwaterError
+from stages.core.trace.lineage import Fact, Lineage, Stage
+
+_EXCERPT = 300  # characters of a text that are told
+_NEAREST = 3
+
+
+def find(lineage: Lineage, column: str, value: str) -> list[str]:
+    """Ids of the documents whose ``url``, ``id`` or ``host`` is ``value``, in order of capture.
+
+    Raises:
+        HeadwaterError: there is none; names the nearest.
+    """
+    first = lineage.documents[0][0] if lineage.documents else None
+    found: list[str] = []
+    known: set[str] = set()
+    for path in [path for stage, folder in lineage.documents if stage == first for path in shards.files(folder)]:
+        table = pq.read_table(path, columns=["id", "url"])
+        names = table.column("id" if column == "id" else "url").to_pylist()
+        if column == "host":
+            names = [_host(name) for name in names]
+        known |= set(names)
+        found += [one for name, one in zip(names, table.column("id").to_pylist(), strict=True) if name == value]
+    if not found:
+        near = ", ".join(_nearest(value, sorted(known)))
+        raise HeadwaterError(f"no page with the {column} {value}" + f"; the nearest: {near}" * bool(near))
+    return list(dict.fromkeys(found))
+
+
+def story(lineage: Lineage, identity: str) -> Iterator[Fact]:
+    """What became of one document, stage by stage."""
+    captured = False
+    for stage, folder in lineage.documents:
+        for path, row in rows(folder, [identity]):
+            if not captured:
+                captured = True
+                yield from _capture(lineage, stage, row)
+            yield Fact("document", _told(lineage, stage, folder, row))
+            yield from lineage.disagreements(path)
+
+
+def rows(
+    folder: Path, ids: Sequence[str], columns: Sequence[str] | None = None
+) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """The documents of a folder with one of those ids, each with its shard; all that is read else is ids."""
+    wanted = pa.array(sorted(set(ids)), pa.string())
+    for path in shards.files(folder):
+        with pq.ParquetFile(path) as file:
+            for group in range(file.num_row_groups):
+                here = pc.is_in(file.read_row_group(group, columns=["id"]).column("id"), value_set=wanted)
+                if pc.any(here).as_py():
+                    found = file.read_row_group(group, columns=list(columns) if columns else None).filter(here)
+                    yield from ((path, row) for row in found.to_pylist())
+
+
+def _capture(lineage: Lineage, stage: Stage, row: dict[str, Any]) -> Iterator[Fact]:
+    """Where the page lies in the crawl; its bytes are read again and compared with the document's id."""
+    about = {name: row[name] for name in ("id", "url", "date")} | {"warc": row["source"], "offset": row["offset"]}
+    for folder in map(Path, stage.inputs):
+        path = folder / Path(row["source"]).name
+        if path.is_file():
+            recaptured = importlib.import_module(f"stages.{stage.name}").recaptured
+            read = recaptured(path, row["offset"], row["id"], stage.params)
+            if read is None:
+                about["problem"] = "the bytes that lie there now make another document"
+            yield Fact("capture", about | (read or {}))
+            yield from lineage.disagreements(path)
+            return
+    yield Fact("capture", about | {"problem": f"no {row['source']} to read it from again"})
+
+
+def _told(lineage: Lineage, stage: Stage, folder: Path, row: dict[str, Any]) -> dict[str, Any]:
+    """What a stage said of a document."""
+    told: dict[str, Any] = {"stage": stage.name, "in": folder.as_posix()}
+    if "reason" in row:
+        told |= {"dropped_by": row["stage"], "reason": row["reason"]}
+    if row.get("duplicate_of"):
+        other = next((one for _, one in _everywhere(lineage, stage, row["duplicate_of"])), None)
+        told["duplicate_of_url"] = other["url"] if other else "gone"
+    before = _columns_before(lineage, stage)
+    told |= {name: value for name, value in row.items() if name not in {*before, *told, "stage", "text"}}
+    text = row["text"]
+    return told | {"characters": len(text), "text": text[:_EXCERPT] + "…" * (len(text) > _EXCERPT)}
+
+
+def _columns_before(lineage: Lineage, stage: Stage) -> set[str]:
+    """Columns that stages before added, which they tell of themselves; and those of the capture."""
+    names = {"id", "url", "date", "source", "offset"}
+    for other, folder in lineage.documents:
+        if other == stage:
+            return names
+        names |= set(pq.read_schema(shards.files(folder)[0]).names)
+    return names
+
+
+def _everywhere(lineage: Lineage, stage: Stage, identity: str) -> Iterator[tuple[Path, dict[str, Any]]]:
+    for other, folder in lineage.documents:
+        if other == stage:
+            yield from rows(folder, [identity], ["id", "url"])
+
+
+def _host(url: str) -> str:
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
+
+
+def _nearest(value: str, known: Sequence[str]) -> list[str]:
+    """Those that begin most like ``value``: its neighbours in order."""
+    at = bisect.bisect(known, value)
+    near = known[max(0, at - _NEAREST) : at + _NEAREST]
+    return sorted(near, key=lambda one: -_common(one, value))[:_NEAREST]
+
+
+def _common(one: str, other: str) -> int:
+    """How many characters agree from the first on."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((at for at, (left, right) in pairs if left != right), min(len(one), len(other)))

@@ -1,0 +1,136 @@
+"""Which tokens a document became, which steps of training saw them, and which models hold what they learned."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from tokenizers import Tokenizer
+
+from stages.core.errors import HeadwaterError
+from stages.core.order import Order
+from stages.core.tokens import TokenShards, index_name
+from stages.core.trace import pages
+from stages.core.trace.lineage import Fact, Lineage, Stage
+
+
+def exposure(lineage: Lineage, identity: str) -> Iterator[Fact]:
+    """Tokens, steps and models of one document."""
+    for stage, folder in lineage.tokens:
+        packed = TokenShards(folder)
+        found = _rows(packed, identity)
+        if found:
+            about = {"stage": stage.name, "in": folder.as_posix(), "tokens": sum(found.values()), "rows": list(found)}
+            yield Fact("tokens", about)
+            yield from lineage.disagreements(*(folder / name for name in _shards(packed, list(found))))
+        for trainer in _trainers(lineage, folder):
+            yield from _steps(lineage, trainer, packed, list(found))
+
+
+def step(lineage: Lineage, model: str, number: int) -> Iterator[Fact]:
+    """The documents of one step of a training run, with what it saw of them.
+
+    Raises:
+        HeadwaterError: the model was not trained on packed tokens here, or has no such step.
+    """
+    trainer = _trained(lineage, model)
+    (folder,) = (folder for _, folder in lineage.tokens if folder.as_posix() in trainer.inputs)
+    packed = TokenShards(folder)
+    order, size, steps = _plan(trainer, packed)
+    if not 1 <= number <= steps:
+        raise HeadwaterError(f"{model} was trained in {steps:,} steps: ask for 1 to {steps:,}")
+    tokenizer = Tokenizer.from_file((_model(trainer) / "tokenizer.json").as_posix())
+    batch = [int(row) for row in order.batch(number - 1, size)]
+    spans = {row: packed.documents(row) for row in batch}
+    addresses = urls(lineage, folder, [span.id for found in spans.values() for span in found])
+    for row in batch:
+        (ids,) = packed.rows([row])
+        for span in spans[row]:
+            text = tokenizer.decode(ids[span.start : span.end].tolist())
+            about = {"row": row, "id": span.id, "url": addresses.get(span.id, ""), "tokens": span.end - span.start}
+            yield Fact("seen", about | {"from_token": span.offset, "text": text})
+    yield from lineage.disagreements(*(folder / name for name in _shards(packed, batch)))
+
+
+def holders(lineage: Lineage, trainer: Stage) -> list[str]:
+    """The models that come of a training run: its own, and those made from it."""
+    held = set(trainer.makes)
+    models = []
+    for stage in lineage.stages:
+        if stage == trainer or any(path in held for path in stage.inputs):
+            made = [folder.as_posix() for maker, folder in lineage.models if maker == stage]
+            held |= set(made)
+            models += made
+    return models
+
+
+def _rows(packed: TokenShards, identity: str) -> dict[int, int]:
+    """Rows that hold tokens of a document, with how many."""
+    width, first = packed.context + 1, 0
+    found: dict[int, int] = {}
+    for shard in packed.description["shards"]:
+        table = pq.read_table(packed.folder / index_name(shard["file"]))
+        for span in table.filter(pc.equal(table.column("id"), pa.scalar(identity))).to_pylist():
+            start, end = span["start"], span["end"]
+            for row in range(start // width, (end - 1) // width + 1):
+                tokens = min(end, (row + 1) * width) - max(start, row * width)
+                found[first + row] = found.get(first + row, 0) + tokens
+        first += shard["rows"]
+    return found
+
+
+def _shards(packed: TokenShards, rows: Sequence[int]) -> list[str]:
+    """Names of the files that hold those rows, and of their indexes."""
+    first, names = 0, []
+    for shard in packed.description["shards"]:
+        if any(first <= row < first + shard["rows"] for row in rows):
+            names += [shard["file"], index_name(shard["file"])]
+        first += shard["rows"]
+    return names
+
+
+def _trainers(lineage: Lineage, tokens: Path) -> list[Stage]:
+    """Stages that trained a model on a folder of tokens."""
+    makers = [stage.name for stage, _ in lineage.models]
+    return [one for one in lineage.stages if tokens.as_posix() in one.inputs and one.name in makers]
+
+
+def _trained(lineage: Lineage, model: str) -> Stage:
+    for _, folder in lineage.tokens:
+        for trainer in _trainers(lineage, folder):
+            if model.rstrip("/") == _model(trainer).as_posix():
+                return trainer
+    known = [_model(one).as_posix() for _, folder in lineage.tokens for one in _trainers(lineage, folder)]
+    raise HeadwaterError(f"{model}: no model that was trained on packed tokens here; these were: {', '.join(known)}")
+
+
+def _model(trainer: Stage) -> Path:
+    return next(path for path in map(Path, trainer.makes) if (path / "config.json").is_file())
+
+
+def _steps(lineage: Lineage, trainer: Stage, packed: TokenShards, rows: Sequence[int]) -> Iterator[Fact]:
+    order, size, steps = _plan(trainer, packed)
+    saw = sorted({position // size + 1 for row in rows for position in order.positions(row, steps * size)})
+    yield Fact("trained", {"stage": trainer.name, "steps": saw, "of": steps})
+    if saw:
+        yield from (Fact("model", {"path": path, "trained_by": trainer.name}) for path in holders(lineage, trainer))
+
+
+def _plan(trainer: Stage, packed: TokenShards) -> tuple[Order, int, int]:
+    """The order of a run, the rows of a step, and its steps."""
+    params: Any = trainer.params
+    rows, share = len(packed), params["replay"]["share"]
+    log = next(Path(path) for path in trainer.makes if path.endswith("log.csv"))
+    steps = int(log.read_text("utf-8").splitlines()[-1].split(",")[0])
+    order = Order(rows + round(rows * share / (1 - share)), params["training"]["held_out"]["rows"], params["seed"])
+    return order, params["training"]["batch_sequences"], steps
+
+
+def urls(lineage: Lineage, tokens: Path, ids: Sequence[str]) -> dict[str, str]:
+    """Addresses of documents that were packed."""
+    packer = lineage.maker(tokens.as_posix())
+    assert packer is not None
+    folders = [folder for _, folder in lineage.documents if folder.as_posix() in packer.inputs]
+    return {row["id"]: row["url"] for folder in folders for _, row in pages.rows(folder, ids, ["id", "url"])}

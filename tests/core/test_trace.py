@@ -1,0 +1,175 @@
+"""Questions to a build: what became of a page, what a step saw, where a text stands, and what no longer agrees."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from stages.core.trace import __main__ as trace
+from stages.core.trace.lineage import Fact
+from tests.document_path import Project, write_crawl
+
+STAGES = ("crawl", "extract", "filter", "dedup", "decontaminate", "tokenizer", "pack", "pretrain")
+
+Ask = Callable[..., tuple[int, list[dict[str, Any]]]]
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A small build up to the pretrained model, with its dvc.lock."""
+    with pytest.MonkeyPatch.context() as patch:
+        project = Project(tmp_path_factory.mktemp("trace") / "project", patch, workers=1)
+        write_crawl(project.folder / "incoming" / "crawl", 2, 24)
+        project.build(STAGES[0], STAGES[-1])
+        for arguments in (("init", "--no-scm", "--quiet"), ("commit", "--force", "--quiet", *STAGES)):
+            subprocess.run([sys.executable, "-m", "dvc", *arguments], check=True, cwd=project.folder)
+        yield project.folder
+
+
+@pytest.fixture
+def ask(built: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Ask:
+    """Asks the build; the exit code and the facts."""
+
+    def _ask(*arguments: str) -> tuple[int, list[dict[str, Any]]]:
+        monkeypatch.chdir(built)
+        monkeypatch.setattr(sys, "argv", ["trace", *arguments, "--json"])
+        capsys.readouterr()
+        code = trace.main()
+        return code, [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+    return _ask
+
+
+def _documents(folder: Path) -> list[dict[str, Any]]:
+    return [row for path in sorted(folder.glob("*.parquet")) for row in pq.read_table(path).to_pylist()]
+
+
+def _of(facts: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
+    return [fact for fact in facts if fact["fact"] == kind]
+
+
+def test_a_page_is_followed_from_its_record_to_the_steps_and_models_that_saw_it(built: Path, ask: Ask) -> None:
+    page = _documents(built / "data/decontaminate/training")[0]
+    code, facts = ask("url", page["url"])
+    assert code == 0
+    (capture,) = _of(facts, "capture")
+    assert (capture["warc"], capture["offset"], capture["read_back"]) == (page["source"], page["offset"], True)
+    assert [fact["stage"] for fact in _of(facts, "document")] == ["extract", "filter", "dedup", "decontaminate"]
+    (tokens,) = _of(facts, "tokens")
+    (trained,) = _of(facts, "trained")
+    assert _of(facts, "model")[0]["path"] == "data/pretrain/model"
+    assert (tokens["tokens"] > 0, len(trained["steps"]) > 0) == (True, True)
+    # Every step that is named saw the page, and a step that is not named did not.
+    for step in {*trained["steps"][:2], 1}:
+        _, seen = ask("step", "data/pretrain/model", str(step))
+        assert (page["id"] in {one["id"] for one in seen}) == (step in trained["steps"])
+
+
+def test_a_page_that_was_dropped_is_told_why(built: Path, ask: Ask) -> None:
+    dropped = _documents(built / "data/filter/dropped")[0]
+    code, facts = ask("id", dropped["id"])
+    last = _of(facts, "document")[-1]
+    assert (code, last["dropped_by"], last["reason"]) == (0, "filter", dropped["reason"])
+    assert not _of(facts, "tokens")
+    assert _of(facts, "trained")[0]["steps"] == []
+
+
+def test_a_copy_is_told_the_page_that_was_kept(built: Path, ask: Ask) -> None:
+    dropped = next(row for row in _documents(built / "data/dedup/dropped") if row["duplicate_of"])
+    kept = {row["id"]: row["url"] for row in _documents(built / "data/dedup/kept")}
+    _, facts = ask("id", dropped["id"])
+    assert _of(facts, "document")[-1]["duplicate_of_url"] == kept[dropped["duplicate_of"]]
+
+
+def test_a_text_is_found_word_for_word_with_its_page(built: Path, ask: Ask) -> None:
+    page = _documents(built / "data/decontaminate/training")[0]
+    paragraph = max(page["text"].split("\n"), key=len)
+    code, facts = ask("text", f"Nobody ever wrote it so. {paragraph} <s> And what follows is new.")
+    assert code == 0
+    longest = facts[0]
+    assert page["url"] in {where["url"] for where in longest["in"]}
+    assert longest["text"].strip() in page["text"]
+    assert len(longest["text"]) > len(paragraph) / 4  # rows of 256 tokens cut it
+    assert _of(ask("text", "seven purple zeppelins quarrel about quantum marmalade on Tuesdays")[1], "nothing")
+
+
+def test_everything_behind_a_model_is_named_with_hashes(built: Path, ask: Ask) -> None:
+    code, facts = ask("model", "data/pretrain/model")
+    assert code == 0
+    assert {fact["stage"] for fact in _of(facts, "stage")} == set(STAGES)
+    assert [Path(fact["path"]).name for fact in _of(facts, "source")] == ["000.warc.gz", "001.warc.gz"]
+    pretrain = next(fact for fact in _of(facts, "stage") if fact["stage"] == "pretrain")
+    assert (pretrain["params"]["steps"], set(pretrain["inputs"])) == (
+        30,
+        {"data/pack", "data/tokenizer", "incoming/pretrain"},
+    )
+
+
+@pytest.mark.parametrize(
+    ("question", "said"),
+    [
+        (("url", "http://site.example/nowhere.html"), "the nearest: http://site.example/"),
+        (("step", "data/pretrain/model", "31"), "ask for 1 to 30"),
+        (("step", "data/export", "1"), "these were: data/pretrain/model"),
+        (("model", "somewhere"), "it made data/pretrain/model"),
+        (("text", "two words"), "too short"),
+    ],
+)
+def test_a_question_without_an_answer_says_what_can_be_asked(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    built: Path,
+    question: tuple[str, ...],
+    said: str,
+) -> None:
+    monkeypatch.chdir(built)
+    monkeypatch.setattr(sys, "argv", ["trace", *question])
+    assert trace.main() == 1
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1
+
+
+def test_what_no_longer_agrees_is_said(built: Path, ask: Ask) -> None:
+    page = _documents(built / "data/extract/documents")[0]
+    warc = built / "data/crawl/warcs" / page["source"]
+    whole = warc.read_bytes()
+    warc.unlink()  # the cache shares its bytes
+    try:
+        warc.write_bytes(whole[: page["offset"] + 40] + bytes(8) + whole[page["offset"] + 48 :])
+        code, facts = ask("id", page["id"])
+        assert code == 1
+        assert "another document" in _of(facts, "capture")[0]["problem"]
+        assert [fact["path"] for fact in _of(facts, "disagrees")] == [f"data/crawl/warcs/{page['source']}"]
+        warc.unlink()
+        code, facts = ask("id", page["id"])
+        assert (code, "to read it from again" in _of(facts, "capture")[0]["problem"]) == (1, True)
+    finally:
+        warc.write_bytes(whole)
+    (built / "data/pack").rename(built / "data/elsewhere")
+    try:
+        code, facts = ask("id", page["id"])
+        assert (code, _of(facts, "gone")[0]["path"]) == (1, "data/pack")
+        assert "dvc pull" in _of(facts, "gone")[0]["way_out"]
+    finally:
+        (built / "data/elsewhere").rename(built / "data/pack")
+
+
+def test_a_damaged_index_is_built_again(built: Path, ask: Ask) -> None:
+    text = max(_documents(built / "data/decontaminate/training")[0]["text"].split("\n"), key=len)
+    whole = ask("text", text)[1]
+    index = next((built / "work" / "trace-passages").glob("*/hashes/hashes.npy"))
+    index.write_bytes(index.read_bytes()[:-16] + bytes(16))
+    assert ask("text", text)[1] == whole
+
+
+def test_what_pages_say_acts_on_no_terminal() -> None:
+    shown = trace.shown(Fact("document", {"title": "a\x1b[2Jb\nc", "rows": list(range(40))}))
+    assert "\x1b" not in shown
+    assert "a⟨U+001B⟩[2Jb c" in shown
+    assert "(40 in all)" in shown
