@@ -10,7 +10,7 @@ from typing import Any
 from stages.core import shards
 from stages.core.params import params
 from stages.core.stage import Metrics, main
-from stages.scoring import bits_per_byte, cloze, compression, generation, harness, sample
+from stages.scoring import bits_per_byte, cloze, comparison, compression, generation, harness, sample
 from stages.scoring.likelihood import Windows
 
 
@@ -46,23 +46,29 @@ def run(params: Params, *, pretrained: Path, tuned: Path, heldout: Path, tasks: 
     compressed = _build("compression", compression.measure, None, [documents], figures="compression.json")
     made = _build("cloze", cloze.make, params.cloze, [documents], tasks="tasks")
     wanted = harness.Tasks(names=params.tasks, windows=params.windows)
-    scores, figures = [], {}
+    scores, answers, figures = [], [], {}
     for name, model in models.items():
         outputs = {"scores": f"{name}.parquet", "figures": f"{name}.json"}
         scored = _build("bits_per_byte", bits_per_byte.measure, params.windows, [model, documents], **outputs)
         inputs = [model, made.outputs["tasks"], tasks]
-        solved = _build("tasks", harness.measure, wanted, inputs, figures=f"{name}.json")
-        scores.append(scored.outputs["scores"])
+        outputs = {"figures": f"{name}.json", "questions": f"{name}_questions.parquet"}
+        solved = _build("tasks", harness.measure, wanted, inputs, **outputs, answers=f"{name}_answers.jsonl")
+        scores += [scored.outputs["scores"], solved.outputs["questions"]]
+        answers.append(solved.outputs["answers"])
         figures[name] = {**_read(scored.outputs["figures"]), "tasks": _read(solved.outputs["figures"])}
     written = _build(
         "samples", generation.write, params.samples, [*models.values(), documents], samples="samples.jsonl"
     )
 
+    differences = _read(
+        _build("comparison", comparison.write, None, scores, differences="differences.json").outputs["differences"]
+    )
     compressors = _read(compressed.outputs["figures"])
-    everything = {"models": figures, "compressors": compressors, "cloze": made.metrics}
-    _publish(results, everything, [written.outputs["samples"], *scores], made.outputs["tasks"])
+    everything = {"models": figures, "compressors": compressors, "cloze": made.metrics, "tuning": differences}
+    _publish(results, everything, [written.outputs["samples"], *scores, *answers], made.outputs["tasks"])
     summary = {name: _summary(found) for name, found in figures.items()}
-    return {**chosen.metrics, **summary, "bits_per_byte": _bars(figures, compressors), "cloze": made.metrics}
+    bars = _bars(figures, compressors)
+    return {**chosen.metrics, **summary, "bits_per_byte": bars, "cloze": made.metrics, "tuning": differences}
 
 
 def _build(part: str, function: shards.Function, params: Any, inputs: Sequence[Path], **outputs: str) -> shards.Built:

@@ -83,6 +83,7 @@ def run(
             "comparison": evaluation.comparison(found),
             "groups": {kind: evaluation.by_group(found, kind, params.rows) for kind in ("by_language", "by_host")},
             "scores": evaluation.scores(found),
+            "changes": evaluation.changes(found),
             "samples": evaluation.samples(results, params.characters),
             "files": _hashes(manifest, tokenizer, exported),
             "every_figure": page.every_figure(counts),

@@ -58,6 +58,8 @@ def test_figures_of_a_run(paths: dict[str, Path], profile: Path, tmp_path: Path)
     assert cloze["chance"] == 0.25
     assert cloze["questions"] == metrics["cloze"]["questions"] > 12
     assert cloze["acc_bytes_stderrs_above_chance"] > 3  # each document repeats its own name
+    assert metrics["tuning"]["held_out"]["bits_per_byte"]["verdict"] == "not told apart"  # the model is the same
+    assert set(metrics["tuning"]) == {"held_out", "heldout_cloze"}
     everything = json.loads((results / "results.json").read_text())
     assert set(everything["models"]["pretrained"]["by_host"]) == {"en.example.org", "de.example.org"}
     samples = [json.loads(line) for line in (results / "samples.jsonl").read_text().splitlines()]

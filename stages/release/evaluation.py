@@ -15,6 +15,21 @@ from stages.release.figures import number
 
 
 @dataclass(frozen=True)
+class Change:
+    """What tuning made of one figure."""
+
+    task: str
+    metric: str
+    questions: int
+    """Documents or questions that both models were asked."""
+    before: float
+    after: float
+    interval: tuple[float, float] | None
+    """Of the difference, 95 %; None for too few questions."""
+    verdict: str
+
+
+@dataclass(frozen=True)
 class Score:
     """One figure of one task."""
 
@@ -96,6 +111,17 @@ def scores(figures: Mapping[str, Any]) -> list[Score]:
                 above = metrics.get(f"{metric}_stderrs_above_chance")
                 chance = metrics.get("chance") if above is not None else None
                 found.append(Score(model, task, metric, value, metrics.get(f"{metric}_stderr"), chance, above))
+    return found
+
+
+def changes(figures: Mapping[str, Any]) -> list[Change]:
+    """Every figure of the tuned model beside the pretrained one's, the held-out documents first."""
+    found = []
+    for task, metrics in sorted(figures.get("tuning", {}).items(), key=lambda one: (one[0] != "held_out", one[0])):
+        for metric, change in metrics.items():
+            interval = None if change["low"] is None else (change["low"], change["high"])
+            counted = (change["questions"], change["before"], change["after"])
+            found.append(Change(task, metric, *counted, interval, change["verdict"]))
     return found
 
 

@@ -6,7 +6,7 @@ import logging
 import math
 import os
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -25,12 +25,13 @@ from stages.core.params import params
 from stages.core.progress import meter
 from stages.core.runtime import profile
 from stages.core.shards import Metrics
-from stages.scoring import cloze
-from stages.scoring.generation import continue_until
+from stages.scoring import cloze, questions
+from stages.scoring.generation import continue_all
 from stages.scoring.likelihood import Scorer, Windows
 
-# lm-evaluation-harness draws 100,000 bootstrap samples by default, for metrics without a formula for their error.
-_BOOTSTRAP = 1000
+# lm-evaluation-harness gives no error at all for 0, and the error of a mean, which has a formula, for any other number.
+# Those of other figures are drawn here (questions.py), from sums: of chrF it would count all n-grams again each time.
+_BOOTSTRAP = 2
 
 
 @params
@@ -85,39 +86,56 @@ class HeadwaterLM(TemplateLM):
 
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = True) -> list[str]:
         """Greedy continuation of each request's context up to the strings that end it."""
+        alike: dict[tuple[tuple[str, ...], int], list[int]] = {}
+        for index, request in enumerate(requests):
+            alike.setdefault(_generation(request.args[1]), []).append(index)
+        texts = [""] * len(requests)
         with meter(self.label, len(requests), "texts") as progress:
-            texts = []
-            for request in requests:
-                context, options = request.args
-                texts.append(continue_until(self.scorer, self.tok_encode(context), **_generation(options)))
-                progress.advance(1)
+            for (until, limit), indices in alike.items():
+                prompts = [self.tok_encode(requests[index].args[0]) for index in indices]
+                written = continue_all(self.scorer, prompts, until, limit, progress.advance)
+                for index, text in zip(indices, written, strict=True):
+                    texts[index] = text
         return texts
 
 
-def _generation(options: Mapping[str, Any]) -> dict[str, Any]:
+def _generation(options: Mapping[str, Any]) -> tuple[tuple[str, ...], int]:
+    """Strings that end a text, and tokens at most."""
     until = options.get("until", ())
     limit = options.get("max_gen_toks", options.get("max_new_tokens", 256))
-    return {"until": (until,) if isinstance(until, str) else tuple(until), "max_tokens": int(limit)}
+    return (until,) if isinstance(until, str) else tuple(until), int(limit)
 
 
 def measure(tasks: Tasks, inputs: Sequence[Path], outputs: Mapping[str, Path]) -> Metrics:
     """Run tasks on a model: ``inputs`` are the model, the folder of the cloze task and the folder of the user's tasks.
 
     Writes ``figures`` (JSON): for each task its questions, its metrics with standard errors and, where a task is a
-    choice, the accuracy of guessing and how many standard errors the model is above it.
+    choice, the accuracy of guessing and how many standard errors the model is above it; ``questions`` (Parquet): what
+    each question adds to these figures; ``answers`` (JSON lines): what the model wrote where a task asks for text.
 
     Raises:
         HeadwaterError: a task is not known (the nearest is named) or cannot be loaded.
     """
     folder, made, own = inputs
-    figures = {}
+    figures, measures, answers = {}, [], []
     with _quiet():
         loaded = load(tasks.names, made, own)
         if loaded["tasks"]:
             model = HeadwaterLM(Scorer(folder, tasks.windows), f"tasks, {outputs['figures'].stem}")
-            results = evaluate(model, loaded, bootstrap_iters=_BOOTSTRAP, log_samples=False)["results"]
-            figures = {name: _figures(loaded["tasks"].get(name), found) for name, found in results.items()}
+            found = evaluate(model, loaded, bootstrap_iters=_BOOTSTRAP, log_samples=True)
+            measures = [
+                one for name, asked in found["samples"].items() for one in _measures(loaded["tasks"][name], asked)
+            ]
+            drawn = {one.metric for one in measures if one.rule != "ratio"}
+            for name, results in found["results"].items():
+                errors = {one.metric: one.error() for one in measures if one.task == name}
+                figures[name] = _figures(loaded["tasks"].get(name), results, errors, drawn)
+            answers = [
+                line for name, asked in found["samples"].items() for line in _answers(loaded["tasks"][name], asked)
+            ]
     outputs["figures"].write_text(json.dumps(figures, sort_keys=True), "utf-8")
+    questions.write(outputs["questions"], measures)
+    outputs["answers"].write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in answers), "utf-8")
     return {"in": len(figures), "out": len(figures)}
 
 
@@ -154,13 +172,50 @@ def load(names: Sequence[str], made: Path, own: Path) -> dict[str, Any]:
     return dict(loaded)
 
 
-def _figures(task: Task | None, found: Mapping[str, Any]) -> dict[str, Any]:
-    """What is worth keeping of a task's results, or of a group's (``task`` is None): no paths, no dates."""
+def _name(metric: str, rule: str) -> str:
+    """Of a figure, by metric and by the rule that took the answer out of the text (``filter_list`` of the YAML)."""
+    return metric if rule == "none" else f"{metric}_{rule}"
+
+
+def _measures(task: Task, asked: Sequence[Mapping[str, Any]]) -> Iterator[questions.Measure]:
+    """The figures of a task question by question."""
+    for rule in sorted({sample["filter"] for sample in asked}):
+        samples = [sample for sample in asked if sample["filter"] == rule]
+        names = [sample["doc_hash"][:16] for sample in samples]
+        for metric in samples[0]["metrics"]:
+            aggregation = getattr(task.aggregation().get(metric), "__name__", "")
+            values = [sample[metric] for sample in samples]
+            better = bool(task.higher_is_better().get(metric, True))
+            if one := questions.measure(task.task_name, _name(metric, rule), aggregation, better, names, values):
+                yield one
+
+
+def _answers(task: Task, asked: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, str]]:
+    if task.OUTPUT_TYPE != "generate_until":
+        return
+    for sample in asked:
+        (prompt, _), *_ = sample["arguments"]
+        answer, target = sample["filtered_resps"][0], str(sample["target"])
+        yield {"task": task.task_name, "prompt": prompt, "reference": target, "answer": str(answer)}
+
+
+def _figures(
+    task: Task | None, found: Mapping[str, Any], errors: Mapping[str, float | None], drawn: Set[str]
+) -> dict[str, Any]:
+    """What is worth keeping of a task's results, or of a group's (``task`` is None): no paths, no dates.
+
+    Args:
+        errors: Standard errors of the task's figures.
+        drawn: Figures whose error has no formula, so that none is known for a group of tasks.
+    """
     figures: dict[str, Any] = {}
     for key, value in found.items():
-        name, comma, rule = key.partition(",")
-        if comma and isinstance(value, (int, float)):
-            figures[name if rule == "none" else f"{name}_{rule}"] = float(value)
+        metric, comma, rule = key.partition(",")
+        name = _name(metric, rule)
+        unknown = metric.endswith("_stderr") and _name(metric.removesuffix("_stderr"), rule) in drawn
+        if comma and isinstance(value, (int, float)) and not unknown:
+            figures[name] = float(value)
+    figures |= {f"{name}_stderr": error for name, error in errors.items() if error is not None}
     figures["questions"] = int(found.get("sample_len", 0))
     if task is None or task.OUTPUT_TYPE != "multiple_choice" or task.multiple_target:
         return figures

@@ -96,7 +96,9 @@ def _evaluation(folder: Path, texts: list[str]) -> None:
     task = {"acc": 0.5, "acc_stderr": 0.05, "chance": 0.25, "acc_stderrs_above_chance": 5.0, "questions": 100}
     model = {"overall": {"all": figure}, "by_language": {"en": figure}, "by_host": groups, "tasks": {texts[0]: task}}
     compressors = {"overall": {"all": {"xz-9": 2.2}}, "by_language": {"en": {"xz-9": 2.2}}, "by_host": {}}
-    _write(folder / "results.json", json.dumps({"models": {"pretrained": model}, "compressors": compressors}))
+    change = {"questions": 100, "before": 0.5, "after": 0.4, "low": -0.2, "high": -0.01, "verdict": "worse"}
+    everything = {"models": {"pretrained": model}, "compressors": compressors, "tuning": {texts[0]: {"acc": change}}}
+    _write(folder / "results.json", json.dumps(everything))
     lines = [{"model": "tuned", "url": text, "prompt": text, "text": text} for text in texts]
     _write(folder / "samples.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
 

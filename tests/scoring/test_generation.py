@@ -48,13 +48,24 @@ def test_a_question_cannot_speak_for_the_assistant(scorer: Scorer) -> None:
 
 def test_continuation_ends_before_the_string_that_ends_it(scorer: Scorer) -> None:
     start = [scorer.begin, *scorer.encode("the page reads")]
-    whole = generation.continue_until(scorer, start, (), 24)
+    (whole,) = generation.continue_all(scorer, [start], (), 24)
     end = whole[len(whole) // 2 :][:3]
-    assert generation.continue_until(scorer, start, ("\0", end), 24) == whole[: whole.index(end)]
+    assert generation.continue_all(scorer, [start], ("\0", end), 24) == [whole[: whole.index(end)]]
 
 
 def test_prompt_longer_than_the_context_keeps_its_end(scorer: Scorer) -> None:
     ids = scorer.encode(small_model.document(1)["text"])
     assert len(ids) > small_model.CONTEXT
     kept = ids[-(small_model.CONTEXT - 8) :]
-    assert generation.continue_until(scorer, ids, (), 8) == generation.continue_until(scorer, kept, (), 8)
+    assert generation.continue_all(scorer, [ids], (), 8) == generation.continue_all(scorer, [kept], (), 8)
+
+
+def test_texts_are_the_same_at_any_batch_size(scorer: Scorer) -> None:
+    texts = [small_model.document(number)["text"][: 12 + 9 * number] for number in range(8)]
+    prompts = [[scorer.begin, *scorer.encode(text)] for text in texts]
+    written = []
+    for scorer.batch_tokens in (1, 20, 10**6):
+        written.append(generation.continue_all(scorer, prompts, ("\n",), 16))
+    assert written[0] == written[1] == written[2]
+    assert generation.continue_all(scorer, prompts[::-1], ("\n",), 16)[::-1] == written[0]
+    assert len(set(written[0])) > 3

@@ -13,20 +13,17 @@ from lm_eval.models.huggingface import HFLM
 from lm_eval.tasks import TaskManager
 
 from stages.core.errors import HeadwaterError
-from stages.scoring import cloze, harness
+from stages.scoring import harness
 from stages.scoring.likelihood import Scorer, Windows
 from tests import small_model
+from tests.scoring.solved import solve
 
 WINDOWS = Windows(overlap=0.25, batch_tokens=512)
 
 
 @pytest.fixture
 def folders(model: Path, profile: Path, tmp_path: Path) -> list[Path]:
-    """The model, a cloze task without questions, and the user's folder with a task of minimal pairs."""
-    (tmp_path / "none").mkdir()
-    shard = small_model.write(tmp_path / "none.parquet", [small_model.document(1)])
-    made = cloze.Cloze(seed=1, questions_per_document=1, choices=4, context=80, continuation=40)
-    cloze.make(made, [shard], {"tasks": tmp_path / "made"})
+    """The model, and the user's folder with a task of minimal pairs and one of perplexity."""
     own = tmp_path / "own"
     own.mkdir()
     pairs = [{"good": f"the page {verb} a", "bad": f"page the a {verb}"} for verb in ("reads", "writes", "closes")]
@@ -53,12 +50,12 @@ def folders(model: Path, profile: Path, tmp_path: Path) -> list[Path]:
         "metric_list": [{"metric": "bits_per_byte"}],
     }
     (own / "perplexity.yaml").write_text(yaml.safe_dump(perplexity))
-    return [model, tmp_path / "made", own]
+    return [model, own]
 
 
 def figures(folders: list[Path], tmp_path: Path, *names: str) -> dict[str, Any]:
-    harness.measure(harness.Tasks(names=names, windows=WINDOWS), folders, {"figures": tmp_path / "figures.json"})
-    return json.loads((tmp_path / "figures.json").read_text())
+    model, own = folders
+    return solve(model, own, tmp_path / "solved", *names, windows=WINDOWS)
 
 
 def test_tasks_of_the_user(folders: list[Path], tmp_path: Path) -> None:
@@ -84,7 +81,7 @@ def test_unknown_task_names_the_nearest(folders: list[Path], tmp_path: Path, mon
 
 
 def test_task_without_its_data_is_one_line(folders: list[Path], tmp_path: Path) -> None:
-    (folders[2] / "pairs.jsonl").unlink()
+    (folders[1] / "pairs.jsonl").unlink()
     with pytest.raises(HeadwaterError, match=r"^params\.yaml: evaluate\.tasks: pairs cannot be loaded: .*pairs\.jsonl"):
         figures(folders, tmp_path, "pairs")
 

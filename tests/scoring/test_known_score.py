@@ -7,10 +7,10 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from stages.scoring import cloze, harness
-from stages.scoring.generation import continue_until
+from stages.scoring.generation import continue_all
 from stages.scoring.likelihood import Scorer, Windows
 from tests.scoring import stories
+from tests.scoring.solved import solve
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 WINDOWS = Windows(overlap=0.0, batch_tokens=4096)
@@ -28,7 +28,7 @@ def stories260k(tmp_path: Path, profile: Path) -> Path:
 def test_it_tells_the_story_that_llama2c_tells(stories260k: Path) -> None:
     scorer = Scorer(stories260k, WINDOWS)
     start = [scorer.begin, *scorer.encode("Once upon a time")]
-    text = continue_until(scorer, start, (), 80)
+    (text,) = continue_all(scorer, [start], (), 80)
     # Greedy, as in llama2.c's test_all.py (expected_stdout).
     assert text.startswith(
         ", there was a little girl named Lily. She loved to play outside in the park. One day, she saw a big, red ball."
@@ -39,7 +39,7 @@ def test_it_tells_the_story_that_llama2c_tells(stories260k: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_minimal_pairs(stories260k: Path, tmp_path: Path) -> None:
-    own, none = tmp_path / "own", tmp_path / "none"
+    own = tmp_path / "own"
     own.mkdir()
     rows = pq.read_table(DATA / "evaluation" / "blimp.parquet", columns=["good", "bad"]).to_pylist()[::10]
     (own / "blimp.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
@@ -56,11 +56,7 @@ def test_minimal_pairs(stories260k: Path, tmp_path: Path) -> None:
         "metric_list": [{"metric": "acc", "aggregation": "mean", "higher_is_better": True}],
     }
     (own / "minimal_pairs.yaml").write_text(yaml.safe_dump(task), "utf-8")
-    none.mkdir()
-    (none / f"{cloze.NAME}.jsonl").touch()
-    tasks = harness.Tasks(names=("minimal_pairs",), windows=WINDOWS)
-    harness.measure(tasks, [stories260k, none, own], {"figures": tmp_path / "figures.json"})
-    figures = json.loads((tmp_path / "figures.json").read_text())["minimal_pairs"]
+    figures = solve(stories260k, own, tmp_path, "minimal_pairs", windows=WINDOWS)["minimal_pairs"]
     assert figures["questions"] == 6_700
     assert figures["acc"] == pytest.approx(0.5388, abs=0.0005)
     # Of all 67,000 pairs it is known to get 53.6 % right.
