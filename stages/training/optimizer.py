@@ -3,8 +3,9 @@
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch import nn
-from torch.distributed.tensor import DTensor, distribute_tensor
+from torch.distributed.tensor import DTensor
 
 from stages.training import learner
 from stages.training.settings import Training
@@ -39,25 +40,62 @@ def make(module: learner.Learner, training: Training) -> list[torch.optim.Optimi
 class Muon(torch.optim.Muon):
     """PyTorch's Muon, also for matrices that FSDP2 has sharded.
 
-    The update of a matrix is a function of the whole of it. A sharded one is gathered and made orthogonal on every
-    process, which keeps its part; momentum and weights stay sharded. PyTorch's own takes sharded matrices too, but
-    gathers them in each product, sums in another order and fails on one that has fewer rows than there are processes.
+    The update of a matrix is a function of the whole of it. Of sharded ones each process gathers its share, in turn,
+    makes them orthogonal and sends every process its rows; momentum and weights stay sharded. PyTorch's own takes
+    sharded matrices too, but gathers them on every process in each product, sums in another order and fails on one that
+    has fewer rows than there are processes.
     """
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:
         """Update every matrix."""
-        if not any(isinstance(parameter, DTensor) for parameter in self.param_groups[0]["params"]):
+        (group,) = self.param_groups
+        sharded = [parameter for parameter in group["params"] if isinstance(parameter, DTensor)]
+        if not sharded:
             super().step(closure)
             return
-        (group,) = self.param_groups
-        for parameter in group["params"]:
-            momentum = self.state[parameter].setdefault("momentum_buffer", torch.zeros_like(parameter.grad))
-            momentum.lerp_(parameter.grad, 1 - group["momentum"])
-            update = parameter.grad.lerp(momentum, group["momentum"])
-            change = _orthogonal(update.full_tensor(), group["lr"])
-            parameter.mul_(1 - group["lr"] * group["weight_decay"])
-            parameter.add_(distribute_tensor(change, parameter.device_mesh, parameter.placements, src_data_rank=None))
+        processes = sharded[0].device_mesh.size()
+        by_size = sorted(sharded, key=torch.Tensor.numel, reverse=True)  # alike ones at a time, so that nobody waits
+        for start in range(0, len(by_size), processes):
+            self._update(by_size[start : start + processes], group)
+
+    def _update(self, parameters: list[DTensor], group: dict[str, Any]) -> None:
+        """Update at most as many matrices as there are processes; each process makes one of them orthogonal."""
+        updates = []
+        for parameter in parameters:
+            state = self.state[parameter]
+            if "momentum_buffer" not in state:
+                state["momentum_buffer"] = torch.zeros_like(parameter.grad)
+            momentum, gradient = state["momentum_buffer"].to_local(), parameter.grad.to_local()
+            momentum.lerp_(gradient, 1 - group["momentum"])
+            updates.append(gradient.lerp(momentum, group["momentum"]))
+        changes = _shared(updates, parameters, group["lr"])
+        for parameter, change in zip(parameters, changes, strict=True):
+            parameter.to_local().mul_(1 - group["lr"] * group["weight_decay"]).add_(change)
+
+
+def _shared(updates: list[torch.Tensor], matrices: list[DTensor], rate: float) -> list[torch.Tensor]:
+    """This process's rows of what Muon adds to some matrices.
+
+    Args:
+        updates: This process's rows of the update of each matrix.
+        matrices: At most as many as there are processes: the first process takes the first, and so on.
+        rate: Learning rate.
+    """
+    processes = matrices[0].device_mesh.get_group()
+    count, rank = dist.get_world_size(processes), dist.get_rank(processes)
+    mine = matrices[rank].shape if rank < len(matrices) else torch.Size((0, 0))
+    # FSDP2 cuts rows into chunks as large as the first; the last ones may be smaller, or empty.
+    chunk = -(-mine[0] // count)
+    received = [max(0, min(chunk, mine[0] - other * chunk)) * mine[1] for other in range(count)]
+    sent = [update.numel() for update in updates] + [0] * (count - len(updates))
+    flat = torch.cat([update.flatten() for update in updates])
+    whole = flat.new_empty(sum(received))
+    dist.all_to_all_single(whole, flat, received, sent, group=processes)
+    if whole.numel():
+        whole = _orthogonal(whole.view(mine), rate).flatten()
+    dist.all_to_all_single(flat, whole, sent, received, group=processes)
+    return [part.view_as(update) for part, update in zip(flat.split(sent[: len(updates)]), updates, strict=True)]
 
 
 def _orthogonal(update: torch.Tensor, rate: float) -> torch.Tensor:
