@@ -74,7 +74,9 @@ class Lesson(NamedTuple):
     """Of what was read: ``in``, ``out`` and ``dropped``, and what else is worth knowing."""
 
 
-def run(params: Params, *, model: Path, documents: Path, conversations: Path, tuned: Path, log: Path) -> Metrics:
+def run(
+    params: Params, *, model: Path, documents: Path, conversations: Path, tuned: Path, log: Path, spikes: Path
+) -> Metrics:
     """Make or read what is to be learned, and train on it.
 
     Args:
@@ -83,6 +85,7 @@ def run(params: Params, *, model: Path, documents: Path, conversations: Path, tu
         conversations: folder with the user's conversations, *.jsonl
         tuned: folder for the fine-tuned model
         log: CSV file for the loss of every step
+        spikes: JSON lines of the steps that were not learned from, with what their rows were made of
     """
     lesson = TASKS[params.task](params, Sources(model, documents, conversations))
     seen = params.epochs * (len(lesson.data) - params.training.held_out.rows)
@@ -102,6 +105,7 @@ def run(params: Params, *, model: Path, documents: Path, conversations: Path, tu
         models.save(lesson.model.config, trained.weights, tuned, stop=stop)
         models.copy_tokenizer(model, tuned)
         log.write_text(trained.log, "utf-8")
+        spikes.write_text(trained.spikes, "utf-8")
         shards.collect(keep=[area])
     return trained.metrics | {"first_loss": float(trained.log.splitlines()[1].split(",")[2])} | lesson.counts
 
@@ -124,15 +128,17 @@ def _chat(params: Params, sources: Sources) -> Lesson:
     tokenizer = tokenizers.load(sources.model)
     encoded = [chat.encode(tokenizer, one.messages, limit=context + 1) for one in chosen]
     fitting = [one for one in encoded if one]
+    origins = [one.source for one, ids in zip(chosen, encoded, strict=True) if ids]
     made.dropped |= {"not_sampled": len(made.found) - len(chosen), "too_long": len(chosen) - len(fitting)}
     if not fitting:
         reasons = ", ".join(f"{reason} {count}" for reason, count in made.dropped.items() if count)
         raise HeadwaterError(f"no conversation to learn from, of {made.seen} seen" + f" ({reasons})" * bool(reasons))
-    inputs, labels = chat.pack(fitting, context + 1, IGNORED)
+    inputs, labels, members = chat.pack(fitting, context + 1, IGNORED)
     documents = np.cumsum(inputs == tokenizers.BEGIN, axis=1) if params.training.documents_apart else None
     counts = {"in": made.seen, "out": len(fitting), "dropped": made.dropped, "cut": sum(one.cut for one in fitting)}
     counts |= {"rows": len(inputs), "answer_tokens": int((labels != IGNORED).sum())}
-    return Lesson(pretrained, Fixed(Rows(inputs, labels, documents)), Learner, tuple(paths), counts)
+    data = Fixed(Rows(inputs, labels, documents), [[origins[number] for number in row] for row in members])
+    return Lesson(pretrained, data, Learner, tuple(paths), counts)
 
 
 @dataclasses.dataclass

@@ -50,7 +50,9 @@ class Params:
     """How it learns."""
 
 
-def run(params: Params, *, tokens: Path, tokenizer: Path, earlier: Path, model: Path, log: Path) -> Metrics:
+def run(
+    params: Params, *, tokens: Path, tokenizer: Path, earlier: Path, model: Path, log: Path, spikes: Path
+) -> Metrics:
     """Train and write the model.
 
     Args:
@@ -59,6 +61,7 @@ def run(params: Params, *, tokens: Path, tokenizer: Path, earlier: Path, model: 
         earlier: folder with models to continue from and the tokens that they were trained on
         model: folder for the model, with the tokenizer's files
         log: CSV file for the loss of every step
+        spikes: JSON lines of the steps that were not learned from, with their documents
     """
     packed = TokenShards(tokens)
     tokens_of.check_tokens(packed, tokenizers.file(tokenizer))
@@ -76,6 +79,7 @@ def run(params: Params, *, tokens: Path, tokenizer: Path, earlier: Path, model: 
         models.save(config, trained.weights, model, stop=[tokenizers.END])
         models.copy_tokenizer(tokenizer, model, params.objective.control_tokens)
         log.write_text(trained.log, "utf-8")
+        spikes.write_text(trained.spikes, "utf-8")
         shards.collect(keep=[area])
     return trained.metrics
 

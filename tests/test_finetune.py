@@ -14,7 +14,7 @@ from stages.core.errors import HeadwaterError
 from stages.core.fingerprint import file_hash
 from stages.text.headings import Headings
 from stages.training.schedule import Schedule
-from stages.training.settings import Averaging, HeldOut, Training
+from stages.training.settings import Averaging, HeldOut, Spikes, Training
 from tests import small_model
 
 PARAMS = finetune.Params(
@@ -46,6 +46,7 @@ PARAMS = finetune.Params(
         adversarial=0.0,
         averaging=Averaging(method="none", decay=0.999, points=5, every=50),
         held_out=HeldOut(rows=0, every=50, patience=0),
+        spikes=Spikes(action="skip", deviations=6.0, window=32, limit=5, every=100),
     ),
 )
 
@@ -76,6 +77,7 @@ def paths(model: Path, tmp_path: Path) -> dict[str, Path]:
         "conversations": tmp_path / "conversations",
         "tuned": tmp_path / "tuned",
         "log": tmp_path / "log.csv",
+        "spikes": tmp_path / "spikes.jsonl",
     }
 
 

@@ -30,6 +30,7 @@ from tests.training import small_run
 def run(folder: Path, name: str, **changes: Any) -> dict[str, Any]:
     params = check(pretrain.Params, small_run.changed(**changes), "pretrain")
     outputs = {"model": folder / f"{name}.model", "log": folder / f"{name}.csv"}
+    outputs["spikes"] = folder / f"{name}.jsonl"
     inputs = {name: folder / name for name in ("tokens", "tokenizer", "earlier")}
     return pretrain.run(params, **inputs, **outputs)
 

@@ -44,8 +44,9 @@ def encode(tokenizer: Tokenizer, messages: Sequence[Message], limit: int) -> Enc
 
 def pack(
     conversations: Sequence[Encoded], width: int, ignored: int
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Rows of whole conversations, packed best-fit: input ids and labels, both of shape (rows, ``width`` - 1).
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], list[list[int]]]:
+    """Rows of whole conversations, packed best-fit: input ids and labels, both of shape (rows, ``width`` - 1), and the
+    numbers of the conversations in each row.
 
     Args:
         conversations: None of more than ``width`` tokens.
@@ -55,8 +56,10 @@ def pack(
     packed = best_fit([len(conversation.ids) for conversation in conversations], width)
     rows = np.full((packed.rows, width), PAD, dtype=np.int64)
     labels = np.full((packed.rows, width), ignored, dtype=np.int64)
+    members: list[list[int]] = [[] for _ in range(packed.rows)]
     for row, start, which, length in zip(packed.row, packed.start, packed.document, packed.length, strict=True):
         ids = np.array(conversations[which].ids)
         rows[row, start : start + length] = ids
         labels[row, start : start + length] = np.where(conversations[which].learned, ids, ignored)
-    return rows[:, :-1], labels[:, 1:]
+        members[row].append(int(which))
+    return rows[:, :-1], labels[:, 1:], members

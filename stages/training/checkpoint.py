@@ -1,14 +1,15 @@
 """Checkpoints: sharded, whole or not there, verified before they are used.
 
-One is a folder ``step-NNNNNNNN`` with what torch.distributed.checkpoint (DCP) wrote, a file for each process; the loss
-log up to that step; and a record with the hash of every file. It is written under another name, put on disk and then
-renamed; the file ``latest`` names it only after that. A run that is killed at any instant finds a whole checkpoint.
+One is a folder ``step-NNNNNNNN`` with what torch.distributed.checkpoint (DCP) wrote, a file for each process; what the
+run has logged up to that step; and a record with the hash of every file. It is written under another name, put on disk
+and then renamed; the file ``latest`` names it only after that. A run that is killed at any instant finds a whole
+checkpoint.
 """
 
 import json
 import shutil
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,11 +21,11 @@ from accelerate.utils import broadcast_object_list
 from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_dict
 
 from stages.core import fingerprint, shards
+from stages.core.errors import HeadwaterError
 from stages.core.progress import log
 from stages.core.runtime import profile
 
 _RECORD = "record.json"
-_LOG = "log.csv"
 _LATEST = "latest"
 
 
@@ -51,9 +52,15 @@ class Checkpoints:
         self.model, self.optimizers, self.kept = model, optimizers, kept
         self._alone = accelerator.num_processes == 1
 
-    def save(self, step: int, lines: list[str]) -> None:
-        """Save the state after ``step`` steps, with the lines of the log so far; called by every process."""
-        final = self.folder / f"step-{step:08d}"
+    def save(self, step: int, texts: Mapping[str, str], anchor: int) -> None:
+        """Save the state after ``step`` steps; called by every process.
+
+        Args:
+            step: Of the run.
+            texts: What the run has written, by name of a file.
+            anchor: The step that the run may go back to, whose checkpoint is kept.
+        """
+        final = self.folder / _name(step)
         partial = self.folder / f"{final.name}.partial"
         if self.accelerator.is_main_process:
             shutil.rmtree(partial, ignore_errors=True)
@@ -63,35 +70,54 @@ class Checkpoints:
             dcp.save(self._state(), storage_writer=dcp.FileSystemWriter(partial), no_dist=self._alone)
         self.accelerator.wait_for_everyone()
         if self.accelerator.is_main_process:
-            (partial / _LOG).write_text("\n".join(lines) + "\n", "utf-8")
-            self._record(partial, step)
+            for name, text in texts.items():
+                (partial / name).write_text(text, "utf-8")
+            self._record(partial, step, list(texts))
             shutil.rmtree(final, ignore_errors=True)  # one that was refused
             shards.replace(partial, final)
             self._point(final.name)
-            self._prune()
+            self._prune(anchor)
 
-    def load(self) -> tuple[int, list[str]]:
-        """Set model and optimizers to the newest whole checkpoint: its step and log, or 0 and nothing without one."""
+    def load(self) -> tuple[int, dict[str, str]]:
+        """Set model and optimizers to the newest whole checkpoint: its step and texts, or 0 and nothing without one."""
         chosen: list[str | None] = [self._newest() if self.accelerator.is_main_process else None]
         broadcast_object_list(chosen)
-        if chosen[0] is None:
-            return 0, []
-        folder = self.folder / chosen[0]
+        return (0, {}) if chosen[0] is None else self._load(chosen[0])
+
+    def back(self, step: int) -> tuple[int, dict[str, str]]:
+        """Set model and optimizers to an earlier step, and forget those after it.
+
+        Raises:
+            HeadwaterError: its checkpoint is not there or damaged.
+        """
+        name = _name(step)
+        problem: list[str | None] = [self._problem(self.folder / name) if self.accelerator.is_main_process else None]
+        broadcast_object_list(problem)
+        if problem[0]:
+            raise HeadwaterError(f"{self.folder / name}: cannot go back to it, {problem[0]}; remove {self.folder}")
+        if self.accelerator.is_main_process:
+            self._point(name)
+            for later in (folder for folder in self._saved() if folder.name > name):
+                shutil.rmtree(later)
+        return self._load(name)
+
+    def _load(self, name: str) -> tuple[int, dict[str, str]]:
+        folder = self.folder / name
         state = self._state()
         with _quiet():
             dcp.load(state, storage_reader=dcp.FileSystemReader(folder), no_dist=self._alone)
         model, optimizer = state["model"], state["optimizer"]
         set_state_dict(self.model, self.optimizers, model_state_dict=model, optim_state_dict=optimizer)
-        step = json.loads((folder / _RECORD).read_text("utf-8"))["step"]
-        return step, (folder / _LOG).read_text("utf-8").splitlines()
+        record = json.loads((folder / _RECORD).read_text("utf-8"))
+        return record["step"], {name: (folder / name).read_text("utf-8") for name in record["written"]}
 
     def _state(self) -> dict[str, Any]:
         model, optimizer = get_state_dict(self.model, self.optimizers)
         return {"model": model, "optimizer": optimizer, "kept": self.kept}  # loading fills the tensors of kept in place
 
-    def _record(self, folder: Path, step: int) -> None:
+    def _record(self, folder: Path, step: int, written: list[str]) -> None:
         files = {path.name: fingerprint.file_hash(path) for path in shards.files(folder)}
-        record = {"run": self.folder.name, "step": step, "files": files}
+        record = {"run": self.folder.name, "step": step, "written": written, "files": files}
         (folder / _RECORD).write_text(json.dumps(record, indent=1), "utf-8")
 
     def _point(self, name: str) -> None:
@@ -99,9 +125,10 @@ class Checkpoints:
         partial.write_text(name, "utf-8")
         shards.replace(partial, self.folder / _LATEST)
 
-    def _prune(self) -> None:
+    def _prune(self, anchor: int) -> None:
         for old in self._saved()[profile().saving.keep_last :]:
-            shutil.rmtree(old)
+            if old.name != _name(anchor):
+                shutil.rmtree(old)
 
     def _saved(self) -> list[Path]:
         """Folders of checkpoints, the newest first."""
@@ -132,6 +159,10 @@ class Checkpoints:
             if fingerprint.file_hash(path) != expected:
                 return f"{name} is damaged"
         return None
+
+
+def _name(step: int) -> str:
+    return f"step-{step:08d}"
 
 
 @contextmanager

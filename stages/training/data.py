@@ -1,5 +1,6 @@
 """What training data are: rows by number, held-out rows among them."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -38,12 +39,20 @@ class Data(Protocol):
                 it. Held-out rows have fixed negative ones.
         """
 
+    def sources(self, indices: Integers) -> list[str]:
+        """What those rows were made of, each once: ids of documents, or where else a person finds it."""
+
 
 class Fixed:
-    """Rows in memory, in which nothing is drawn at random."""
+    """Rows in memory, in which nothing is drawn at random.
 
-    def __init__(self, everything: Rows) -> None:
-        self.everything = everything
+    Args:
+        everything: The rows.
+        made_of: What each was made of.
+    """
+
+    def __init__(self, everything: Rows, made_of: Sequence[Sequence[str]]) -> None:
+        self.everything, self.made_of = everything, made_of
 
     def __len__(self) -> int:
         return len(self.everything.input_ids)
@@ -52,6 +61,10 @@ class Fixed:
         """Those rows."""
         input_ids, labels, *others = self.everything
         return Rows(input_ids[indices], labels[indices], *(None if part is None else part[indices] for part in others))
+
+    def sources(self, indices: Integers) -> list[str]:
+        """What those rows were made of."""
+        return list(dict.fromkeys(source for row in indices for source in self.made_of[row]))
 
 
 class Split:
@@ -92,8 +105,7 @@ class Replay:
 
     def rows(self, indices: Integers, positions: Integers) -> Rows:
         """Those rows: new ones have the numbers from 0 on, old ones follow."""
-        is_old = indices >= len(self.new)
-        drawn = order.stream(indices[is_old] - len(self.new), rows=len(self.old), seed=self.seed)
+        is_old, drawn = self._parts(indices)
         if is_old.all():
             return self.old.rows(drawn, positions)
         if not is_old.any():
@@ -104,3 +116,13 @@ class Replay:
         if new.documents is None or old.documents is None:
             return Rows(input_ids, labels)
         return Rows(input_ids, labels, np.concatenate([new.documents, old.documents])[back])
+
+    def sources(self, indices: Integers) -> list[str]:
+        """What those rows were made of."""
+        is_old, drawn = self._parts(indices)
+        return list(dict.fromkeys(self.new.sources(indices[~is_old]) + self.old.sources(drawn)))
+
+    def _parts(self, indices: Integers) -> tuple[npt.NDArray[np.bool_], Integers]:
+        """Which rows are old, and the numbers of these among the old ones."""
+        is_old = indices >= len(self.new)
+        return is_old, order.stream(indices[is_old] - len(self.new), rows=len(self.old), seed=self.seed)

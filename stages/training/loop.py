@@ -5,18 +5,21 @@ How to use it::
     class Answers:                                   # the data: rows by number, see stages.training.data
         def __len__(self) -> int: ...
         def rows(self, indices, positions) -> Rows: ...
+        def sources(self, indices) -> list[str]: ...
 
     area = shards.area("finetune", shards.identity(run, what_identifies_it, [inputs]))
     trained = train(model, Answers(...), params.training, steps=..., seed=..., area=area, label="finetune")
     trained.weights   # whole, by name; for model.save; empty but on the process that publishes (is_main)
     trained.log       # log.csv: step, tokens, loss, learning_rate, gradient_norm, with held-out rows also their loss
-    trained.metrics   # in, out, dropped (rows), steps, tokens, parameters, flops, loss
+    trained.spikes    # spikes.jsonl: steps that were not learned from, with what their batches were made of
+    trained.metrics   # in, out, dropped (rows), steps, tokens, parameters, flops, loss, spikes
 
 A step's batch is a function of (seed, step), see :mod:`stages.core.order`; its loss is the mean over the targets of
 the whole batch, so neither micro-batches nor processes change it by more than the order of sums. A run that is killed
 continues at its last checkpoint and ends in the same bytes.
 """
 
+import functools
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,17 +31,16 @@ from stages.core.errors import HeadwaterError
 from stages.core.progress import log, meter
 from stages.core.runtime import profile
 from stages.core.shards import Metrics
-from stages.training import distributed, held_out, learner
+from stages.training import distributed, held_out, learner, spikes
 from stages.training.checkpoint import Checkpoints
+from stages.training.course import LOG, Course
 from stages.training.data import Data, Split
 from stages.training.learner import Learner, Making
 from stages.training.model import flops_per_token
-from stages.training.run import Run
+from stages.training.run import Run, Step
 from stages.training.settings import Training
 from stages.training.speed import matmul_peak
 from stages.training.watching import Pace, watched
-
-HEADER = "step,tokens,loss,learning_rate,gradient_norm"
 
 # Losses of single batches scatter; the figure that runs are compared by is the mean over this share of the last steps.
 _LAST = 0.05
@@ -50,6 +52,7 @@ class Trained:
 
     weights: dict[str, torch.Tensor]
     log: str
+    spikes: str
     metrics: Metrics
     is_main: bool
     """Whether this process is the one that publishes."""
@@ -79,8 +82,8 @@ def train(
         making: Gives the model its objective; without one, the next token or the masked ones.
 
     Raises:
-        HeadwaterError: the data make no batch, the batch does not divide, the loss is not finite, or the process was
-            asked to stop (SIGTERM; a checkpoint is saved first).
+        HeadwaterError: the data make no batch, the batch does not divide, too many steps cannot be learned from, or the
+            process was asked to stop (SIGTERM; a checkpoint is saved first).
     """
     accelerator = distributed.start(training, wrapped=type(learner.layers(model)[0]).__name__)
     _check(training, len(data), accelerator.num_processes)
@@ -88,40 +91,60 @@ def train(
     size = sum(parameter.numel() for parameter in model.parameters())
     run = Run(accelerator, model, Split(data, training.held_out.rows, seed), training, steps, seed, making)
     checkpoints = Checkpoints(area, accelerator, run.learner, run.optimizers, run.kept.weights)
-    done, lines = checkpoints.load()
+    begin = functools.partial(Course, training, steps, run.held_out_loss)
+    course = begin(*checkpoints.load())
     if accelerator.is_main_process:
-        _say(label, training, done, steps)
-    lines = lines or [HEADER + f",{held_out.COLUMN}" * bool(training.held_out.rows)]
-    watch = held_out.Watch(training.held_out, steps, _column(lines, held_out.COLUMN), run.held_out_loss)
-    tokens = int(lines[-1].split(",")[1]) if done else 0
-    peak = matmul_peak(accelerator.device, training.precision) * accelerator.num_processes if done < steps else 0.0
-    pace = Pace(flops, peak, training.batch_sequences, run.split.rows)
+        _say(label, training, course.done, steps)
+    peak = matmul_peak(accelerator.device, training.precision) if course.done < steps else 0.0
+    pace = Pace(flops, peak * accelerator.num_processes, training.batch_sequences, run.split.rows)
     with (
         distributed.stoppable() as stop,
-        meter(label, steps, "tokens", done) as progress,
-        watched(area, label, training, done, accelerator, pace) as watchers,
+        meter(label, steps, "tokens", course.done) as progress,
+        watched(area, label, training, course.done, accelerator, pace) as watchers,
     ):
-        while done < steps and not watch.ended:
-            taken = run.step(done, stop)
-            done += 1
-            tokens += taken.positions
-            run.kept.after(done, improved=watch.after(done))
-            row = [done, tokens, taken.loss, taken.learning_rate, taken.gradient_norm, *watch.column]
-            # repr of a float gives back the same float: the log holds the losses in full.
-            lines.append(",".join(map(repr, row)))
-            watchers.after(lines[0].split(","), row, taken.positions)
-            used = progress.rate * flops / peak if progress.rate else 0.0
-            progress.advance(taken.positions, 1, f"loss {taken.loss:.3f}, {used:.0%} of matmul peak")
-            ended = done == steps or watch.ended
-            if ended or taken.stopping or done % profile().saving.every == 0:
-                checkpoints.save(done, lines)
+        while course.done < steps and not course.watch.ended:
+            before, taken = course.done, run.step(course.done, course.guard, stop)
+            back = _spike(course, run, taken, area, label) if taken.spike else None
+            if back is None:
+                run.kept.after(before + 1, improved=course.add(taken))
+                watchers.after(course.names, course.row, taken.positions, course.guard.passed)
+            else:
+                done, texts = checkpoints.back(back)
+                course = begin(done, {**texts, spikes.FILE: course.texts[spikes.FILE]})
+            used = progress.rate * flops / pace.peak if progress.rate else 0.0
+            progress.advance(taken.positions, course.done - before, f"loss {taken.loss:.3f}, {used:.0%} of matmul peak")
+            ended = course.done == steps or course.watch.ended
+            anchor = course.guard.anchor(course.done)
+            due = course.done % profile().saving.every == 0 or anchor == course.done
+            if back is None and (ended or taken.stopping or due):
+                checkpoints.save(course.done, course.texts, anchor)
             if taken.stopping and not ended:
-                raise HeadwaterError(f"told to stop; saved at step {done:,} of {steps:,}, run again to continue")
-    metrics = _metrics(_column(lines, "loss"), len(data), training)
-    metrics |= {"tokens": tokens, "parameters": size, "flops": flops * tokens}
-    if watch.losses:
-        metrics[held_out.COLUMN] = watch.result
-    return Trained(run.weights(), "\n".join(lines) + "\n", metrics, accelerator.is_main_process)
+                raise HeadwaterError(f"told to stop; saved at step {course.done:,} of {steps:,}, run again to continue")
+    metrics = _metrics(course, len(data), training)
+    metrics |= {"tokens": course.tokens, "parameters": size, "flops": flops * course.tokens}
+    if course.watch.losses:
+        metrics[held_out.COLUMN] = course.watch.result
+    written = course.texts
+    return Trained(run.weights(), written[LOG], written[spikes.FILE], metrics, accelerator.is_main_process)
+
+
+def _spike(course: Course, run: Run, taken: Step, area: Path, label: str) -> int | None:
+    """Put on record that a step was not learned from; the step to go back to, if any.
+
+    Raises:
+        HeadwaterError: the run is not to go on.
+    """
+    assert taken.spike
+    step, guard = course.done + 1, course.guard
+    back = guard.note(step, taken.spike, taken.loss, taken.gradient_norm, run.sources(course.done + guard.passed))
+    file = area / spikes.FILE
+    if run.accelerator.is_main_process:
+        file.write_text(course.texts[spikes.FILE], "utf-8")
+        did = "is skipped" if back is None else f"leads back to step {back:,}"
+        figures = f"loss {taken.loss:.4g} and gradient norm {taken.gradient_norm:.4g}: {taken.spike}"
+        log(f"{label}: step {step:,} {did}, with {figures}; {file} says on what data")
+    guard.check(file)
+    return back
 
 
 def _say(label: str, training: Training, done: int, steps: int) -> None:
@@ -149,15 +172,12 @@ def _check(training: Training, rows: int, processes: int) -> None:
         )
 
 
-def _column(lines: list[str], name: str) -> list[float]:
-    """The numbers of a column of the log; none if it has no such column."""
-    names = lines[0].split(",")
-    return [float(line.split(",")[names.index(name)]) for line in lines[1:]] if name in names else []
-
-
-def _metrics(losses: list[float], rows: int, training: Training) -> Metrics:
+def _metrics(course: Course, rows: int, training: Training) -> Metrics:
+    losses, held = course.losses, training.held_out.rows
+    if not losses:
+        raise HeadwaterError("no step could be learned from: lower schedule.peak")
     last = losses[-max(1, round(_LAST * len(losses))) :]
-    held = training.held_out.rows
-    seen = min(rows - held, len(losses) * training.batch_sequences)
+    seen = min(rows - held, (course.done + course.guard.passed) * training.batch_sequences)
     dropped = {"not_reached": rows - held - seen} | ({"held_out": held} if held else {})
-    return {"in": rows, "out": seen, "dropped": dropped, "steps": len(losses), "loss": math.fsum(last) / len(last)}
+    metrics: Metrics = {"in": rows, "out": seen, "dropped": dropped, "steps": course.done}
+    return metrics | {"loss": math.fsum(last) / len(last), "spikes": len(course.guard.records)}

@@ -35,6 +35,10 @@ class Packed:
         """Those rows, shape (len(indices), context)."""
         return self.reader(self.packed.rows(indices), positions)
 
+    def sources(self, indices: Integers) -> list[str]:
+        """Ids of the documents in those rows."""
+        return list(dict.fromkeys(span.id for row in indices for span in self.packed.documents(int(row))))
+
 
 def check_tokens(packed: TokenShards, tokenizer: Path) -> None:
     """Read all tokens once.

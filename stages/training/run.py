@@ -1,6 +1,5 @@
 """Model, optimizers and data of a training run, and what one step does with them."""
 
-import math
 from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import Any, NamedTuple
@@ -10,7 +9,6 @@ from accelerate import Accelerator
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 
 from stages.core import order
-from stages.core.errors import HeadwaterError
 from stages.core.order import Integers
 from stages.training import distributed, learner, optimizer
 from stages.training.averaging import Kept
@@ -18,6 +16,7 @@ from stages.training.data import Rows, Split
 from stages.training.learner import Learner, Losses, Making
 from stages.training.schedule import learning_rate
 from stages.training.settings import Training
+from stages.training.spikes import Guard
 
 
 class Step(NamedTuple):
@@ -32,6 +31,8 @@ class Step(NamedTuple):
     """Tokens that went through the model, padding included."""
     stopping: bool
     """Whether a process was told to stop."""
+    spike: str | None
+    """Why it was not learned from; None: it was."""
 
 
 class Run:
@@ -65,13 +66,10 @@ class Run:
         self.parameters = list(self.learner.parameters())
         self.kept = Kept(self.learner, training, steps)
 
-    def step(self, step: int, stop: distributed.Stop) -> Step:
-        """Train on the batch of ``step``.
-
-        Raises:
-            HeadwaterError: the loss or its gradient is not finite.
-        """
-        batches = self._micro_batches(*self.split.batch(step, self.training.batch_sequences))
+    def step(self, step: int, guard: Guard, stop: distributed.Stop) -> Step:
+        """Train on the batch of ``step``, counted from 0, unless the guard is against it."""
+        batch = step + guard.passed
+        batches = self._micro_batches(*self.split.batch(batch, self.training.batch_sequences))
         counts = [sum(map(self.learner.targets, batches)), sum(rows.input_ids.size for rows in batches)]
         targets, positions = (int(count) for count in self._summed(counts))
         rate = learning_rate(self.training.schedule, step, self.steps)
@@ -79,16 +77,21 @@ class Run:
             for group in one.param_groups:
                 group["lr"] = rate
         # Dropout, where a model has it, repeats itself after a resume.
-        torch.manual_seed(order.mixed(self.seed, step, self.accelerator.process_index))
+        torch.manual_seed(order.mixed(self.seed, batch, self.accelerator.process_index))
         loss, stopping = self._summed([self._backward(batches, max(targets, 1)), stop.asked])
         norm = self.accelerator.clip_grad_norm_(self.parameters, self.training.clip)
         norm = float(norm.full_tensor() if hasattr(norm, "full_tensor") else norm)
-        if not (math.isfinite(loss) and math.isfinite(norm)):
-            raise HeadwaterError(f"loss {loss} with gradient norm {norm} at step {step + 1:,}: lower schedule.peak")
+        spike = guard.judge(loss, norm)  # of sums over all processes: all come to the same
         for one in self.optimizers:
-            one.step()
+            if spike is None:
+                one.step()
             one.zero_grad()
-        return Step(loss, rate, norm, positions, bool(stopping))
+        return Step(loss, rate, norm, positions, bool(stopping), spike)
+
+    def sources(self, batch: int) -> list[str]:
+        """What a batch is made of."""
+        indices, _ = self.split.batch(batch, self.training.batch_sequences)
+        return self.split.data.sources(indices)
 
     @torch.no_grad()
     def held_out_loss(self) -> float:

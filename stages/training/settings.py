@@ -49,6 +49,23 @@ class HeldOut:
 
 
 @params
+class Spikes:
+    """Steps that are not learned from: their loss or gradient is no number, or their loss leaps."""
+
+    action: Literal["stop", "skip", "rollback"]
+    """stop ends the run; skip goes past their batch; rollback goes back to the last multiple of `every` and past all
+    batches since (Chowdhery et al., PaLM, arXiv 2204.02311, section 5.1), and skips before the first."""
+    deviations: PositiveFloat
+    """A loss leaps that is this many standard deviations above the mean of the last `window` steps; OLMo takes 6."""
+    window: Annotated[int, Field(ge=2)]
+    """Steps learned from that a loss is held against; before there are so many, none leaps."""
+    limit: PositiveInt
+    """Of them in a row, or of ways back to the same step, after one more of which the run ends."""
+    every: PositiveInt
+    """Of rollback: steps between the checkpoints that it goes back to."""
+
+
+@params
 class Training:
     """How a model is trained: batches, arithmetic, optimizer, and what keeps it from learning by heart."""
 
@@ -97,6 +114,8 @@ class Training:
     """Which weights the run ends in."""
     held_out: HeldOut
     """Rows that measure and may end the run."""
+    spikes: Spikes
+    """What is done about a step that would do harm."""
 
     @field_validator("precision", mode="before")
     @classmethod

@@ -59,13 +59,14 @@ class Watched:
         self.watchers, self.device, self.pace = watchers, device, pace
         self._before = time.monotonic()
 
-    def after(self, names: Sequence[str], row: Sequence[float], positions: int) -> None:
+    def after(self, names: Sequence[str], row: Sequence[float], positions: int, passed: int) -> None:
         """Tell of a step.
 
         Args:
             names: The columns of the log.
             row: What they hold of this step.
             positions: Tokens of it.
+            passed: Batches that were gone past before it.
         """
         if not self.watchers:
             return
@@ -73,7 +74,7 @@ class Watched:
         rate, self._before = positions / max(now - self._before, 1e-9), now
         logged = dict(zip(names, row, strict=True))
         step, tokens = int(logged.pop("step")), logged.pop("tokens")
-        epoch, place = divmod(step * self.pace.batch, self.pace.rows)
+        epoch, place = divmod((step + passed) * self.pace.batch, self.pace.rows)
         figures = {f"training/{name}": value for name, value in logged.items()}
         figures |= {
             "speed/tokens_per_second": rate,

@@ -55,6 +55,10 @@ class Random:
         """Those rows."""
         return Rows(self.ids[indices, :-1], self.ids[indices, 1:])
 
+    def sources(self, indices: Integers) -> list[str]:
+        """Nothing: they come from nowhere."""
+        return []
+
 
 class Clock:
     """Wall and processor seconds since the end of the first step, which warms up."""
@@ -229,6 +233,7 @@ def optimizers(arguments: argparse.Namespace) -> None:
             pretrain.run(
                 params.check(pretrain.Params, values, "pretrain"),
                 tokens=arguments.tokens, tokenizer=arguments.tokenizer, earlier=at, model=at / "model", log=at / "log",
+                spikes=at / "spikes",
             )  # fmt: skip
             spent = time.process_time() - began
             rows = [line.split(",") for line in (at / "log").read_text("utf-8").splitlines()[1:]]

@@ -75,7 +75,9 @@ def test_rows_hold_whole_conversations_and_labels_are_the_next_ids_of_answers(le
     encoded = [chat.encode(learned, TALK[:length], limit=10_000) for length in (3, 5, 3)]
     conversations = [one for one in encoded if one]
     width = max(len(one.ids) for one in conversations) + 5
-    inputs, labels = chat.pack(conversations, width, ignored=-100)
+    inputs, labels, members = chat.pack(conversations, width, ignored=-100)
+    assert sorted(number for row in members for number in row) == [0, 1, 2]
+    assert [(row == tokenizers.BEGIN).sum() for row in inputs] == [len(row) for row in members]
     assert inputs.shape == labels.shape == (len(inputs), width - 1)
     assert (inputs == tokenizers.BEGIN).sum() == 3
     assert (labels == tokenizers.END_OF_TURN).sum() == 4

@@ -63,6 +63,7 @@ PARAMS: dict[str, Any] = {
         "adversarial": 0.0,
         "averaging": {"method": "none", "decay": 0.9, "points": 3, "every": 2},
         "held_out": {"rows": 0, "every": 4, "patience": 0},
+        "spikes": {"action": "skip", "deviations": 6.0, "window": 128, "limit": 3, "every": 4},
     },
 }
 
@@ -115,7 +116,16 @@ def profile(folder: Path, processes: int, name: str) -> Path:
 
 def flags(name: str) -> list[str]:
     """The stage's command line for a result called ``name``, in the project's folder."""
-    made = ["--model", f"{name}.model", "--log", f"{name}.csv", "--metrics", f"{name}.json"]
+    made = [
+        "--model",
+        f"{name}.model",
+        "--log",
+        f"{name}.csv",
+        "--spikes",
+        f"{name}.jsonl",
+        "--metrics",
+        f"{name}.json",
+    ]
     return ["--tokens", "tokens", "--tokenizer", "tokenizer", "--earlier", "earlier", *made]
 
 
@@ -150,7 +160,8 @@ def attempt(folder: Path, name: str) -> None:
     runtime.profile.cache_clear()
     values = params.load(pretrain.Params, "pretrain")
     paths = {"tokens": Path("tokens"), "tokenizer": Path("tokenizer"), "earlier": Path("earlier")}
-    pretrain.run(values, **paths, model=Path(f"{name}.model"), log=Path(f"{name}.csv"))
+    paths |= {"model": Path(f"{name}.model"), "log": Path(f"{name}.csv"), "spikes": Path(f"{name}.jsonl")}
+    pretrain.run(values, **paths)
 
 
 def main(folder: Path, processes: int, kills: int, seed: int) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from stages.core.order import Integers
-from stages.training.data import Replay, Rows, Split
+from stages.training.data import Fixed, Replay, Rows, Split
 
 
 class Numbers:
@@ -19,6 +19,9 @@ class Numbers:
     def rows(self, indices: Integers, positions: Integers) -> Rows:
         assert ((indices >= 0) & (indices < self.count)).all()
         return Rows(self.first + indices[:, None], positions[:, None])
+
+    def sources(self, indices: Integers) -> list[str]:
+        return [str(self.first + row) for row in indices]
 
 
 @pytest.mark.parametrize("held_out", [0, 1, 12])
@@ -51,3 +54,12 @@ def test_old_rows_have_their_share_and_every_row_its_place(share: float, old: in
     assert set(counts.tolist()) <= {old // 50, old // 50 + 1}  # as evenly as can be
     (one,) = (data.rows(indices[5:6], np.array([12])).input_ids,)
     assert one[0, 0] == ids[5, 0]
+
+
+def test_rows_say_what_they_were_made_of_once() -> None:
+    ids = np.zeros((3, 2), dtype=np.int64)
+    fixed = Fixed(Rows(ids, ids), [["a", "b"], ["b"], ["c"]])
+    assert fixed.sources(np.array([1, 0])) == ["b", "a"]
+    data = Replay(Numbers(0, 4), Numbers(100, 2), 0.5, seed=1)
+    old = [str(100 + row) for row in (data.rows(np.array([5]), np.array([0])).input_ids[0] - 100)]
+    assert data.sources(np.array([5, 1])) == ["1", *old]

@@ -38,6 +38,9 @@ class Repeats:
     def rows(self, indices: Integers, positions: Integers) -> Rows:
         return Rows(self.ids[indices, :-1], self.labels[indices])
 
+    def sources(self, indices: Integers) -> list[str]:
+        return [f"row {row}" for row in indices]
+
 
 def trained(area: Path, data: Any = None, steps: int = 6, **training: Any) -> Trained:
     area.mkdir(exist_ok=True)
@@ -185,7 +188,7 @@ def test_sigterm_saves_at_the_end_of_a_step_and_the_next_run_ends_the_same(profi
 
 def test_a_loss_that_is_no_number_ends_the_run(profile: Path, tmp_path: Path) -> None:
     schedule = {"shape": "wsd", "peak": 1e30, "warmup": 0, "decay": 0.1, "final": 0.0}
-    with pytest.raises(HeadwaterError, match=r"at step \d+: lower schedule.peak"):
+    with pytest.raises(HeadwaterError, match=r"loss of step 5 .* nan, as 4 in a row .*: lower schedule.peak"):
         trained(tmp_path / "run", schedule=schedule)
 
 

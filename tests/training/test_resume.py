@@ -49,8 +49,8 @@ ROWS: dict[str, dict[str, Any]] = {
 def attempt(folder: Path, changes: dict[str, Any]) -> dict[str, bytes]:
     """Everything that a run leaves."""
     values = check(pretrain.Params, small_run.changed(steps=6, **changes), "pretrain")
-    paths = {name: folder / name for name in ("tokens", "tokenizer", "earlier")}
-    pretrain.run(values, **paths, model=folder / "model", log=folder / "log.csv")
+    paths = {name: folder / name for name in ("tokens", "tokenizer", "earlier", "model", "spikes")}
+    pretrain.run(values, **paths, log=folder / "log.csv")
     (area,) = (folder / "run" / "pretrain").iterdir()
     kept = [*(folder / "model").iterdir(), folder / "log.csv", *(area / "step-00000006").glob("*.distcp")]
     return {path.name: path.read_bytes() for path in kept}

@@ -47,7 +47,7 @@ def show(area: Path, first: int, last: int, done: int) -> None:
     training = check(Training, changed()["training"], "training")
     with watched(area, "test", training, done, Accelerator(), Pace(flops=1, peak=1.0, batch=8, rows=20)) as run:
         for step in range(first, last + 1):
-            run.after(NAMES, [step, 128 * step, 1 / step], 128)
+            run.after(NAMES, [step, 128 * step, 1 / step], 128, 0)
 
 
 def test_tensorboard_is_shown_what_the_log_has_and_how_fast_it_was(profile: Path, tmp_path: Path) -> None:

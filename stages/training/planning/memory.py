@@ -34,6 +34,7 @@ from stages.training import model as models
 from stages.training.data import Rows, Split
 from stages.training.planning.setup import PARTS, Memory, Setup, Size
 from stages.training.run import Run
+from stages.training.spikes import Guard
 
 # What the trackers call the parts of a step's memory, and what they are called here.
 _PARTS = {
@@ -123,6 +124,9 @@ class _Rows:
         tokens = np.zeros((len(indices), self.setup.context), dtype=np.int64)
         return Rows(tokens, tokens, tokens if self.setup.documents else None)
 
+    def sources(self, indices: Integers) -> list[str]:
+        return []
+
 
 class _Answers(TorchDispatchMode):
     """Answers what a step asks of its values, which are not there: every number is 1, and every condition holds."""
@@ -167,7 +171,7 @@ def _followed(run: Run, ranks: int) -> Memory:
     with _pass_by_pass(run, tracker), tracker:
         for one in run.optimizers:
             tracker.track_states(one)
-        run.step(0, distributed.Stop())
+        run.step(0, Guard(run.training.spikes, [], []), distributed.Stop())
         run.kept.after(1, improved=True)
     (snapshot,) = (found for device, found in tracker.get_tracker_snapshot("peak").items() if device.type == "cpu")
     parts = dict.fromkeys(PARTS, 0)

@@ -25,6 +25,7 @@ from stages.training import model as models
 from stages.training.data import Rows, Split
 from stages.training.planning.setup import Setup
 from stages.training.run import Run
+from stages.training.spikes import Guard
 
 _MMAP_THRESHOLD = -3  # of mallopt, as in malloc.h
 
@@ -41,6 +42,9 @@ class Noise:
     def rows(self, indices: Integers, _: Integers) -> Rows:
         tokens = np.random.default_rng(0).integers(0, self.setup.vocab_size, (len(indices), self.setup.context))
         return Rows(tokens, tokens, tokens // self.setup.vocab_size if self.setup.documents else None)
+
+    def sources(self, indices: Integers) -> list[str]:
+        return []
 
 
 def peak(setup: Setup) -> int:
@@ -70,7 +74,7 @@ def _rank(setup: Setup, rank: int, port: int, result: Connection) -> None:
     before = _status("VmRSS")
     run = _train(setup)
     Path("/proc/self/clear_refs").write_text("5")
-    run.step(2, distributed.Stop())
+    run.step(2, Guard(setup.training.spikes, [], []), distributed.Stop())
     if rank == 0:
         result.send(_status("VmHWM") - before)
 
@@ -84,7 +88,7 @@ def _train(setup: Setup) -> Run:
     split = Split(Noise(setup.training.batch_sequences, setup), 0, 0)
     run = Run(accelerator, model, split, setup.training, 9, 0)
     for step in range(2):
-        run.step(step, distributed.Stop())
+        run.step(step, Guard(setup.training.spikes, [], []), distributed.Stop())
     return run
 
 
