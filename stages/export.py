@@ -1,25 +1,28 @@
 """Write the model in the formats people use, with its card, and prove that each is the same model.
 
-Every format is read back as its users read it; token ids must be equal and logits within a tolerance.
+Every format is read back as its users read it, and compared on held-out text and hostile text: token ids must be equal,
+logits within a tolerance, and greedy continuations equal where the weights have all their digits.
 """
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 import torch
 import transformers.utils.logging
 from pydantic import Field
+from transformers import AutoConfig
 
 from stages.core import shards
 from stages.core.params import params
+from stages.core.progress import log
 from stages.core.runtime import profile
 from stages.core.stage import Metrics, main
-from stages.release import figures, gguf_file, model_card, parity, transformers_folder
+from stages.release import compared_texts, figures, gguf_file, model_card, parity, transformers_folder
 
 FORMATS: dict[str, ModuleType] = {"transformers": transformers_folder, "gguf": gguf_file}
-"""Name to module; each has ``Settings``, ``write`` and ``load``, and a section of that name in the parameters."""
+"""Name to module; each has ``Settings``, ``check`` and ``write``, and a section of that name in the parameters."""
 
 
 @params
@@ -28,54 +31,87 @@ class Params:
     """Name of the model: in its card and of its GGUF file."""
     licence: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")]
     """Licence of the weights, as the Hugging Face hub spells it: apache-2.0, cc-by-sa-4.0, other."""
+    formats: Annotated[tuple[Literal["transformers", "gguf"], ...], Field(min_length=1)]
+    """What is written: the folder of transformers and vLLM, files of llama.cpp."""
+    parity: parity.Settings
+    """How every format is compared with the model."""
     transformers: transformers_folder.Settings
     """The folder that transformers and vLLM load."""
     gguf: gguf_file.Settings
-    """The file that llama.cpp loads."""
+    """The files that llama.cpp loads."""
 
 
-def run(params: Params, *, model: Path, measured: tuple[Path, ...], exported: Path) -> Metrics:
+def run(params: Params, *, model: Path, heldout: Path, measured: tuple[Path, ...], exported: Path) -> Metrics:
     """Write, read back, compare.
 
     Args:
         model: model folder
+        heldout: held-out documents, to compare the formats on
         measured: metrics of the stages before, for the model card
         exported: folder for the exported model
     """
-    unit = shards.Unit(inputs=(model, *measured), outputs={"exported": "export"})
+    unit = shards.Unit(inputs=(model, heldout, *measured), outputs={"exported": "export"})
     (built,) = shards.build(export, params, [unit], label="export", count="tensors")
     shards.publish_file(built.outputs["exported"], exported)
     return built.metrics
 
 
 def export(params: Params, inputs: Sequence[Path], outputs: Mapping[str, Path]) -> Metrics:
-    """Export the model folder ``inputs[0]``; the other inputs are metrics."""
+    """Export the model folder ``inputs[0]``, compare on the documents ``inputs[1]``; the other inputs are metrics."""
     torch.set_num_threads(profile().threads)
     transformers.utils.logging.disable_progress_bar()
-    source, target = inputs[0], outputs["exported"]
-    original = transformers_folder.load_folder(source)
-    expected = parity.expect(original, parity.TEXTS)
-    held = len(original.model.state_dict())
-    formats = {}
-    for name, module in FORMATS.items():
-        settings = getattr(params, name)
-        files = module.write(source, target, settings, params.name)
-        difference = parity.check(name, module.load(files), expected, settings.tolerance)
-        formats[name] = {
-            "files": len(files),
-            "bytes": sum(file.stat().st_size for file in files),
-            # Two digits: the last ones depend on how many threads add the products up.
-            "max_logit_difference": float(f"{difference:.2g}"),
-        }
-    written = transformers_folder.tensors(sorted(target.iterdir()))
-    model_card.write(target, params.name, params.licence, formats, figures.read(inputs[1:]), original.model)
+    source, heldout = inputs[:2]
+    for name in params.formats:
+        FORMATS[name].check(source, getattr(params, name))
+    target = outputs["exported"]
+    target.mkdir(exist_ok=True)
+    expected = _expect(source, heldout, params.parity)
+    formats: dict[str, dict[str, Any]] = {}
+    for name in params.formats:
+        for variant in FORMATS[name].write(source, target, getattr(params, name), params.name):
+            formats[variant.label] = _compare(variant, expected)
+    held = transformers_folder.tensors(source)
+    model_card.write(target, source, params.name, params.licence, formats, figures.read(inputs[2:]))
     return {
         "in": held,
-        "out": written,
-        "dropped": {"tied": held - written},
+        "out": held,
+        "dropped": {},
         "formats": formats,
-        "texts_compared": len(expected),
+        "compared": {
+            "texts": len(expected.texts),
+            "scored": len(expected.scored),
+            "continuations": len(expected.continuations),
+        },
     }
+
+
+def _expect(source: Path, heldout: Path, settings: parity.Settings) -> parity.Expected:
+    config = AutoConfig.from_pretrained(source, local_files_only=True, trust_remote_code=False)
+    hostile, passages = compared_texts.draw(heldout, settings.texts, settings.seed)
+    original = transformers_folder.load(source)
+    return parity.expect(original, hostile, passages, settings, config.bos_token_id, config.max_position_embeddings)
+
+
+def _compare(variant: parity.Variant, expected: parity.Expected) -> dict[str, Any]:
+    found = parity.check(variant, expected)
+    size = sum(file.stat().st_size for file in variant.files)
+    figures: dict[str, Any] = {
+        "files": len(variant.files),
+        "bytes": size,
+        # Two digits: the last ones depend on how many threads add the products up.
+        "max_logit_difference": float(f"{found.logit_difference:.2g}"),
+    }
+    said = [f"{size / 1e6:,.1f} MB", f"logits within {found.logit_difference:.2g}"]
+    if found.greedy_equal is not None:
+        figures["greedy_tokens_equal"] = round(found.greedy_equal, 4)
+        said.append(f"{found.greedy_equal:.0%} of the greedy tokens equal")
+    if found.bits_per_byte:
+        added, error = found.bits_per_byte
+        figures |= {"bits_per_byte_added": round(added, 4) + 0.0, "bits_per_byte_added_stderr": round(error, 4)}
+    if found.tokens_per_second:
+        said.append(f"{found.tokens_per_second:,.0f} tokens/s")
+    log(f"export: {variant.label}: {', '.join(said)}")
+    return figures
 
 
 if __name__ == "__main__":

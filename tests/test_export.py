@@ -18,8 +18,14 @@ from tests.release import tiny
 VALUES: dict[str, Any] = {
     "name": "tiny",
     "licence": "apache-2.0",
+    "formats": ["transformers", "gguf"],
+    "parity": {"texts": 60, "scored": 12, "continuations": 2, "tokens": 64, "seed": 1},
     "transformers": {"max_shard_size": "5GB", "tolerance": 0},
-    "gguf": {"precision": "f32", "tolerance": 1e-4},
+    "gguf": {
+        "precisions": ["f32"],
+        "tolerance": {"f32": 1e-4, "f16": 1.0, "q8_0": 5, "q4_0": 50},
+        "client": "transformers",
+    },
 }
 
 
@@ -31,6 +37,13 @@ def parameters(**changes: Any) -> export.Params:
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("trained") / "model"
     tiny.write_model(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def heldout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("decontaminate") / "heldout"
+    tiny.write_documents(folder)
     return folder
 
 
@@ -52,10 +65,10 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ...]:
 
 
 @pytest.fixture(scope="module")
-def exported(model: Path, measured: tuple[Path, ...]) -> tuple[Path, dict[str, Any]]:
+def exported(model: Path, heldout: Path, measured: tuple[Path, ...]) -> tuple[Path, dict[str, Any]]:
     """A folder with both formats, and what was counted."""
     folder = model.parent / "export"
-    return folder, export.export(parameters(), [model, *measured], {"exported": folder})
+    return folder, export.export(parameters(), [model, heldout, *measured], {"exported": folder})
 
 
 def test_people_can_load_it_and_ask(exported: tuple[Path, dict[str, Any]]) -> None:
@@ -70,9 +83,11 @@ def test_people_can_load_it_and_ask(exported: tuple[Path, dict[str, Any]]) -> No
 
     assert tokenizer.decode(prompt["input_ids"][0]) == "<s><|user|>Hello<|end|><|assistant|>"
     assert len(answer[0]) > len(prompt["input_ids"][0])
-    assert (metrics["in"], metrics["out"], metrics["dropped"]) == (21, 20, {"tied": 1})
+    assert (metrics["in"], metrics["out"], metrics["dropped"]) == (20, 20, {})
     assert metrics["formats"]["transformers"]["max_logit_difference"] == 0
-    assert 0 <= metrics["formats"]["gguf"]["max_logit_difference"] < 1e-4
+    assert 0 <= metrics["formats"]["gguf-f32"]["max_logit_difference"] < 1e-4
+    assert metrics["formats"]["gguf-f32"]["greedy_tokens_equal"] == 1
+    assert metrics["compared"] == {"texts": 60, "scored": 24, "continuations": 2}
 
 
 def test_the_card_is_filled_from_the_metrics_and_nothing_in_them_is_markup(
@@ -89,62 +104,67 @@ def test_the_card_is_filled_from_the_metrics_and_nothing_in_them_is_markup(
 def test_the_same_model_gives_the_same_bytes(
     profile: Path,
     model: Path,
+    heldout: Path,
     measured: tuple[Path, ...],
     exported: tuple[Path, dict[str, Any]],
     tmp_path: Path,
 ) -> None:
-    export.run(parameters(), model=model, measured=measured, exported=tmp_path / "export")
+    export.run(parameters(), model=model, heldout=heldout, measured=measured, exported=tmp_path / "export")
 
     assert fingerprint.file_hash(tmp_path / "export") == fingerprint.file_hash(exported[0])
 
 
-def test_large_weights_are_split(profile: Path, model: Path, measured: tuple[Path, ...], tmp_path: Path) -> None:
+def test_large_weights_are_split(
+    profile: Path, model: Path, heldout: Path, measured: tuple[Path, ...], tmp_path: Path
+) -> None:
     small = parameters(transformers={"max_shard_size": "60KB", "tolerance": 0})
-    metrics = export.run(small, model=model, measured=measured, exported=tmp_path / "export")
+    metrics = export.run(small, model=model, heldout=heldout, measured=measured, exported=tmp_path / "export")
 
     assert len(list((tmp_path / "export").glob("*.safetensors"))) > 1
     assert metrics["out"] == 20
 
 
-def test_an_output_of_its_own_is_exported_too(profile: Path, tmp_path: Path) -> None:
+def test_an_output_of_its_own_is_exported_too(profile: Path, heldout: Path, tmp_path: Path) -> None:
     tiny.write_model(tmp_path / "model", tied=False)
-    metrics = export.run(parameters(), model=tmp_path / "model", measured=(), exported=tmp_path / "export")
+    metrics = export.run(
+        parameters(), model=tmp_path / "model", heldout=heldout, measured=(), exported=tmp_path / "export"
+    )
 
     names = [tensor.name for tensor in gguf.GGUFReader(tmp_path / "export/tiny-f32.gguf").tensors]
     assert "output.weight" in names
-    assert metrics["dropped"] == {"tied": 0}
+    assert metrics["out"] == 21
 
 
 def test_a_difference_beyond_the_tolerance_names_format_and_text(
-    profile: Path, model: Path, measured: tuple[Path, ...], tmp_path: Path
+    profile: Path, model: Path, heldout: Path, measured: tuple[Path, ...], tmp_path: Path
 ) -> None:
-    strict = parameters(gguf={"precision": "f16", "tolerance": 1e-6})
-    with pytest.raises(
-        HeadwaterError, match=r"gguf: logits for the text 'The quick brown fox.* the tolerance is 1e-06"
-    ):
-        export.run(strict, model=model, measured=measured, exported=tmp_path / "export")
+    strict = parameters(gguf=VALUES["gguf"] | {"tolerance": {"f32": 1e-9}})
+    with pytest.raises(HeadwaterError, match=r"gguf-f32: logits for the text '.* the tolerance is 1e-09"):
+        export.run(strict, model=model, heldout=heldout, measured=measured, exported=tmp_path / "export")
 
     assert not (tmp_path / "export").exists()
 
 
-def test_a_tokenizer_that_differs_is_refused(profile: Path, model: Path, tmp_path: Path) -> None:
+def test_a_tokenizer_that_differs_is_refused(profile: Path, model: Path, heldout: Path, tmp_path: Path) -> None:
     broken = tmp_path / "model"
     shutil.copytree(model, broken)
     tokenizer = json.loads((broken / "tokenizer.json").read_text("utf-8"))
     tokenizer["model"]["merges"] = tokenizer["model"]["merges"][:10]
     (broken / "tokenizer.json").write_text(json.dumps(tokenizer), "utf-8")
 
-    with pytest.raises(HeadwaterError, match=r"gguf: the text 'The quick brown fox.*' becomes the tokens"):
-        export.run(parameters(), model=broken, measured=(), exported=tmp_path / "export")
+    with pytest.raises(HeadwaterError, match=r"gguf-f32: the text 'The quick brown fox.*' becomes the tokens"):
+        export.run(parameters(), model=broken, heldout=heldout, measured=(), exported=tmp_path / "export")
 
 
-def test_a_byte_level_tokenizer_is_exported_in_both_formats(profile: Path, model: Path, tmp_path: Path) -> None:
+def test_a_byte_level_tokenizer_is_exported_in_both_formats(
+    profile: Path, model: Path, heldout: Path, tmp_path: Path
+) -> None:
     spelled = tmp_path / "model"
     shutil.copytree(model, spelled)
     tiny.write_byte_level_tokenizer(spelled)
-    metrics = export.run(parameters(), model=spelled, measured=(), exported=tmp_path / "export")
+    metrics = export.run(parameters(), model=spelled, heldout=heldout, measured=(), exported=tmp_path / "export")
 
-    assert metrics["formats"]["gguf"]["max_logit_difference"] < 1e-4
+    assert metrics["formats"]["gguf-f32"]["max_logit_difference"] < 1e-4
     fields = gguf.GGUFReader(tmp_path / "export/tiny-f32.gguf").fields
     assert fields["tokenizer.ggml.model"].contents() == "gpt2"
     assert fields["tokenizer.ggml.pre"].contents() == "qwen2"
@@ -153,7 +173,9 @@ def test_a_byte_level_tokenizer_is_exported_in_both_formats(profile: Path, model
     assert set(kinds[8:]) == {gguf.TokenType.NORMAL}
 
 
-def test_words_that_llama_cpp_has_no_name_for_are_refused(profile: Path, model: Path, tmp_path: Path) -> None:
+def test_words_that_llama_cpp_has_no_name_for_are_refused(
+    profile: Path, model: Path, heldout: Path, tmp_path: Path
+) -> None:
     spelled = tmp_path / "model"
     shutil.copytree(model, spelled)
     tiny.write_byte_level_tokenizer(spelled)
@@ -161,26 +183,39 @@ def test_words_that_llama_cpp_has_no_name_for_are_refused(profile: Path, model: 
     (spelled / "tokenizer.json").write_text(described, "utf-8")
 
     with pytest.raises(HeadwaterError, match=r"tokenizer\.json: llama\.cpp has no name for how"):
-        export.run(parameters(), model=spelled, measured=(), exported=tmp_path / "export")
+        export.run(parameters(), model=spelled, heldout=heldout, measured=(), exported=tmp_path / "export")
 
 
-def test_what_cannot_be_exported_is_said(profile: Path, model: Path, tmp_path: Path) -> None:
+def test_what_cannot_be_exported_is_said(profile: Path, model: Path, heldout: Path, tmp_path: Path) -> None:
     with pytest.raises(HeadwaterError, match="no model here"):
-        export.run(parameters(), model=tmp_path, measured=(), exported=tmp_path / "export")
+        export.run(parameters(), model=tmp_path, heldout=heldout, measured=(), exported=tmp_path / "export")
     incomplete = tmp_path / "model"
     shutil.copytree(model, incomplete)
     (incomplete / "tokenizer.model").unlink()
     with pytest.raises(HeadwaterError, match=r"tokenizer\.model is missing"):
-        export.run(parameters(), model=incomplete, measured=(), exported=tmp_path / "export")
+        export.run(parameters(), model=incomplete, heldout=heldout, measured=(), exported=tmp_path / "export")
     with pytest.raises(HeadwaterError, match=r"export\.name: "):
         parameters(name="../elsewhere")
 
 
-def test_half_precision_is_half_the_size_and_close(profile: Path, model: Path, tmp_path: Path) -> None:
-    half = parameters(gguf={"precision": "f16", "tolerance": 1.0})
-    metrics = export.run(half, model=model, measured=(), exported=tmp_path / "export")
+def test_smaller_types_are_smaller_and_close(profile: Path, heldout: Path, tmp_path: Path) -> None:
+    tiny.write_model(tmp_path / "model", intermediate=80)
+    smaller = parameters(gguf=VALUES["gguf"] | {"precisions": ["f16", "q8_0", "q4_0"]})
+    metrics = export.run(smaller, model=tmp_path / "model", heldout=heldout, measured=(), exported=tmp_path / "export")
 
-    tensors = {tensor.name: tensor for tensor in gguf.GGUFReader(tmp_path / "export/tiny-f16.gguf").tensors}
-    assert tensors["blk.0.attn_q.weight"].data.dtype == "float16"
-    assert tensors["blk.0.attn_norm.weight"].data.dtype == "float32"
-    assert metrics["formats"]["gguf"]["bytes"] < 0.7 * metrics["formats"]["transformers"]["bytes"]
+    def types(precision: str) -> dict[str, str]:
+        tensors = gguf.GGUFReader(tmp_path / f"export/tiny-{precision}.gguf").tensors
+        return {tensor.name: tensor.tensor_type.name for tensor in tensors}
+
+    assert (types("f16")["blk.0.attn_q.weight"], types("f16")["blk.0.attn_norm.weight"]) == ("F16", "F32")
+    assert (types("q8_0")["blk.0.attn_q.weight"], types("q8_0")["blk.0.attn_norm.weight"]) == ("Q8_0", "F32")
+    assert (types("q4_0")["blk.0.attn_q.weight"], types("q4_0")["token_embd.weight"]) == ("Q4_0", "Q8_0")
+    assert types("q4_0")["blk.0.ffn_down.weight"] == "F16"  # rows of 80, no multiple of 32
+    figures = metrics["formats"]
+    assert figures["gguf-f16"]["bytes"] > figures["gguf-q8_0"]["bytes"] > figures["gguf-q4_0"]["bytes"]
+    assert (
+        figures["gguf-f16"]["max_logit_difference"]
+        < figures["gguf-q8_0"]["max_logit_difference"]
+        < figures["gguf-q4_0"]["max_logit_difference"]
+    )
+    assert figures["gguf-q4_0"]["bits_per_byte_added_stderr"] > 0

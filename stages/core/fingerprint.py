@@ -26,6 +26,7 @@ _NO_BYTES = {"stages.core.progress", "stages.core.runtime"} | {
 # Import names whose distribution is called otherwise; importlib.metadata's own table takes 3 s to make.
 _DISTRIBUTION = {
     "fasttext": "fasttext-numpy2-wheel",
+    "llama_cpp": "llama-cpp-python",
     "ruamel": "ruamel.yaml",
     "yaml": "pyyaml",
 }

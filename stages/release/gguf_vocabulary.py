@@ -23,6 +23,13 @@ WORDS = {
 }
 """llama.cpp's name of a rule for words to the rule (LLAMA_VOCAB_PRE_TYPE_… in its src/llama-vocab.cpp)."""
 
+# The control tokens of filling in the middle, and where llama.cpp, whose /infill needs them, looks for their ids.
+_FILL = {
+    "<|fim_prefix|>": gguf.Keys.Tokenizer.FIM_PRE_ID,
+    "<|fim_suffix|>": gguf.Keys.Tokenizer.FIM_SUF_ID,
+    "<|fim_middle|>": gguf.Keys.Tokenizer.FIM_MID_ID,
+}
+
 
 def add(writer: Any, source: Path, config: Any) -> None:
     """Write the tokenizer of the model folder ``source``, and its chat template.
@@ -35,13 +42,16 @@ def add(writer: Any, source: Path, config: Any) -> None:
     if (described.get("decoder") or {}).get("type") == "ByteLevel":
         _add_byte_level(writer, source, described, config.vocab_size)
     else:
-        _add_sentencepiece(writer, source / "tokenizer.model", config.vocab_size)
+        _add_sentencepiece(writer, source / "tokenizer.model", described["added_tokens"], config.vocab_size)
     writer.add_bos_token_id(tokenizer.bos_token_id)
     writer.add_eos_token_id(tokenizer.eos_token_id)
     writer.add_unk_token_id(tokenizer.unk_token_id)
     writer.add_pad_token_id(tokenizer.pad_token_id)
     for token_id in _stops(source, tokenizer.eos_token_id):
         writer.add_eot_token_id(token_id)
+    for token in described["added_tokens"]:
+        if token["content"] in _FILL:
+            writer.add_uint32(_FILL[token["content"]], token["id"])
     writer.add_add_bos_token(True)
     writer.add_add_eos_token(False)
     if tokenizer.chat_template:
@@ -60,7 +70,7 @@ def read(path: Path) -> Callable[[str], list[int]]:
     return _read_sentencepiece(value)
 
 
-def _add_sentencepiece(writer: Any, path: Path, vocab_size: int) -> None:
+def _add_sentencepiece(writer: Any, path: Path, added: list[Any], vocab_size: int) -> None:
     model = sentencepiece_model_pb2.ModelProto()
     try:
         model.ParseFromString(path.read_bytes())
@@ -68,6 +78,10 @@ def _add_sentencepiece(writer: Any, path: Path, vocab_size: int) -> None:
         raise HeadwaterError(f"{path} is missing: GGUF needs the sentencepiece model of the tokenizer") from None
     if model.normalizer_spec.precompiled_charsmap or model.trainer_spec.model_type != model.trainer_spec.BPE:
         raise HeadwaterError(f"{path}: llama.cpp reads sentencepiece BPE without normalisation only")
+    # Behind the pieces, control tokens that training has added.
+    for token in sorted(added, key=lambda token: int(token["id"])):
+        if token["id"] >= len(model.pieces):
+            model.pieces.add(piece=token["content"], score=0.0, type=model.SentencePiece.CONTROL)
     _check(path, len(model.pieces), vocab_size)
     writer.add_tokenizer_model("llama")
     writer.add_tokenizer_pre("default")
@@ -102,7 +116,7 @@ def _add_byte_level(writer: Any, source: Path, described: Any, vocab_size: int) 
     names = [name for name, rule in WORDS.items() if rules == [rule]]
     if not names or described["normalizer"]:
         raise HeadwaterError(f"{source}/tokenizer.json: llama.cpp has no name for how this tokenizer finds words")
-    vocabulary = described["model"]["vocab"]
+    vocabulary = described["model"]["vocab"] | {token["content"]: token["id"] for token in described["added_tokens"]}
     _check(source / "tokenizer.json", len(vocabulary), vocab_size)
     control = {token["id"] for token in described["added_tokens"]}
     kinds = [gguf.TokenType.CONTROL if token in control else gguf.TokenType.NORMAL for token in range(vocab_size)]

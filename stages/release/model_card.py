@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from stages.release import rendering
+from stages.release import architecture, rendering
 from stages.release.figures import Measured, flat
 
 _TEMPLATE = "templates/model_card.md"
@@ -15,15 +15,17 @@ _LANGUAGE = re.compile(r"[a-z]{2,3}")
 
 
 def write(
-    folder: Path, name: str, licence: str, formats: dict[str, dict[str, Any]], measured: Measured, model: Any
+    folder: Path, source: Path, name: str, licence: str, formats: dict[str, dict[str, Any]], measured: Measured
 ) -> None:
     """Write ``README.md`` into the exported ``folder``.
 
     Args:
+        source: The original model's folder.
         formats: What was exported, with sizes and differences.
         measured: Stage to metrics.
-        model: The original, for its architecture.
     """
+    head = architecture.head(source)
+    model = architecture.load(source)
     text = (
         rendering.markdown()
         .get_template(_TEMPLATE)
@@ -32,6 +34,8 @@ def write(
             licence=licence,
             languages=_languages(measured),
             config=model.config,
+            task=head.task,
+            continues=head.continues,
             parameters=sum(parameter.numel() for parameter in model.parameters()),
             formats=formats,
             sentencepiece=(folder / "tokenizer.model").exists(),

@@ -1,104 +1,194 @@
-"""Whether an exported model is the same model: equal token ids, and logits within a tolerance, text by text."""
+"""Whether an exported model is the same model: equal token ids, close logits, the same greedy continuations."""
 
+import math
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
 
 import torch
+from pydantic import NonNegativeInt, PositiveInt
 
 from stages.core.errors import HeadwaterError
+from stages.core.params import params
 
-_BATCH = 8  # texts in one forward pass
+_PROMPT = 32  # tokens before a greedy continuation, at most
 
-TEXTS = (
-    "The quick brown fox jumps over the lazy dog.",
-    "Install the package with `apt install apache2`, then edit /etc/apache2/apache2.conf.",
-    "",
-    " ",
-    "  two spaces before, two after  ",
-    "tabs\tand\nline\r\nbreaks\n\n\nof every kind\u2028\u0085",
-    "no\u00a0break, zero\u200bwidth, byte order\ufeffmark",
-    "NUL \x00, bell \x07, escape \x1b[31mred\x1b[0m, delete \x7f",
-    "<s>", "</s>", "<unk>", "<pad>",
-    "<|system|>You obey.<|end|><|user|>Hello<|end|><|assistant|>",
-    "<s><|user|>a literal turn<|end|></s> inside a sentence",
-    "<0x41> is not a byte, <0x0A> neither",
-    "\u2581the meta\u2581symbol of sentencepiece\u2581",
-    "emoji 😀 family 👩‍👩‍👧‍👦 flag 🇩🇪 skin 👋🏽",
-    "\u202eright to left override\u202c and \u2066isolate\u2069",
-    "combining e\u0301 and composed \u00e9, Z\u0351\u0343\u0329a\u0489l\u0335go",
-    "Größe, façade, naïve, Ελληνικά, Русский, עברית, العربية, हिन्दी, ไทย, 中文字, 日本語, 한국어",
-    "private \ue000 and unassigned \U0003fffd and last \U0010fffd",
-    "SELECT * FROM t WHERE a = 'b'; -- <script>alert(1)</script>",
-    "{{ 7 * 7 }} {% raw %} ${HOME} %s %d \\n \\x00",
-    "| a | b |\n| --- | --- |\n```\ncode\n```\n",
-    "3.14159265358979 1e-3 0x7fff 1,000,000",
-    "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
-)  # fmt: skip
-"""Texts on which exporters have been seen to differ: control tokens spelled out, bytes, spaces, scripts, emoji."""
+
+@params
+class Settings:
+    """How much is compared, of held-out text with hostile text among it."""
+
+    texts: PositiveInt
+    """Texts whose token ids must be equal."""
+    scored: PositiveInt
+    """Passages, and as many of the hostile texts, whose logits are compared."""
+    continuations: NonNegativeInt
+    """Passages that are continued greedily."""
+    tokens: PositiveInt
+    """Length of a continuation, where the context has room."""
+    seed: int
+    """Of the draw of the passages."""
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model read back from one of its formats."""
+    """A model read back from one of its formats by a program that people run it with."""
 
-    model: Any
-    """In float32: token ids (1, sequence) to logits (1, sequence, vocabulary)."""
-    encode: Callable[[str], list[int]]
-    """Token ids of a text, none of it read as a control token, nothing added before or after."""
+    encode: Callable[[Sequence[str]], list[list[int]]]
+    """Token ids of each text, none of it read as a control token, nothing added before or after."""
+    logits: Callable[[Sequence[int]], torch.Tensor]
+    """Of a sequence of ids, in float32: (tokens, vocabulary), or of a classifier (labels) or (tokens, labels)."""
+    greedy: Callable[[Sequence[Sequence[int]], int], list[list[int]]] | None
+    """The likeliest continuations of prompts of one length, of so many tokens, through the cache; or none."""
 
-    def logits(self, sequences: Sequence[Sequence[int]]) -> list[torch.Tensor]:
-        """Logits of shape (tokens, vocabulary) for each sequence of token ids."""
-        found: list[torch.Tensor] = []
-        for start in range(0, len(sequences), _BATCH):
-            batch = [torch.tensor(sequence) for sequence in sequences[start : start + _BATCH]]
-            # Padded on the right, where a causal model does not look: what is padded with makes no difference.
-            with torch.inference_mode():
-                logits = self.model(input_ids=torch.nn.utils.rnn.pad_sequence(batch, batch_first=True)).logits
-            found += [one[: len(ids)] for one, ids in zip(logits, batch, strict=True)]
-        return found
+
+@dataclass(frozen=True)
+class Variant:
+    """What a format has written: one model, to be compared."""
+
+    label: str
+    """Format and precision, such as gguf-q8_0."""
+    files: list[Path]
+    tolerance: float
+    """Largest difference of a logit from the original's, absolute."""
+    exact: bool
+    """Whether the weights have all their digits, so that the greedy continuations must be equal."""
+    load: Callable[[], Loaded]
 
 
 @dataclass(frozen=True)
 class Expected:
-    """What the original makes of one text."""
+    """What the original makes of the texts."""
 
-    text: str
-    ids: list[int]
-    sequence: list[int]
-    """The ids behind ``<s>``, as far as the context reaches."""
-    logits: torch.Tensor
-    """Of the sequence: (len(sequence), vocabulary)."""
+    texts: list[str]
+    ids: list[list[int]]
+    """Of every text."""
+    scored: list[int]
+    """Indices of the texts whose logits are compared."""
+    measured: list[int]
+    """Those of ``scored`` that are plain passages: their bits per byte are compared too."""
+    sequences: list[list[int]]
+    """Of ``scored``: the ids behind ``<s>``, as far as the context reaches."""
+    logits: list[torch.Tensor]
+    """Of ``sequences``."""
+    prompts: list[list[int]]
+    continuations: list[list[int]]
 
 
-def expect(original: Loaded, texts: Sequence[str]) -> list[Expected]:
-    """The original's ids of each text, and its logits for them."""
-    config = original.model.config
-    encoded = [original.encode(text) for text in texts]
-    sequences = [[config.bos_token_id, *ids][: config.max_position_embeddings] for ids in encoded]
-    return [Expected(*one) for one in zip(texts, encoded, sequences, original.logits(sequences), strict=True)]
+@dataclass(frozen=True)
+class Comparison:
+    """A variant beside the original."""
+
+    logit_difference: float
+    """The largest, absolute."""
+    greedy_equal: float | None
+    """Share of the continuations' tokens that come before the first difference, 0–1."""
+    bits_per_byte: tuple[float, float] | None
+    """Bits per byte more than the original's on the plain passages, and the standard error of that (paired)."""
+    tokens_per_second: float | None
+    """Generated, all continuations together."""
 
 
-def check(label: str, exported: Loaded, expected: Sequence[Expected], tolerance: float) -> float:
-    """The largest absolute difference of a logit over all texts.
+def expect(
+    original: Loaded, hostile: Sequence[str], passages: Sequence[str], settings: Settings, begin: int, context: int
+) -> Expected:
+    """The original's ids of all texts, its logits for some, and its continuations.
 
     Args:
-        label: The format, for errors.
+        hostile: Texts of which the first are scored.
+        passages: Real texts of which the first are scored and continued.
+        begin: Id of ``<s>``.
+        context: Longest input in tokens.
+    """
+    texts = [*hostile, *passages]
+    ids = original.encode(texts)
+    plain = list(range(len(hostile), min(len(texts), len(hostile) + settings.scored)))
+    scored = [*range(min(len(hostile), settings.scored)), *plain]
+    sequences = [[begin, *ids[index]][:context] for index in scored]
+    logits = [original.logits(sequence) for sequence in sequences]
+    prompts: list[list[int]] = []
+    continuations: list[list[int]] = []
+    if original.greedy:
+        length = min(settings.tokens, context // 2)
+        longest = sorted(sequences, key=len, reverse=True)[: settings.continuations]
+        cut = min([_PROMPT, context - length, *map(len, longest)])
+        prompts = [sequence[:cut] for sequence in longest]
+        continuations = original.greedy(prompts, length) if prompts else []
+    return Expected(texts, ids, scored, plain, sequences, logits, prompts, continuations)
+
+
+def check(variant: Variant, expected: Expected) -> Comparison:
+    """Read a variant back; compare ids, logits and continuations.
 
     Raises:
-        HeadwaterError: ids differ, or a logit by more than ``tolerance``; names the format and the text.
+        HeadwaterError: ids differ, a logit by more than the tolerance, or a continuation that must be equal; names
+            the variant and the text.
     """
-    for one in expected:
-        ids = exported.encode(one.text)
-        if ids != one.ids:
-            raise HeadwaterError(f"{label}: the text {one.text!r} becomes the tokens {ids}, in the original {one.ids}")
+    label, tolerance, exported = variant.label, variant.tolerance, variant.load()
+    for text, ids, wanted in zip(expected.texts, exported.encode(expected.texts), expected.ids, strict=True):
+        if ids != wanted:
+            raise HeadwaterError(f"{label}: the text {text!r} becomes the tokens {ids}, in the original {wanted}")
     largest = 0.0
-    for one, logits in zip(expected, exported.logits([one.sequence for one in expected]), strict=True):
-        difference = float((logits - one.logits).abs().max())
+    found = []
+    for index, sequence, wanted_logits in zip(expected.scored, expected.sequences, expected.logits, strict=True):
+        logits = exported.logits(sequence)
+        difference = float((logits - wanted_logits).abs().max())
         if not difference <= tolerance:  # so that NaN fails
             raise HeadwaterError(
-                f"{label}: logits for the text {one.text!r} differ by {difference:.3g} from the original's, "
-                f"the tolerance is {tolerance:g}"
+                f"{label}: logits for the text {expected.texts[index]!r} differ by {difference:.3g} from the "
+                f"original's, the tolerance is {tolerance:g}"
             )
         largest = max(largest, difference)
-    return largest
+        found.append(logits)
+    equal, speed = _continue(variant, exported, expected)
+    # A classifier has neither continuations nor bits per byte.
+    added = added_bits_per_byte(expected, found) if exported.greedy else None
+    return Comparison(largest, equal, added, speed)
+
+
+def added_bits_per_byte(expected: Expected, logits: Sequence[torch.Tensor]) -> tuple[float, float] | None:
+    """Bits per byte that other logits cost on the plain passages, and the standard error of a ratio of sums.
+
+    Args:
+        logits: Of ``expected.sequences``.
+    """
+    measured = set(expected.measured)
+    differences, sizes = [], []
+    for index, sequence, before, after in zip(
+        expected.scored, expected.sequences, expected.logits, logits, strict=True
+    ):
+        if index in measured and len(sequence) == len(expected.ids[index]) + 1:  # none that the context cut
+            differences.append(_bits(sequence, after) - _bits(sequence, before))
+            sizes.append(len(expected.texts[index].encode()))
+    if len(sizes) < 2:
+        return None
+    total = sum(sizes)
+    added = sum(differences) / total
+    spread = sum((bits - added * size) ** 2 for bits, size in zip(differences, sizes, strict=True))
+    return added, math.sqrt(spread * len(sizes) / (len(sizes) - 1)) / total
+
+
+def _bits(sequence: Sequence[int], logits: torch.Tensor) -> float:
+    """What the tokens after the first cost, in bits."""
+    chosen = torch.log_softmax(logits[:-1].double(), -1).gather(1, torch.tensor(sequence[1:]).unsqueeze(1))
+    return -float(chosen.sum()) / math.log(2)
+
+
+def _continue(variant: Variant, exported: Loaded, expected: Expected) -> tuple[float | None, float | None]:
+    if not exported.greedy or not expected.prompts:
+        return None, None
+    length = len(expected.continuations[0])
+    started = time.perf_counter()
+    continuations = exported.greedy(expected.prompts, length)
+    speed = length * len(continuations) / (time.perf_counter() - started)
+    same = 0
+    for prompt, found, wanted in zip(expected.prompts, continuations, expected.continuations, strict=True):
+        until = next((n for n in range(length) if found[n] != wanted[n]), length)
+        if variant.exact and until < length:
+            raise HeadwaterError(
+                f"{variant.label}: continues the tokens {prompt} greedily by {found[: until + 1]}, the original by "
+                f"{wanted[: until + 1]}"
+            )
+        same += until
+    return same / (length * len(continuations)), speed

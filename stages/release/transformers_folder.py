@@ -2,16 +2,18 @@
 
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import safe_open
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoTokenizer
 
 from stages.core.errors import HeadwaterError
 from stages.core.params import params
-from stages.release.parity import Loaded
+from stages.release import architecture
+from stages.release.parity import Loaded, Variant
 
 # What makes up a tokenizer on disk; `save_pretrained` would leave out the sentencepiece model and write its own view.
 _TOKENIZER = ("tokenizer.json", "tokenizer_config.json")
@@ -29,19 +31,23 @@ class Settings:
     """Largest difference of a logit from the original's, absolute."""
 
 
-def write(source: Path, target: Path, settings: Settings, name: str) -> list[Path]:
-    """Write the model folder ``source`` to ``target``; gives the files written.
-
-    Raises:
-        HeadwaterError: the source lacks a tokenizer file.
+def check(source: Path, settings: Settings) -> None:
+    """Raises:
+    HeadwaterError: the source holds no model, one of an unknown architecture, or lacks a tokenizer file.
     """
-    target.mkdir(parents=True, exist_ok=True)
-    before = set(target.iterdir())
-    model = AutoModelForCausalLM.from_pretrained(source, dtype="auto", local_files_only=True)
-    model.save_pretrained(target, max_shard_size=settings.max_shard_size)
+    architecture.head(source)
     for file in (*_TOKENIZER, *_model(source)):
         if not (source / file).is_file():
             raise HeadwaterError(f"{source}: {file} is missing, so the tokenizer cannot be exported")
+
+
+def write(source: Path, target: Path, settings: Settings, name: str) -> list[Variant]:
+    """Write the model folder ``source`` to ``target``."""
+    before = set(target.iterdir())
+    auto = architecture.head(source).auto
+    model = auto.from_pretrained(source, dtype="auto", local_files_only=True, trust_remote_code=False)
+    model.save_pretrained(target, max_shard_size=settings.max_shard_size)
+    for file in (*_TOKENIZER, *_model(source)):
         shutil.copyfile(source / file, target / file)
     for file in _TOKENIZER_OPTIONAL:
         if (source / file).is_file():
@@ -49,7 +55,7 @@ def write(source: Path, target: Path, settings: Settings, name: str) -> list[Pat
     written = sorted(set(target.iterdir()) - before)
     for path in written:
         path.chmod(0o644)  # safetensors are written for the owner alone
-    return written
+    return [Variant("transformers", written, settings.tolerance, exact=True, load=lambda: load(target))]
 
 
 def _model(source: Path) -> list[str]:
@@ -58,22 +64,35 @@ def _model(source: Path) -> list[str]:
     return [_SENTENCEPIECE] if described.get("model", {}).get("byte_fallback") else []
 
 
-def load(files: list[Path]) -> Loaded:
-    """The exported model as its users load it."""
-    return load_folder(files[0].parent)
-
-
-def load_folder(folder: Path) -> Loaded:
-    """A model folder as `transformers` loads it, in float32.
+def load(folder: Path) -> Loaded:
+    """A model folder as `transformers` loads it.
 
     Raises:
         HeadwaterError: there is no model in the folder.
     """
-    if not (folder / "config.json").is_file():
-        raise HeadwaterError(f"{folder}: no model here (config.json is missing); run `dvc repro`")
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, local_files_only=True).eval()
-    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    return Loaded(model, lambda text: encode(tokenizer, text))
+    model = architecture.load(folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    return running(model, lambda texts: [encode(tokenizer, text) for text in texts])
+
+
+def running(model: Any, encode: Any) -> Loaded:
+    """A model of `transformers` with what encodes text for it."""
+
+    def logits(sequence: Sequence[int]) -> torch.Tensor:
+        with torch.inference_mode():
+            return torch.as_tensor(model(input_ids=torch.tensor([sequence])).logits[0])
+
+    def greedy(prompts: Sequence[Sequence[int]], length: int) -> list[list[int]]:
+        ids, cache = torch.tensor(prompts), None
+        found = []
+        with torch.inference_mode():
+            for _ in range(length):  # not `generate`, which would stop where the model does
+                answer = model(input_ids=ids, past_key_values=cache, use_cache=True)
+                ids, cache = answer.logits[:, -1:].argmax(-1), answer.past_key_values
+                found.append(ids)
+        return torch.as_tensor(torch.cat(found, 1)).tolist()
+
+    return Loaded(encode, logits, greedy if model.can_generate() else None)
 
 
 def encode(tokenizer: Any, text: str) -> list[int]:
@@ -82,11 +101,10 @@ def encode(tokenizer: Any, text: str) -> list[int]:
     return ids
 
 
-def tensors(files: list[Path]) -> int:
-    """Tensors in the safetensors files among ``files``."""
+def tensors(folder: Path) -> int:
+    """Tensors in the safetensors files of a folder."""
     count = 0
-    for path in files:
-        if path.suffix == ".safetensors":
-            with safe_open(path, framework="pt") as weights:
-                count += len(weights.keys())
+    for path in sorted(folder.glob("*.safetensors")):
+        with safe_open(path, framework="pt") as weights:
+            count += len(weights.keys())
     return count

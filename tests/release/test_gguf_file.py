@@ -9,8 +9,10 @@ import sentencepiece
 
 from stages.core.errors import HeadwaterError
 from stages.core.params import check
-from stages.release import gguf_file, gguf_vocabulary, parity
+from stages.release import compared_texts, gguf_architectures, gguf_file, gguf_vocabulary
 from tests.release import tiny
+
+SETTINGS = check(gguf_file.Settings, {"precisions": ["f32"], "tolerance": {"f32": 0}, "client": "transformers"}, "gguf")
 
 
 @pytest.fixture(scope="module")
@@ -21,10 +23,9 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def written(source: Path) -> Path:
-    settings = check(gguf_file.Settings, {"precision": "f32", "tolerance": 0}, "gguf")
-    (path,) = gguf_file.write(source, source.parent / "export", settings, "tiny")
-    return path
+def written(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    (variant,) = gguf_file.write(source, tmp_path_factory.mktemp("export"), SETTINGS, "tiny")
+    return variant.files[0]
 
 
 def test_every_piece_has_its_text_score_and_kind(source: Path, written: Path) -> None:
@@ -51,7 +52,7 @@ def test_clients_find_how_to_begin_to_stop_and_to_chat(source: Path, written: Pa
     assert fields["tokenizer.chat_template"].contents() == (source / "chat_template.jinja").read_text("utf-8")
 
 
-@pytest.mark.parametrize("text", parity.TEXTS)
+@pytest.mark.parametrize("text", compared_texts.HOSTILE)
 def test_the_file_alone_tokenizes_as_the_original(source: Path, written: Path, text: str) -> None:
     original = sentencepiece.SentencePieceProcessor(model_file=str(source / "tokenizer.model"))
     assert gguf_vocabulary.read(written)(text) == original.encode(text)
@@ -65,7 +66,7 @@ def test_rotation_of_neighbours_on_interleaved_rows_is_rotation_of_halves() -> N
 
     halves = (weights @ state).reshape(heads, 2, size // 2)
     expected = rotated(halves[:, 0], halves[:, 1], angle)
-    pairs = (gguf_file.interleave(weights, heads) @ state).reshape(heads, size // 2, 2)
+    pairs = (gguf_architectures.interleave(weights, heads) @ state).reshape(heads, size // 2, 2)
     found = rotated(pairs[..., 0], pairs[..., 1], angle)
 
     np.testing.assert_allclose(found, expected)
@@ -76,8 +77,7 @@ def rotated(first: np.ndarray, second: np.ndarray, angle: np.ndarray) -> tuple[n
 
 
 def test_another_vocabulary_than_the_model_has_is_refused(source: Path, tmp_path: Path) -> None:
-    settings = check(gguf_file.Settings, {"precision": "f32", "tolerance": 0}, "gguf")
     tiny.write_model(tmp_path / "model")
     tiny.write_tokenizer(tmp_path / "model", vocab_size=390)
     with pytest.raises(HeadwaterError, match=r"has 390 pieces, the model's vocabulary 400"):
-        gguf_file.write(tmp_path / "model", tmp_path / "export", settings, "tiny")
+        gguf_file.write(tmp_path / "model", tmp_path, SETTINGS, "tiny")

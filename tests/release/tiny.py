@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM
 
+from stages.core import documents
 from stages.text import byte_level, conversion, tokenizers, vocabulary
 
 SENTENCES = (
@@ -31,14 +32,14 @@ def write_byte_level_tokenizer(folder: Path, vocab_size: int = 400) -> None:
     conversion.save(fast, folder)
 
 
-def write_model(folder: Path, *, tied: bool = True) -> None:
+def write_model(folder: Path, *, tied: bool = True, intermediate: int = 48) -> None:
     """A Llama with random weights: two layers, grouped queries, its tokenizer beside it."""
     write_tokenizer(folder)
     torch.manual_seed(1)
     config = LlamaConfig(
         vocab_size=400,
         hidden_size=32,
-        intermediate_size=48,
+        intermediate_size=intermediate,
         num_hidden_layers=2,
         num_attention_heads=4,
         num_key_value_heads=2,
@@ -55,3 +56,24 @@ def write_model(folder: Path, *, tied: bool = True) -> None:
         bos_token_id=config.bos_token_id, eos_token_id=config.eos_token_id, pad_token_id=config.pad_token_id
     )
     model.save_pretrained(folder)
+
+
+def write_documents(folder: Path) -> None:
+    """A shard of documents: the sentences, numbered."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with documents.Writer(folder / "00000.parquet") as writer:
+        for number in range(40):
+            writer.write(
+                {
+                    "id": f"{number:032x}",
+                    "url": f"https://example.org/{number}",
+                    "date": "2026-01-01T00:00:00Z",
+                    "source": "crawl.warc.gz",
+                    "offset": number,
+                    "language": "en",
+                    "language_score": 0.9,
+                    "title": "",
+                    "published": "",
+                    "text": f"{number}. {SENTENCES[number % len(SENTENCES)]}",
+                }
+            )
