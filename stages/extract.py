@@ -17,6 +17,8 @@ from stages.web.pages import charset, html, language, markdown
 from stages.web.records import http, warc
 
 _PAGE_KINDS = ("response", "resource", "conversion", "unreadable")
+_TOGETHER = 1 << 20  # bytes of records that wait to be looked at together
+_RECORD = 1000  # bytes that one takes besides
 _LEGIBLE = re.compile("[^\\s\ufffd]")  # a null byte in a page becomes U+FFFD
 
 
@@ -107,25 +109,42 @@ def recaptured(source: Path, offset: int, identity: str, params: Mapping[str, An
 
 def _documents(params: Params, source: Path, loss: warc.Loss) -> Iterator[dict[str, Any]]:
     """The document of every page, in a language not yet told; with the ``reason`` why it is dropped, or ""."""
+    waiting: list[tuple[dict[str, Any], html.Page | html.Content | str]] = []
+    size = 0
     for record in warc.read(source, params.max_bytes, loss):
         if record.kind in _PAGE_KINDS:
-            content = _content(params, record)
-            said = html.Content("", "", "") if isinstance(content, str) else content
-            yield {
+            known = {
                 "id": record.identity,
                 "url": markdown.clean(record.url),
                 "date": record.date,
                 "source": source.name,
                 "offset": record.offset,
-                "title": said.title,
-                "published": said.published,
-                "text": said.text,
-                "reason": content if isinstance(content, str) else "",
             }
+            waiting.append((known, _page(params, record)))
+            size += len(record.body) + _RECORD
+            if size > _TOGETHER:
+                yield from _told(params, waiting)
+                waiting, size = [], 0
+    yield from _told(params, waiting)
 
 
-def _content(params: Params, record: warc.Record) -> html.Content | str:
-    """What a record says, or the reason why it says nothing."""
+def _told(
+    params: Params, waiting: Sequence[tuple[dict[str, Any], html.Page | html.Content | str]]
+) -> Iterator[dict[str, Any]]:
+    """Documents with what their pages say."""
+    pages = [page for _, page in waiting if isinstance(page, html.Page)]
+    contents = iter(html.contents(pages, params.max_nodes, params.max_depth))
+    for known, page in waiting:
+        content = next(contents) if isinstance(page, html.Page) else page
+        if isinstance(content, html.Content) and not _LEGIBLE.search(content.text):
+            content = "no_text"
+        said = html.Content("", "", "") if isinstance(content, str) else content
+        reason = content if isinstance(content, str) else ""
+        yield {**known, "title": said.title, "published": said.published, "text": said.text, "reason": reason}
+
+
+def _page(params: Params, record: warc.Record) -> html.Page | html.Content | str:
+    """The page of a record, what it says if it is no HTML, or the reason why it says nothing."""
     if record.problem:
         return record.problem
     page = http.page(record, params.max_bytes)
@@ -133,10 +152,8 @@ def _content(params: Params, record: warc.Record) -> html.Content | str:
         return page
     text = charset.decode(page.body, page.charset)
     if page.is_html:
-        said = html.content(text, params.max_nodes, params.max_depth, record.url, record.date)
-    else:
-        said = html.Content(markdown.clean(charset.mended(text)), "", "")
-    return said if isinstance(said, str) or _LEGIBLE.search(said.text) else "no_text"
+        return html.Page(text, record.url, record.date)
+    return html.Content(markdown.clean(charset.mended(text)), "", "")
 
 
 def _host(url: str) -> str:

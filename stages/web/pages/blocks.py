@@ -1,4 +1,4 @@
-"""The text blocks of a page: runs of text that no block-level tag or line break interrupts, and their counts."""
+"""The text blocks of pages: runs of text that no block-level tag or line break interrupts, and their counts."""
 
 import functools
 import unicodedata
@@ -9,6 +9,7 @@ import numpy as np
 
 from stages.web.pages import flat_tree, hints
 from stages.web.pages.flat_tree import TAG, FlatTree
+from stages.web.pages.segments import Segments
 
 Array = np.ndarray[Any, Any]
 
@@ -20,12 +21,14 @@ _PAUSES = ",:、，；：،؛·\u0387"
 
 @dataclass(frozen=True)
 class Blocks:
-    """Blocks of a page in its order; lengths are in characters, an ideograph counting as three.
+    """Blocks of one or more pages in their order; lengths are in characters, an ideograph counting as three.
 
     An English text has about three times the characters of the same text in Chinese or Japanese.
     """
 
     tree: FlatTree
+    told: Array  # (pages with text,) numbers of the tree's pages that have any
+    pages: Segments  # the blocks of each of those
     hints: Array  # (elements,) bits of stages.web.pages.hints
     names: Array  # (elements,) equal numbers for equal class names
     texts: list[str]  # (blocks,) white space collapsed
@@ -46,12 +49,12 @@ class Blocks:
 
 def read(html: str) -> Blocks | None:
     """The blocks of a page as its parser serialises it; None where it has no text, or no tree comes out."""
-    tree = flat_tree.read(html)
+    tree = flat_tree.read([html])
     return split(tree) if tree else None
 
 
 def split(tree: FlatTree) -> Blocks | None:
-    """The blocks of a page; None where it has no text."""
+    """The blocks of all pages of a tree; None where none has text."""
     (kept,) = np.nonzero((tree.stop > tree.begin) & ~tree.skipped)
     counts, words, begins_with, ends_with = _counted(tree, kept)
     said = counts.sum(1) > counts[:, SPACE]
@@ -67,9 +70,12 @@ def split(tree: FlatTree) -> Blocks | None:
     gather = functools.partial(np.add.reduceat, indices=firsts)
     first, last = tokens[firsts], tokens[lasts] + 1
     home = tree.home[first]
+    told, starts = np.unique(np.searchsorted(tree.begins, first, "right") - 1, return_index=True)
     bits, names = _hinted(tree, first)
     return Blocks(
         tree=tree,
+        told=told,
+        pages=Segments(starts, len(first)),
         hints=bits,
         names=names,
         texts=texts,

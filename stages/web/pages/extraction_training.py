@@ -207,7 +207,7 @@ def extracted(page: Page, model: block_model.Model) -> str:
     """The main text of a page as the project writes it, with a given model."""
     tree, refused = html.normalised(page.html, 100_000)
     found = None if refused else blocks.read(tree)
-    return written(found, chosen(found, chances(found, model))) if found else ""
+    return written(found, chosen(found, chances(found, model)))[0] if found else ""
 
 
 def measured(pages: Sequence[Page], texts: dict[int, str]) -> dict[str, Any]:

@@ -3,17 +3,16 @@
 Only exact arithmetic and divisions: the same page gives the same numbers on every machine.
 """
 
-import re
-from collections import Counter
 from collections.abc import Container, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
-from stages.web.pages import hints, regions
+from stages.web.pages import page_features, regions
 from stages.web.pages.blocks import DIGIT, MARK, PAUSE, SPACE, STOP, SYMBOL, UPPER, Blocks
 from stages.web.pages.flat_tree import NAMES, TAG, FlatTree
 from stages.web.pages.hints import BITS
+from stages.web.pages.segments import Segments, running, within
 
 Array = np.ndarray[Any, Any]
 Columns = dict[str, Any]
@@ -58,7 +57,7 @@ for _number, _alike in enumerate(_TAGS.values()):
     for _name in _alike:
         _TAG_BITS[TAG[_name]] |= 1 << _number
 
-_CONTENT = re.compile(r'\scontent="([^"]*)"')
+_MILLION = 1_000_001  # more than a chance can be
 _LONG = 80  # characters from which a block without a full stop counts as prose
 
 
@@ -71,11 +70,11 @@ class Everything:
 
 
 def first_look(blocks: Blocks, around: regions.Around, wanted: Container[str]) -> Columns:
-    """Features of every block by name, each ``(blocks,)`` or one number for all.
+    """Features of every block by name, each ``(blocks,)``: the same whatever other pages are looked at with its own.
 
     Args:
-        blocks: The page.
-        around: Its boxes.
+        blocks: The pages.
+        around: Their boxes.
         wanted: Names; others may be left out.
     """
     found: Columns = {}
@@ -86,11 +85,11 @@ def first_look(blocks: Blocks, around: regions.Around, wanted: Container[str]) -
     prose = np.where(
         (blocks.size >= _LONG) | (blocks.ends_with == STOP), np.maximum(blocks.size - 2 * blocks.linked, 0), 0
     )
-    overlap = _title_overlap(blocks)
+    overlap = page_features.title_overlap(blocks)
     found.update(regions.ancestors(blocks, around, prose))
     found.update(regions.nearness(blocks, around, prose, "prose"))
     found.update(regions.steps_to_title(blocks, around, overlap))
-    found.update(_page(blocks, prose, overlap))
+    found.update(page_features.standing(blocks, prose, overlap))
     return found
 
 
@@ -98,30 +97,29 @@ def second_look(blocks: Blocks, around: regions.Around, chances: Array) -> Colum
     """What the first look at a page tells about each block, given how likely it found every block.
 
     Args:
-        blocks: The page.
-        around: Its boxes.
+        blocks: The pages.
+        around: Their boxes.
         chances: (blocks,) of being main text, in millionths: whole numbers add up to the same everywhere.
     """
-    count = len(chances)
-    place = np.arange(count)
+    pages = blocks.pages
     mass = chances * blocks.size
     found: Columns = {"chance": chances}
     for distance in (1, 2, 3):
-        padding = np.full(min(distance, count), -1)
-        found[f"chance_before{distance}"] = np.concatenate((padding, chances[: count - len(padding)]))
-        found[f"chance_after{distance}"] = np.concatenate((chances[len(padding) :], padding))
+        found[f"chance_before{distance}"], found[f"chance_after{distance}"] = _shifted(pages, chances, distance)
+    masses, sizes, sums = running(mass), running(blocks.size), running(chances)
     for reach in (2, 5, 12):
-        low, high = np.maximum(place - reach, 0), np.minimum(place + reach + 1, count)
-        weighted, size = regions.within(mass, low, high), regions.within(blocks.size, low, high)
-        found[f"chance_within{reach}"] = weighted / size
-        found[f"mean_chance_within{reach}"] = regions.within(chances, low, high) / (high - low)
-    total, size = mass.sum(), blocks.size.sum()
-    before = np.cumsum(mass) - mass
+        low, high = _window(pages, reach)
+        found[f"chance_within{reach}"] = within(masses, low, high) / within(sizes, low, high)
+        found[f"mean_chance_within{reach}"] = within(sums, low, high) / (high - low)
+    totals = pages.sum(mass)
+    total = pages.spread(totals)
+    before = pages.running(mass) - mass
     found["mass_before"] = _share(before, total)
     found["mass_after"] = _share(total - before - mass, total)
-    found["page_chance"] = total / size
-    found["page_best"] = chances.max()
-    found["chance_rank"] = np.searchsorted(np.sort(-chances), -chances) / count
+    found["page_chance"] = pages.spread(totals / pages.sum(blocks.size))
+    found["page_best"] = pages.spread(pages.max(chances))
+    falling = pages.low * _MILLION - chances
+    found["chance_rank"] = (np.searchsorted(np.sort(falling), falling) - pages.low) / pages.count
     found.update(regions.alike(blocks, chances, mass))
     found.update(regions.expected(blocks, around, mass))
     found.update(regions.nearness(blocks, around, mass, "mass"))
@@ -200,29 +198,21 @@ def _names(blocks: Blocks, wanted: Container[str]) -> Columns:
         "bad_hints": np.asarray(bad),
         "good_hints": np.asarray(good),
         "depth": tree.depth[blocks.home],
-        **_type(blocks, near_tags, near_hints),
+        **_type(blocks, near_tags, near_hints, wanted),
     }
 
 
-def _type(blocks: Blocks, near_tags: Array, near_hints: Array) -> Columns:
+def _type(blocks: Blocks, near_tags: Array, near_hints: Array, wanted: Container[str]) -> Columns:
     """What tells a shop from a forum: names of the whole page, and how many of its blocks are near which names."""
     tree = blocks.tree
-    (whole,) = np.nonzero(tree.tags[tree.start] <= TAG["body"])
-    stated = int(np.bitwise_or.reduce(blocks.hints[whole], initial=0)) | _stated_type(tree)
-    found: Columns = {f"page_{name}": stated >> number & 1 for number, name in enumerate(BITS)}
+    pages, told = blocks.pages, blocks.told
+    whole = np.where(tree.tags[tree.start] <= TAG["body"], blocks.hints, 0)
+    stated = np.bitwise_or.reduceat(whole, tree.pages.starts)[told] | page_features.stated_types(tree)[told]
+    found: Columns = {f"page_{name}": pages.spread(stated >> number & 1) for number, name in enumerate(BITS)}
     for prefix, bits, names in (("page_near", near_tags, _TAGS), ("page_near_hint", near_hints, BITS)):
-        shares = (bits[:, None] >> np.arange(len(names)) & 1).sum(0) / len(bits)
-        found.update({f"{prefix}_{name}": share for name, share in zip(names, shares.tolist(), strict=True)})
-    return found
-
-
-def _stated_type(tree: FlatTree) -> int:
-    """Hints in the type that a page states for those who link to it (Open Graph)."""
-    for token in np.flatnonzero(tree.tags == TAG["meta"]).tolist():
-        attributes = tree.attributes(token)
-        if '"og:type"' in attributes and (content := _CONTENT.search(attributes)):
-            return hints.read(f' class="{content[1]}"')[0]
-    return 0
+        shares = pages.sum(bits[:, None] >> np.arange(len(names)) & 1) / pages.counts[:, None]
+        found.update({f"{prefix}_{name}": pages.spread(share) for name, share in zip(names, shares.T, strict=True)})
+    return {name: column for name, column in found.items() if name in wanted}
 
 
 _BAD = ["navigation", "footer", "side", "social", "related", "advert", "consent", "overlay", "form", "hidden"]
@@ -252,72 +242,44 @@ def _neighbours(blocks: Blocks, own: Columns, wanted: Container[str]) -> Columns
         "is_p": tag == TAG["p"],
         "is_heading": (tag >= TAG["h1"]) & (tag <= TAG["h6"]),
     }
-    count = len(blocks.size)
+    pages = blocks.pages
     for distance in (1, 2, 3):
         for name, column in watched.items():
             if distance > 1 and name.startswith("is"):
                 continue
-            padding = np.full(min(distance, count), -1.0)
-            if (before := f"{name}_before{distance}") in wanted:
-                found[before] = np.concatenate((padding, column[: count - len(padding)]))
-            if (after := f"{name}_after{distance}") in wanted:
-                found[after] = np.concatenate((column[len(padding) :], padding))
-    gap = np.concatenate(([0], blocks.first[1:] - blocks.last[:-1]))
+            before, after = f"{name}_before{distance}", f"{name}_after{distance}"
+            if before in wanted or after in wanted:
+                found[before], found[after] = _shifted(pages, column.astype(np.float64), distance)
+    gap = np.append(0, blocks.first[1:] - blocks.last[:-1])
+    gap[pages.starts] = 0
     found["gap_before"] = gap
-    found["gap_after"] = np.concatenate((gap[1:], [0]))
+    found["gap_after"] = _next(pages, gap)
+    sizes, linked, stops = running(blocks.size), running(blocks.linked), running(own["stops"])
     for reach in (2, 5, 12):
-        low, high = np.maximum(np.arange(count) - reach, 0), np.minimum(np.arange(count) + reach + 1, count)
-        size = regions.within(blocks.size, low, high)
+        low, high = _window(pages, reach)
+        size = within(sizes, low, high)
         found[f"size_within{reach}"] = size / (high - low)
-        found[f"link_share_within{reach}"] = _share(regions.within(blocks.linked, low, high), size)
-        found[f"stop_share_within{reach}"] = _share(regions.within(own["stops"], low, high), size)
+        found[f"link_share_within{reach}"] = _share(within(linked, low, high), size)
+        found[f"stop_share_within{reach}"] = _share(within(stops, low, high), size)
     return found
 
 
-def _page(blocks: Blocks, prose: Array, overlap: Array) -> Columns:
-    """The page as a whole, and the block's rank and place in it."""
-    size, count = blocks.size, len(blocks.size)
-    place = np.arange(count)
-    total = np.cumsum(size)
-    ranks = np.empty(count, np.int64)
-    ranks[np.argsort(-size, kind="stable")] = place
-    tag = blocks.tree.tags[blocks.tree.start[blocks.box]]
-    headings = (tag >= TAG["h1"]) & (tag <= TAG["h6"])
-    mains = np.flatnonzero(tag == TAG["h1"])
-    copies = Counter(blocks.texts)
-    titles = np.flatnonzero(overlap > 0.5)
-    whole: Columns = {
-        "page_blocks": count,
-        "page_size": total[-1],
-        "page_link_share": blocks.linked.sum() / total[-1],
-        "page_prose_share": prose.sum() / total[-1],
-        "page_stops": blocks.counts[:, STOP].sum() / count,
-        "page_largest": size.max(),
-        "page_largest_prose": prose.max(),
-    }
-    return {
-        **whole,
-        "size_of_largest": size / size.max(),
-        "size_of_mean": size * count / total[-1],
-        "rank": ranks,
-        "rank_share": ranks / count,
-        "place": place,
-        "place_share": place / count,
-        "text_before": (total - size) / total[-1],
-        "from_end": count - 1 - place,
-        "since_heading": place - np.maximum.accumulate(np.where(headings, place, -1)),
-        "since_first_h1": place - (mains[0] if len(mains) else -1),
-        "since_last_h1": place - (mains[-1] if len(mains) else -1),
-        "h1_count": len(mains),
-        "copies": np.array([copies[text] for text in blocks.texts]),
-        "title_overlap": overlap,
-        "since_title": place - (titles[-1] if len(titles) else -1),
-    }
+def _shifted(pages: Segments, column: Array, distance: int) -> tuple[Array, Array]:
+    """What a column has so many blocks before and behind each, -1 where the page has none."""
+    before, after = np.full_like(column, -1), np.full_like(column, -1)
+    before[distance:], after[:-distance] = column[:-distance], column[distance:]
+    before[pages.place < distance] = -1
+    after[pages.count - pages.place <= distance] = -1
+    return before, after
 
 
-def _title_overlap(blocks: Blocks) -> Array:
-    """Share of the page's title that a block's text is, where it is part of it; 0-1."""
-    tree = blocks.tree
-    (found,) = np.nonzero(tree.opens & (tree.tags == TAG["title"]))
-    title = " ".join(tree.text(found[0]).split()) if len(found) else ""
-    return np.array([len(text) / len(title) if len(text) > 2 and text in title else 0.0 for text in blocks.texts])
+def _next(pages: Segments, gap: Array) -> Array:
+    after = np.append(gap[1:], 0)
+    after[pages.ends - 1] = 0
+    return after
+
+
+def _window(pages: Segments, reach: int) -> tuple[Array, Array]:
+    """The blocks of the same page up to so many before and behind each."""
+    place = np.arange(pages.size)
+    return np.maximum(place - reach, pages.low), np.minimum(place + reach + 1, pages.high)

@@ -1,15 +1,19 @@
-"""A page's tree as flat arrays: tags in the order of the page, the text behind each, parents and ends by position.
+"""Trees of pages as flat arrays: tags in the order of the page, the text behind each, parents and ends by position.
 
 The parser's own serialisation is well formed and escapes every bracket that is no tag's, so all tags are found at once
 from the places of the brackets, and what a walk of the tree would find out node by node comes out of sorted arrays.
 """
 
+import functools
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
 
 import numpy as np
+
+from stages.web.pages.segments import Segments
 
 Array = np.ndarray[Any, Any]
 
@@ -20,8 +24,7 @@ _NO_TAG = re.compile(
 )
 # All that the parser escapes. What could be taken for a part of a tag is kept apart as noncharacters: no text has them.
 LESS, GREATER, QUOTE = "\ufdd0", "\ufdd1", "\ufdd2"
-_ENTITIES = {"&nbsp;": "\xa0", "&lt;": LESS, "&gt;": GREATER, "&quot;": QUOTE, "&amp;": "&"}
-_ENTITY = re.compile("&(?:nbsp|lt|gt|quot|amp);")
+_ENTITIES = {"&nbsp;": "\xa0", "&lt;": LESS, "&gt;": GREATER, "&quot;": QUOTE, "&amp;": "&"}  # the ampersand last
 _BLOCK = [
     "html", "body", "div", "p", "h1", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "li", "dl", "dt", "dd", "table",
     "thead", "tbody", "tfoot", "caption", "tr", "td", "th", "pre", "blockquote", "article", "section", "main", "nav",
@@ -85,13 +88,14 @@ _NUMBERS = _NUMBERS[_TAGS]
 
 @dataclass(frozen=True)
 class FlatTree:
-    """Tags of a page, and the text that follows each of them.
+    """Tags of one or more pages, and the text that follows each of them.
 
     Tokens are the tags, opening and closing; elements are the tags that open, void ones left out.
     """
 
-    page: str
-    codes: Array  # (characters of the page,) uint32
+    page: str  # all pages, one after the other
+    begins: Array  # (pages,) first token of each
+    codes: Array  # (characters,) uint32
     tags: Array  # (tokens,) index into NAMES
     opens: Array  # (tokens,) whether the token opens an element; false for void ones
     breaks: Array  # (tokens,) whether text before and after belongs to different blocks
@@ -104,6 +108,11 @@ class FlatTree:
     end: Array  # (elements,) token that closes it
     parent: Array  # (elements,) itself for the outermost
     depth: Array  # (elements,) from 1
+
+    @functools.cached_property
+    def pages(self) -> Segments:
+        """The elements of each page."""
+        return Segments(np.searchsorted(self.start, self.begins), len(self.start))
 
     def text(self, token: int) -> str:
         """The text behind a tag, as a reader sees it."""
@@ -119,24 +128,23 @@ def seen(text: str) -> str:
     return text.replace(LESS, "<").replace(GREATER, ">").replace(QUOTE, '"')
 
 
-def read(html: str) -> FlatTree | None:
-    """The tree of serialised HTML as a parser writes it: every element closed, markup in text and values escaped.
+def read(pages: Sequence[str]) -> FlatTree | None:
+    """The trees of serialised HTML as a parser writes it: every element closed, markup in text and values escaped.
 
-    None where names of tags or attributes hold markup themselves (``<p<script``), so that no tree comes out.
+    None where names of tags or attributes hold markup themselves (``<p<script``), so that no tree of a page comes out.
     """
-    page = html[max(html.find("<html"), 0) :]
-    for character in (LESS, GREATER, QUOTE):
-        page = page.replace(character, "")
-    page = _ENTITY.sub(lambda entity: _ENTITIES[entity[0]], _NO_TAG.sub(_plain, page))
+    parts = [_prepared(html) for html in pages]
+    page = "".join(parts)
     codes = np.frombuffer(page.encode("utf-32-le", "surrogatepass"), np.uint32)
     opening, closing = _brackets(codes)
-    if not len(opening):
-        return read("<body></body>")
     tags, closes, named = _named(codes, opening)
     opens = ~closes & ~_IS_VOID[tags]
     closes &= ~_IS_VOID[tags]
     height = np.cumsum(opens.astype(np.int64) - closes)
-    if height[-1] or height.min() < 0:
+    starts = np.cumsum([0, *map(len, parts[:-1])])
+    begins = np.searchsorted(opening, starts)
+    whole = begins[-1] < len(opening) and (opening[begins] == starts).all() and not height[begins[1:] - 1].any()
+    if not whole or height[-1] or height.min() < 0:
         return None
     start, end, parent, depth, home = _elements(opens, closes, height)
     begin, stop = closing + 1, np.append(opening[1:], len(codes))
@@ -149,6 +157,7 @@ def read(html: str) -> FlatTree | None:
     step[end[out]] -= 1
     return FlatTree(
         page=page,
+        begins=begins,
         codes=codes,
         tags=tags,
         opens=opens,
@@ -163,6 +172,18 @@ def read(html: str) -> FlatTree | None:
         parent=parent,
         depth=depth,
     )
+
+
+def _prepared(html: str) -> str:
+    """A page from its first tag on, without what is neither tag nor text, and with its characters as they are meant."""
+    page = html[max(html.find("<html"), 0) :]
+    for character in (LESS, GREATER, QUOTE):
+        page = page.replace(character, "")
+    page = _NO_TAG.sub(_plain, page)
+    for entity, character in _ENTITIES.items():
+        page = page.replace(entity, character)
+    first = page.find("<")
+    return page[first:] if first >= 0 and ">" in page else "<body></body>"
 
 
 def _plain(match: re.Match[str]) -> str:

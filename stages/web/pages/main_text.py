@@ -1,4 +1,4 @@
-"""Which blocks of a page are its main text, and that text."""
+"""Which blocks of pages are their main text, and that text."""
 
 from typing import Any
 
@@ -11,8 +11,8 @@ from stages.web.pages.structure import written
 Array = np.ndarray[Any, Any]
 
 
-def main_text(blocks: Blocks) -> str:
-    """The main text of a page, Markdown-like."""
+def main_texts(blocks: Blocks) -> list[str]:
+    """The main text of every page that has text, Markdown-like."""
     return written(blocks, chosen(blocks, chances(blocks, block_model.load())))
 
 
@@ -26,17 +26,17 @@ def chances(blocks: Blocks, model: block_model.Model) -> Array:
 
 
 def chosen(blocks: Blocks, chances: Array) -> Array:
-    """The set of blocks of which the highest word-level F1 is to be expected.
+    """The set of blocks of each page of which the highest word-level F1 is to be expected.
 
     Taken by falling probability, a set of weight K that is expected to hold R of all W wanted words has an F1 of
     2 R / (K + W) (Ye et al., Optimizing F-measure, ICML 2012): so a page on which nothing is sure still gives its
     likeliest text, and one on which all is likely is given whole.
     """
     weight = np.round(blocks.words * 10).astype(np.int64) + 1
-    order = np.argsort(-chances, kind="stable")
-    right = np.cumsum((weight * chances)[order])
-    score = right / (np.cumsum(weight[order]) * 1_000_000 + right[-1])
-    best = int(np.argmax(score)) + 1
+    pages = blocks.pages
+    order = pages.order(-chances)
+    right = pages.running((weight * chances)[order])
+    score = right / (pages.running(weight[order]) * 1_000_000 + pages.spread(right[pages.ends - 1]))
     kept = np.zeros(len(weight), bool)
-    kept[order[:best]] = True
+    kept[order] = np.arange(len(weight)) <= pages.spread(pages.best(score))
     return kept

@@ -1,4 +1,4 @@
-"""The boxes around the blocks of a page: what they hold, and how far a block is from where the text is."""
+"""The boxes around the blocks of pages: what they hold, and how far a block is from where the text is."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -7,6 +7,7 @@ import numpy as np
 
 from stages.web.pages.blocks import STOP, Blocks
 from stages.web.pages.flat_tree import NAMES, TAG
+from stages.web.pages.segments import running, within
 
 Array = np.ndarray[Any, Any]
 Columns = dict[str, Any]
@@ -23,10 +24,11 @@ class Around:
     boxes: Array  # (levels, blocks)
     low: Array  # (levels, blocks) first block of the box
     high: Array  # (levels, blocks) block behind its last
+    size: Array  # (levels, blocks) length of all text in it
 
 
 def around(blocks: Blocks) -> Around:
-    """The boxes of a page."""
+    """The boxes of all blocks."""
     tree = blocks.tree
     begin, stop = np.searchsorted(blocks.first, tree.start), np.searchsorted(blocks.first, tree.end)
     elements = np.arange(len(tree.start))
@@ -39,30 +41,31 @@ def around(blocks: Blocks) -> Around:
     for _ in range(_LEVELS - 1):
         boxes.append(up[boxes[-1]])
     levels = np.array(boxes)
-    return Around(up, levels, begin[levels], np.maximum(stop[levels], begin[levels] + 1))
+    low = begin[levels]
+    high = np.maximum(stop[levels], low + 1)
+    return Around(up, levels, low, high, within(running(blocks.size), low, high))
 
 
 def ancestors(blocks: Blocks, around: Around, prose: Array) -> Columns:
     """Shares of text, links and prose of the boxes around a block, and the block's place in them."""
     found: Columns = {}
-    tree, low, high = blocks.tree, around.low, around.high
+    tree, pages, low, high, size = blocks.tree, blocks.pages, around.low, around.high, around.size
     place = np.arange(len(blocks.size))
     count = high - low
-    size = within(blocks.size, low, high)
-    kin = _siblings(blocks)[around.boxes]
+    proses = within(running(prose), low, high)
     parts = {
         "blocks": count,
         "size": size,
-        "size_share": size / blocks.size.sum(),
-        "link_share": within(blocks.linked, low, high) / size,
+        "size_share": size / pages.spread(pages.sum(blocks.size)),
+        "link_share": within(running(blocks.linked), low, high) / size,
         "mean_size": size / count,
-        "stop_share": within(blocks.counts[:, STOP], low, high) / size,
-        "prose_share": within(prose, low, high) / size,
-        "prose_of_page": within(prose, low, high) / max(int(prose.sum()), 1),
+        "stop_share": within(running(blocks.counts[:, STOP]), low, high) / size,
+        "prose_share": proses / size,
+        "prose_of_page": proses / pages.spread(np.maximum(pages.sum(prose), 1)),
         "place": (place - low) / count,
         "from_end": high - 1 - place,
         "depth": tree.depth[blocks.home] - tree.depth[around.boxes],
-        "siblings": kin,
+        "siblings": _siblings(blocks)[around.boxes],
     }
     for name, levels in parts.items():
         found.update({f"{name}_of{level}": column for level, column in enumerate(levels, 1)})
@@ -72,18 +75,19 @@ def ancestors(blocks: Blocks, around: Around, prose: Array) -> Columns:
 def expected(blocks: Blocks, around: Around, mass: Array) -> Columns:
     """Share of main text expected in each box, and share of the page's that the box holds."""
     found: Columns = {}
-    inside = within(mass, around.low, around.high)
-    size = within(blocks.size, around.low, around.high)
+    inside = within(running(mass), around.low, around.high)
+    whole = blocks.pages.spread(np.maximum(blocks.pages.sum(mass), 1))
     for level in range(_LEVELS):
-        found[f"chance_of{level + 1}"] = inside[level] / size[level]
-        found[f"mass_of{level + 1}"] = inside[level] / max(int(mass.sum()), 1)
+        found[f"chance_of{level + 1}"] = inside[level] / around.size[level]
+        found[f"mass_of{level + 1}"] = inside[level] / whole
     return found
 
 
 def alike(blocks: Blocks, chances: Array, mass: Array) -> Columns:
-    """What blocks in boxes with the same tag and class come to together."""
+    """What blocks of a page in boxes with the same tag and class come to together."""
     tree = blocks.tree
     key = tree.tags[tree.start[blocks.box]] * (1 << 32) + blocks.names[blocks.box]
+    key += blocks.pages.low * (len(NAMES) << 32)
     _, which = np.unique(key, return_inverse=True)
     number = np.bincount(which)[which]
     return {
@@ -94,22 +98,24 @@ def alike(blocks: Blocks, chances: Array, mass: Array) -> Columns:
 
 
 def nearness(blocks: Blocks, around: Around, weight: Array, name: str) -> Columns:
-    """Where a block lies with respect to the box that directly holds most of some weight."""
-    tree, count = blocks.tree, len(weight)
+    """Where a block lies with respect to the box of its page that directly holds most of some weight."""
+    tree, pages = blocks.tree, blocks.pages
     parents = around.boxes[1]
     score = np.bincount(parents, 2 * weight, len(tree.start)) + np.bincount(around.boxes[2], weight, len(tree.start))
-    box = int(np.argmax(score))
-    inside = np.flatnonzero((blocks.first >= tree.start[box]) & (blocks.first < tree.end[box]))
-    first, last = (int(inside[0]), int(inside[-1])) if len(inside) else (0, count - 1)
-    place = np.arange(count)
+    box = tree.pages.best(score)[blocks.told]
+    low, high = (np.searchsorted(blocks.first, edge[box]) for edge in (tree.start, tree.end))
+    holds = high > low
+    first, last = np.where(holds, low, pages.starts), np.where(holds, high, pages.ends) - 1
+    most = np.maximum(score[box], 1)
+    place, first, last = np.arange(len(weight)), pages.spread(first), pages.spread(last)
     return {
         f"steps_to_{name}": _steps(blocks, around, box),
-        f"best_{name}": score[box] / max(2 * int(weight.sum()), 1),
+        f"best_{name}": pages.spread(score[box] / np.maximum(2 * pages.sum(weight), 1)),
         f"before_{name}": np.maximum(first - place, 0),
         f"after_{name}": np.maximum(place - last, 0),
         f"place_in_{name}": (place - first) / (last - first + 1),
-        f"parent_{name}": score[parents] / max(score.max(), 1),
-        f"grandparent_{name}": score[around.boxes[2]] / max(score.max(), 1),
+        f"parent_{name}": score[parents] / pages.spread(most),
+        f"grandparent_{name}": score[around.boxes[2]] / pages.spread(most),
     }
 
 
@@ -121,33 +127,27 @@ def steps_to_title(blocks: Blocks, around: Around, overlap: Array) -> Columns:
         around: Its boxes.
         overlap: (blocks,) share of the page's title that each block's text is.
     """
+    pages = blocks.pages
     tag = blocks.tree.tags[blocks.tree.start[blocks.box]]
     heading = (tag >= TAG["h1"]) & (tag <= TAG["h6"])
     likely = overlap + 0.4 * heading + 0.3 * (tag == TAG["h1"])
-    best = int(np.argmax(likely))
-    count = len(likely)
-    if likely[best] < 0.4:
-        return {"steps_to_title": -1, "after_title": 0}
+    best = pages.best(likely)
+    there = pages.spread(likely[best] >= 0.4)
     return {
-        "steps_to_title": _steps(blocks, around, int(blocks.box[best])),
-        "after_title": np.arange(count) - best,
+        "steps_to_title": np.where(there, _steps(blocks, around, blocks.box[best]), -1),
+        "after_title": np.where(there, np.arange(len(likely)) - pages.spread(best), 0),
     }
 
 
-def _steps(blocks: Blocks, around: Around, box: int) -> Array:
-    """Boxes to climb from one until it holds each block."""
+def _steps(blocks: Blocks, around: Around, box: Array) -> Array:
+    """Boxes to climb from one of each page until it holds each block of that page."""
     tree = blocks.tree
     steps = np.zeros(len(blocks.first), np.int64)
     for _ in range(_STEPS):
-        steps += (blocks.first < tree.start[box]) | (blocks.first >= tree.end[box])
-        box = int(around.up[box])
+        inside = [blocks.pages.spread(edge[box]) for edge in (tree.start, tree.end)]
+        steps += (blocks.first < inside[0]) | (blocks.first >= inside[1])
+        box = around.up[box]
     return steps
-
-
-def within(column: Array, low: Array, high: Array) -> Array:
-    """Sums of a column from each low place to below each high one."""
-    total = np.concatenate(([0], np.cumsum(column)))
-    return total[high] - total[low]
 
 
 def _siblings(blocks: Blocks) -> Array:

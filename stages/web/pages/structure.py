@@ -1,7 +1,7 @@
-"""The chosen blocks of a page as Markdown-like text: headings, lists, rows of tables, code, lines of a paragraph."""
+"""The chosen blocks of pages as Markdown-like text: headings, lists, rows of tables, code, lines of a paragraph."""
 
 from collections.abc import Iterator
-from itertools import groupby
+from itertools import groupby, pairwise
 from typing import Any
 
 import numpy as np
@@ -19,12 +19,13 @@ _IS_PART = np.array([[name in names for name in NAMES] for names in _PARTS])
 _MAX_ROW = 1000  # characters: a table with more in a row lays out the page
 
 
-def written(blocks: Blocks, kept: Array) -> str:
-    """The text of the blocks that are kept, in the order of the page."""
+def written(blocks: Blocks, kept: Array) -> list[str]:
+    """The text of the blocks that are kept of each page with text, in the order of the page."""
     writer = _Writer(blocks)
-    for (kind, element), members in groupby(np.flatnonzero(kept).tolist(), key=writer.kind):
-        writer.write(kind, element, list(members))
-    return str(writer.text)
+    (chosen,) = np.nonzero(kept)
+    edges = np.searchsorted(chosen, [*blocks.pages.starts, blocks.pages.size]).tolist()
+    members = chosen.tolist()
+    return [writer.page(members[start:end]) for start, end in pairwise(edges)]
 
 
 class _Writer:
@@ -41,6 +42,13 @@ class _Writer:
         self._begun: dict[int, int] = {}  # items written, with their indentation
         self._before = -1  # the block written last
         self._numbers: dict[int, dict[int, int]] = {}
+
+    def page(self, members: list[int]) -> str:
+        """The text of blocks of one page."""
+        self.text = Text()
+        for (kind, element), together in groupby(members, key=self.kind):
+            self.write(kind, element, list(together))
+        return str(self.text)
 
     def kind(self, block: int) -> tuple[str, int]:
         """What a block is part of; blocks of the same heading, row or code are written together."""
@@ -87,8 +95,10 @@ class _Writer:
         if self._tags[parent] != TAG["ol"]:
             return "- "
         if parent not in self._numbers:
-            children = np.flatnonzero((self._tree.parent == parent) & (self._tags == TAG["li"])).tolist()
-            self._numbers[parent] = {child: number for number, child in enumerate(children, 1)}
+            end = int(np.searchsorted(self._tree.start, self._tree.end[parent]))
+            children = (self._tree.parent[parent:end] == parent) & (self._tags[parent:end] == TAG["li"])
+            places = np.flatnonzero(children).tolist()
+            self._numbers[parent] = {parent + place: number for number, place in enumerate(places, 1)}
         return f"{self._numbers[parent][item]}. "
 
     def _raw(self, element: int, members: list[int]) -> str:

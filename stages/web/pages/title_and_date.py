@@ -1,15 +1,19 @@
-"""A page's title and the day it was published, as the page itself states them."""
+"""The titles of pages and the days they were published, as the pages themselves state them."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import date
 from email.utils import parsedate
+from typing import Any
 
 import numpy as np
 
 from stages.web.pages.blocks import Blocks
 from stages.web.pages.flat_tree import TAG, FlatTree, seen
 from stages.web.pages.markdown import clean
+
+Array = np.ndarray[Any, Any]
 
 # What sites set between a page's title and their own name.
 _SEPARATOR = re.compile(r"\s+[|\-–—·•»«:/~]+\s+|\s*[|»]\s*")
@@ -34,29 +38,42 @@ _URL_DATE = re.compile(r"/((?:19|20)\d\d)[/-]([01]?\d)[/-]([0-3]?\d)(?:[/-]|$)")
 _NUMBERS = re.compile(r"\s*((?:19|20)\d\d)[-/.]?([01]?\d)[-/.]?([0-3]?\d)(?!\d)")
 
 
-def stated(tree: FlatTree) -> dict[str, str]:
-    """What the page's ``meta`` elements state of its title and date, by lower-cased name; the first of each name."""
-    named: dict[str, str] = {}
-    for token in np.flatnonzero(tree.tags == TAG["meta"]).tolist():
-        attributes = dict(_ATTRIBUTE.findall(tree.attributes(token)))
-        name = attributes.get("property") or attributes.get("name") or attributes.get("itemprop")
-        if name and name.lower() in _NAMES and (value := " ".join(clean(seen(attributes.get("content", ""))).split())):
-            named.setdefault(name.lower(), value)
-    return named
+@dataclass
+class Stated:
+    """What a page states of its title and date."""
+
+    named: dict[str, str]
+    """In ``meta`` elements, by lower-cased name; the first of each name."""
+    title: str
+    """In its ``title``, with the name of its site."""
+    headings: list[str]
+    """Those of the first level."""
+    times: list[str]
+    """Days in ``time`` elements that may be that of publication."""
 
 
-def title(blocks: Blocks, named: Mapping[str, str]) -> str:
+def stated(blocks: Blocks) -> list[Stated]:
+    """What every page with text states of its title and date."""
+    tree = blocks.tree
+    tags = tree.tags[tree.start]
+    titles = np.zeros(len(tree.tags), bool)
+    titles[tree.start[(tags == TAG["title"]) & (tags[tree.parent] == TAG["head"])]] = True  # pictures have titles too
+    metas, names = _by_page(tree, tree.tags == TAG["meta"]), _by_page(tree, titles)
+    times, headings = _by_page(tree, tree.opens & (tree.tags == TAG["time"])), _headings(blocks)
+    return [
+        Stated(_named(tree, metas[page]), _whole_title(tree, names[page]), own, _times(tree, times[page]))
+        for page, own in zip(blocks.told.tolist(), headings, strict=True)
+    ]
+
+
+def title(stated: Stated) -> str:
     """The page's own title without the name of its site, or "" if it states none.
 
     The heading of the first level that the page's ``title`` repeats, or that is the only one; else what it gives to
     those who link to it, or its ``title``, less the name behind the last separator.
-
-    Args:
-        blocks: The page.
-        named: What it states, see :func:`stated`.
     """
-    whole = _whole_title(blocks.tree)
-    headings = [heading for heading in _headings(blocks) if len(heading) > 1]
+    whole, named = stated.title, stated.named
+    headings = [heading for heading in stated.headings if len(heading) > 1]
     repeated = [heading for heading in headings if heading.casefold() in whole.casefold()]
     if repeated and len(max(repeated, key=len)) >= 0.3 * len(_without_site(whole, "")):
         return max(repeated, key=len)
@@ -66,44 +83,57 @@ def title(blocks: Blocks, named: Mapping[str, str]) -> str:
     return _without_site(given or whole, named.get(_SITE_NAME, ""))
 
 
-def published(tree: FlatTree, named: Mapping[str, str], html: str, url: str, captured: str) -> str:
+def published(stated: Stated, html: str, url: str, captured: str) -> str:
     """The day on which the page says it was published, as YYYY-MM-DD, or "".
 
     Args:
-        tree: The page.
-        named: What it states, see :func:`stated`.
+        stated: What the page states.
         html: The page as it came, with its scripts: structured data is in them.
         url: Many sites write the day into the address.
         captured: When the page was fetched, ISO 8601: what claims to be later is no date of publication. May be "".
     """
-    claims = [named[name] for name in _DATE_NAMES if name in named]
+    claims = [stated.named[name] for name in _DATE_NAMES if name in stated.named]
     if any(name in html for name in _JSON_DATES) and (structured := _JSON_DATE.search(html)):
         claims.insert(0, structured[1])
-    claims += _times(tree)
+    claims += stated.times
     if in_url := _URL_DATE.search(url):
         claims.append("-".join(in_url.groups()))
     days = (_day(claim) for claim in claims)
     return next((day for day in days if day and (not captured or day <= captured[:10])), "")
 
 
-def _whole_title(tree: FlatTree) -> str:
-    tags = tree.tags[tree.start]
-    (found,) = np.nonzero((tags == TAG["title"]) & (tags[tree.parent] == TAG["head"]))  # pictures have titles too
-    found = tree.start[found]
-    return " ".join(clean(tree.text(found[0])).split())[:_MAX_TITLE] if len(found) else ""
+def _by_page(tree: FlatTree, chosen: Array) -> list[list[int]]:
+    """The chosen tokens of every page."""
+    (tokens,) = np.nonzero(chosen)
+    return [part.tolist() for part in np.split(tokens, np.searchsorted(tokens, tree.begins[1:]))]
 
 
-def _headings(blocks: Blocks) -> list[str]:
-    """Texts of the headings of the first level."""
+def _named(tree: FlatTree, metas: Iterable[int]) -> dict[str, str]:
+    named: dict[str, str] = {}
+    for token in metas:
+        attributes = dict(_ATTRIBUTE.findall(tree.attributes(token)))
+        name = attributes.get("property") or attributes.get("name") or attributes.get("itemprop")
+        if name and name.lower() in _NAMES and (value := " ".join(clean(seen(attributes.get("content", ""))).split())):
+            named.setdefault(name.lower(), value)
+    return named
+
+
+def _whole_title(tree: FlatTree, titles: Sequence[int]) -> str:
+    return " ".join(clean(tree.text(titles[0])).split())[:_MAX_TITLE] if titles else ""
+
+
+def _headings(blocks: Blocks) -> list[list[str]]:
+    """Texts of the headings of the first level, by page with text."""
     (found,) = np.nonzero(blocks.tree.tags[blocks.tree.start[blocks.box]] == TAG["h1"])
-    return [clean(blocks.texts[block])[:_MAX_TITLE] for block in found.tolist()]
+    pages = np.split(found, np.searchsorted(found, blocks.pages.starts[1:]))
+    return [[clean(blocks.texts[block])[:_MAX_TITLE] for block in page.tolist()] for page in pages]
 
 
-def _times(tree: FlatTree) -> list[str]:
+def _times(tree: FlatTree, tokens: Iterable[int]) -> list[str]:
     """Days in ``time`` elements that are marked as that of publication, then in the first of all if it is the only."""
     marked: list[str] = []
     other: list[str] = []
-    for token in np.flatnonzero(tree.opens & (tree.tags == TAG["time"])).tolist():
+    for token in tokens:
         attributes = tree.attributes(token)
         stated = re.search(r'\sdatetime="([^"]*)"', attributes)
         if stated:

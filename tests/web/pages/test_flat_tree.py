@@ -9,7 +9,7 @@ from stages.web.pages.flat_tree import NAMES
 def tree(page: str) -> flat_tree.FlatTree:
     normalised, reason = html.normalised(page, 100_000)
     assert reason == ""
-    found = flat_tree.read(normalised)
+    found = flat_tree.read([normalised])
     assert found is not None
     return found
 

@@ -102,3 +102,21 @@ def test_main_content_of_real_pages() -> None:
         found = html.content(charset.decode(row["html"], ""), 100_000, 512)
         scores.append(extraction_scores.word_f1("" if isinstance(found, str) else found.text, row["main_content"]))
     assert sum(scores) / len(scores) > 0.85
+
+
+def test_pages_say_together_what_they_say_alone() -> None:
+    body = "<title>{0} | Site</title><h1>{0}</h1><p>{0} has a text of its own, and a sentence in it.<ul><li>a<li>b</ul>"
+    pages = [
+        body.format("First") + "<time datetime=2020-01-02>",
+        "<p></p>",
+        body.format("<p<script"),  # no tree comes out
+        "<div>" * 600 + "too deep",
+        body.format("Second") + '<meta name=date content="2021-03-04"><ol><li>one<li>two</ol><pre> x</pre>',
+        "<p " + " ".join(f"a{n}=1" for n in range(2000)) + ">x",
+        "x",
+        body.format("一二三"),
+    ]
+    together = html.contents([html.Page(page, "", "") for page in pages], 100_000, 512)
+    assert together == [html.content(page, 100_000, 512) for page in pages]
+    assert [found if isinstance(found, str) else found.title for found in together][:2] == ["First", "no_text"]
+    assert together[3:6:2] == ["too_deep", "too_many_attributes"]

@@ -7,7 +7,8 @@ def written(page: str) -> str:
     normalised, _ = html.normalised(page, 100_000)
     found = blocks.read(normalised)
     assert found is not None
-    return structure.written(found, np.ones(len(found.texts), bool))
+    (text,) = structure.written(found, np.ones(len(found.texts), bool))
+    return text
 
 
 def test_lists_keep_numbers_and_depth() -> None:
