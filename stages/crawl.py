@@ -1,6 +1,7 @@
 """Bring web pages in as WARC files: from Debian's documentation, Common Crawl, Wikipedia, the web, or files at hand."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -9,7 +10,9 @@ from stages.core.errors import HeadwaterError
 from stages.core.fingerprint import file_hash
 from stages.core.params import params
 from stages.core.stage import Metrics, main
+from stages.core.takedown import read as read_takedown
 from stages.web.sources import archives, commoncrawl, crawler, debian, folder, text, wikipedia
+from stages.web.sources import takedown as takedowns
 from stages.web.sources.source import Collected, Source, Wanted
 from stages.web.sources.web_crawl import WebCrawl
 
@@ -45,32 +48,36 @@ class Params:
     web: WebCrawl
 
 
-def run(params: Params, *, incoming: Path, warcs: Path, manifest: Path) -> Metrics:
+def run(params: Params, *, incoming: Path, takedown: Path, warcs: Path, manifest: Path) -> Metrics:
     """Write or copy WARC files, and list them.
 
     Args:
         incoming: folder that the user puts crawls in
+        takedown: list of pages that are to be no part of the build
         warcs: folder for the WARC files
         manifest: JSON file that lists where they come from, with hashes
     """
     section = params.source.replace("-", "_")
     wanted = Wanted(params.max_pages, params.seed, params.shard_mb, params.allow_private, incoming)
     collected = _SOURCES[params.source](getattr(params, section), wanted)
-    metrics = shards.total(one.metrics for one in collected.built)
+    built, taken = takedowns.remove(collected.built, read_takedown(takedown))
+    metrics = shards.total(one.metrics for one in built)
     if not metrics.get("out"):
         raise HeadwaterError(f"no pages in {', '.join(collected.searched)}: crawl.{section} says where to look")
-    shards.publish(collected.built, "warc", warcs)
-    _write_manifest(manifest, params.source, collected, metrics["out"])
-    dropped = {**collected.dropped, "not_sampled": collected.total - metrics["out"] - sum(collected.dropped.values())}
-    return {**metrics, "in": collected.total, "dropped": dropped, "warcs": len(collected.built)}
+    shards.publish(built, "warc", warcs)
+    _write_manifest(manifest, params.source, collected, built)
+    dropped = {**collected.dropped, **({"takedown": taken} if taken else {})}
+    dropped["not_sampled"] = collected.total - metrics["out"] - sum(dropped.values())
+    return {**metrics, "in": collected.total, "dropped": dropped, "warcs": len(built)}
 
 
-def _write_manifest(manifest: Path, source: str, collected: Collected, pages: int) -> None:
+def _write_manifest(manifest: Path, source: str, collected: Collected, built: Sequence[shards.Built]) -> None:
     files = [
         {"name": path.name, "bytes": path.stat().st_size, "sha256": file_hash(path), "pages": one.metrics["out"]}
-        for one in collected.built
+        for one in built
         for path in (one.outputs["warc"],)
     ]
+    pages = sum(file["pages"] for file in files)
     listed = {"source": source, "searched": collected.searched, **collected.listed, "pages": pages, "warcs": files}
     manifest.parent.mkdir(parents=True, exist_ok=True)
     manifest.write_text(json.dumps(listed, indent=1, sort_keys=True, ensure_ascii=False) + "\n", "utf-8")

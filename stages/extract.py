@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from stages.core import documents as shard
 from stages.core import shards
@@ -13,6 +12,9 @@ from stages.core.errors import HeadwaterError
 from stages.core.params import params
 from stages.core.progress import log
 from stages.core.stage import Metrics, main
+from stages.core.takedown import host
+from stages.core.takedown import read as read_takedown
+from stages.web import withheld
 from stages.web.pages import charset, html, language, markdown
 from stages.web.records import http, warc
 
@@ -38,11 +40,12 @@ class Params:
     """Share of a WARC's bytes that may be unreadable, 0-1; the stage fails and names the file where more is."""
 
 
-def run(params: Params, *, warcs: Path, documents: Path, dropped: Path) -> Metrics:
+def run(params: Params, *, warcs: Path, takedown: Path, documents: Path, dropped: Path) -> Metrics:
     """Extract every page of every WARC.
 
     Args:
         warcs: folder of WARC files
+        takedown: list of texts, by their hashes, that are to be no part of the build
         documents: folder for the documents, one shard for each WARC
         dropped: folder for the pages that gave none, with the reason
     """
@@ -56,7 +59,8 @@ def run(params: Params, *, warcs: Path, documents: Path, dropped: Path) -> Metri
     (model,) = shards.build(language.unpack, None, [unpacking], label="extract-language", count="languages")
     files = tuple(model.outputs[label] for label in language.LABELS)
     units = [shards.Unit((path, *files), {"documents": name, "dropped": name}) for path, name in names.items()]
-    built = shards.build(extract, params, units, label="extract", count="pages")
+    texts = read_takedown(takedown).texts
+    built = withheld.withhold(shards.build(extract, params, units, label="extract", count="pages"), texts)
     shards.publish(built, "documents", documents)
     shards.publish(built, "dropped", dropped)
     for path, one in zip(found, built, strict=True):
@@ -84,7 +88,7 @@ def extract(params: Params, inputs: Sequence[Path], outputs: Mapping[str, Path])
                 kept.write(page, language=code, language_score=score)
                 characters += len(page["text"])
                 counts["languages"][code] += 1
-                counts["hosts"][_host(page["url"])] += 1
+                counts["hosts"][host(page["url"])] += 1
     counted = {name: dict(sorted(count.items())) for name, count in counts.items()}
     pages = {"in": kept.count + refused.count, "out": kept.count}
     return {**pages, **counted, "characters": characters, "lost": loss.counts}
@@ -154,13 +158,6 @@ def _page(params: Params, record: warc.Record) -> html.Page | html.Content | str
     if page.is_html:
         return html.Page(text, record.url, record.date)
     return html.Content(markdown.clean(charset.mended(text)), "", "")
-
-
-def _host(url: str) -> str:
-    try:
-        return urlsplit(url).hostname or ""
-    except ValueError:  # such as a broken IPv6 address
-        return ""
 
 
 def _report_loss(path: Path, lost: Mapping[str, int], max_lost: float) -> None:

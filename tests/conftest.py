@@ -9,6 +9,9 @@ from stages.core import runtime
 
 ROOT = Path(__file__).resolve().parents[1]
 
+TAKEDOWN = ROOT / "incoming" / "takedown.txt"
+"""The project's own list, which takes nothing down."""
+
 
 @pytest.fixture
 def profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:

@@ -7,6 +7,7 @@ from typing import Any
 from stages import crawl
 from stages.core import params
 from stages.web.records import warc
+from tests.conftest import TAKEDOWN
 
 VALUES = json.loads(params.as_json(params.load(crawl.Params, "crawl")))
 
@@ -17,7 +18,7 @@ def run(tmp_path: Path, **changes: Any) -> tuple[dict[str, Any], dict[str, bytes
     (tmp_path / "incoming").mkdir(exist_ok=True)
     changes = {name: {**VALUES[name], **to} if isinstance(to, dict) else to for name, to in changes.items()}
     values = params.check(crawl.Params, {**VALUES, **changes}, "params.yaml: crawl")
-    metrics = crawl.run(values, incoming=tmp_path / "incoming", warcs=target, manifest=manifest)
+    metrics = crawl.run(values, incoming=tmp_path / "incoming", takedown=TAKEDOWN, warcs=target, manifest=manifest)
     written = {path.name: path.read_bytes() for path in sorted(target.iterdir())}
     return metrics, written, json.loads(manifest.read_text("utf-8"))
 

@@ -73,6 +73,7 @@ def write_project(folder: Path) -> None:
     """What a project needs to read archives in its own incoming/crawl, with the smoke recipe applied."""
     for name in ("crawl", "evaluation", "quality", "finetune", "pretrain"):
         (folder / "incoming" / name).mkdir(parents=True)
+    shutil.copy(ROOT / "incoming" / "takedown.txt", folder / "incoming")
     shutil.copytree(ROOT / "stages", folder / "stages", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(ROOT / "infra", folder / "infra")
     shutil.copy(ROOT / "requirements.lock", folder)

@@ -160,6 +160,32 @@ def test_what_no_longer_agrees_is_said(built: Path, ask: Ask) -> None:
         (built / "data/elsewhere").rename(built / "data/pack")
 
 
+def test_pages_to_be_taken_down_are_found_until_the_build_is_made_again(built: Path, ask: Ask) -> None:
+    assert ask("takedown")[0] == 0
+    page = _documents(built / "data/decontaminate/training")[0]
+    listed = built / "incoming" / "takedown.txt"
+    before = listed.read_text("utf-8")
+    try:
+        listed.write_text(f"{page['url']}\n", "utf-8")
+        code, facts = ask("takedown")
+    finally:
+        listed.write_text(before, "utf-8")
+    assert code == 1
+    places = {fact["in"] for fact in _of(facts, "left")}
+    assert places >= {"data/extract/documents", "data/decontaminate/training", "data/pack"}
+    assert [fact["model"] for fact in _of(facts, "affected")] == ["data/pretrain/model"]
+    assert [fact["path"] for fact in _of(facts, "disagrees")] == ["incoming/takedown.txt"]
+
+
+def test_the_copies_of_a_page_are_named(built: Path, ask: Ask) -> None:
+    dropped = next(row for row in _documents(built / "data/dedup/dropped") if row["duplicate_of"])
+    kept = next(row for row in _documents(built / "data/dedup/kept") if row["id"] == dropped["duplicate_of"])
+    for url in (dropped["url"], kept["url"]):
+        code, facts = ask("copies", url)
+        assert code == 0
+        assert {dropped["id"], dropped["duplicate_of"]} <= {fact["id"] for fact in facts}
+
+
 def test_a_damaged_index_is_built_again(built: Path, ask: Ask) -> None:
     text = max(_documents(built / "data/decontaminate/training")[0]["text"].split("\n"), key=len)
     whole = ask("text", text)[1]

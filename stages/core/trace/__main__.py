@@ -3,9 +3,11 @@
 ::
 
     python -m stages.core.trace url https://example.org/page   # what became of a page; also: id, host
+    python -m stages.core.trace copies https://example.org/page  # its near duplicates
     python -m stages.core.trace text "some generated text"     # where it stands word for word in the training data
     python -m stages.core.trace step data/pretrain/model 17    # the documents of a training step
     python -m stages.core.trace model data/export              # everything that a model was made of
+    python -m stages.core.trace takedown                       # what is left of the pages of incoming/takedown.txt
 
 The files that an answer is read from are compared with dvc.lock; what does not agree is said, with exit code 1.
 """
@@ -18,7 +20,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from stages.core.errors import HeadwaterError
-from stages.core.trace import models, pages, passages, training
+from stages.core.trace import models, pages, passages, training, withdrawal
 from stages.core.trace.lineage import Fact, Lineage
 from stages.core.untrusted import visible
 
@@ -49,6 +51,11 @@ def _facts(lineage: Lineage, asked: argparse.Namespace) -> Iterator[Fact]:
         yield from training.step(lineage, asked.model, asked.number)
     elif asked.about == "model":
         yield from models.ingredients(lineage, asked.model)
+    elif asked.about == "takedown":
+        yield from withdrawal.check(lineage)
+    elif asked.about == "copies":
+        for identity in pages.find(lineage, "url", asked.value):
+            yield from pages.copies(lineage, identity)
     else:
         for identity in pages.find(lineage, asked.about, asked.value):
             yield from pages.story(lineage, identity)
@@ -91,15 +98,19 @@ def _parser() -> argparse.ArgumentParser:
         ("url", "what became of a page"),
         ("id", "the same, by the id of its document"),
         ("host", "the same for all pages of a host"),
+        ("copies", "the near duplicates of a page, by its URL"),
         ("text", "where a text stands word for word in the training data"),
     )
     for name, help_text in questions:
-        about.add_parser(name, help=help_text, parents=[form]).add_argument("value", metavar=name.upper())
+        about.add_parser(name, help=help_text, parents=[form]).add_argument(
+            "value", metavar="URL" if name == "copies" else name.upper()
+        )
     step = about.add_parser("step", help="the documents of a training step", parents=[form])
     step.add_argument("model", help="its folder, such as data/pretrain/model")
     step.add_argument("number", type=int, help="from 1")
     model = about.add_parser("model", help="everything that a model was made of", parents=[form])
     model.add_argument("model", help="its folder, such as data/export")
+    about.add_parser("takedown", help="what is left of the pages that were taken down", parents=[form])
     return parser
 
 

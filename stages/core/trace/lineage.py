@@ -104,6 +104,16 @@ class Lineage:
                     back = "`dvc checkout` or `dvc pull` brings it back, `dvc repro` makes it again"
                     yield Fact("gone", {"stage": stage.name, "path": path, "way_out": back})
 
+    def broken(self) -> Iterator[Fact]:
+        """Stages that were built from something else than what the stage before them has written."""
+        for stage in self.stages:
+            for path, md5 in stage.inputs.items():
+                maker = self.maker(path)
+                made = maker.makes.get(path, md5) if maker else md5
+                if made != md5:
+                    about = {"stage": stage.name, "path": path, "read": md5, "written": made}
+                    yield Fact("stale", about | {"problem": "the stage was not built again: run `dvc repro`"})
+
     def disagreements(self, *paths: Path) -> Iterator[Fact]:
         """What differs between files and what dvc.lock says of them; each is read once."""
         for path in paths:

@@ -5,7 +5,6 @@ import importlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -13,10 +12,12 @@ import pyarrow.parquet as pq
 
 from stages.core import shards
 from stages.core.errors import HeadwaterError
+from stages.core.takedown import host, text_hash
 from stages.core.trace.lineage import Fact, Lineage, Stage
 
 _EXCERPT = 300  # characters of a text that are told
 _NEAREST = 3
+_COPY = ["id", "url", "duplicate_of", "similarity"]
 
 
 def find(lineage: Lineage, column: str, value: str) -> list[str]:
@@ -32,7 +33,7 @@ def find(lineage: Lineage, column: str, value: str) -> list[str]:
         table = pq.read_table(path, columns=["id", "url"])
         names = table.column("id" if column == "id" else "url").to_pylist()
         if column == "host":
-            names = [_host(name) for name in names]
+            names = [host(name) for name in names]
         known |= set(names)
         found += [one for name, one in zip(names, table.column("id").to_pylist(), strict=True) if name == value]
     if not found:
@@ -51,6 +52,20 @@ def story(lineage: Lineage, identity: str) -> Iterator[Fact]:
                 yield from _capture(lineage, stage, row)
             yield Fact("document", _told(lineage, stage, folder, row))
             yield from lineage.disagreements(path)
+
+
+def copies(lineage: Lineage, identity: str) -> Iterator[Fact]:
+    """The documents that were dropped for one, and the one that was kept; so none stands in its place unseen."""
+    found: dict[str, dict[str, Any]] = {}
+    for _, folder in lineage.documents:
+        if any("duplicate_of" in pq.read_schema(path).names for path in shards.files(folder)[:1]):
+            table = pa.concat_tables([pq.read_table(path, columns=_COPY) for path in shards.files(folder)])
+            kept = {row["id"]: row["duplicate_of"] for row in table.to_pylist()}.get(identity, identity)
+            group = pc.or_(pc.equal(table.column("duplicate_of"), kept), pc.equal(table.column("id"), kept))
+            found |= {row["id"]: row for row in table.filter(group).to_pylist()} | {kept: {"id": kept}}
+    for one in sorted(found):
+        for _, row in (row for _, folder in lineage.documents[:1] for row in rows(folder, [one], ["id", "url"])):
+            yield Fact("copy", {**found[one], **row})
 
 
 def rows(
@@ -94,7 +109,11 @@ def _told(lineage: Lineage, stage: Stage, folder: Path, row: dict[str, Any]) -> 
     before = _columns_before(lineage, stage)
     told |= {name: value for name, value in row.items() if name not in {*before, *told, "stage", "text"}}
     text = row["text"]
-    return told | {"characters": len(text), "text": text[:_EXCERPT] + "…" * (len(text) > _EXCERPT)}
+    return told | {
+        "text_hash": text_hash(text),
+        "characters": len(text),
+        "text": text[:_EXCERPT] + "…" * (len(text) > _EXCERPT),
+    }
 
 
 def _columns_before(lineage: Lineage, stage: Stage) -> set[str]:
@@ -111,13 +130,6 @@ def _everywhere(lineage: Lineage, stage: Stage, identity: str) -> Iterator[tuple
     for other, folder in lineage.documents:
         if other == stage:
             yield from rows(folder, [identity], ["id", "url"])
-
-
-def _host(url: str) -> str:
-    try:
-        return urlsplit(url).hostname or ""
-    except ValueError:
-        return ""
 
 
 def _nearest(value: str, known: Sequence[str]) -> list[str]:

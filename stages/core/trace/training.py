@@ -25,7 +25,7 @@ def exposure(lineage: Lineage, identity: str) -> Iterator[Fact]:
             about = {"stage": stage.name, "in": folder.as_posix(), "tokens": sum(found.values()), "rows": list(found)}
             yield Fact("tokens", about)
             yield from lineage.disagreements(*(folder / name for name in _shards(packed, list(found))))
-        for trainer in _trainers(lineage, folder):
+        for trainer in trainers(lineage, folder):
             yield from _steps(lineage, trainer, packed, list(found))
 
 
@@ -91,7 +91,7 @@ def _shards(packed: TokenShards, rows: Sequence[int]) -> list[str]:
     return names
 
 
-def _trainers(lineage: Lineage, tokens: Path) -> list[Stage]:
+def trainers(lineage: Lineage, tokens: Path) -> list[Stage]:
     """Stages that trained a model on a folder of tokens."""
     makers = [stage.name for stage, _ in lineage.models]
     return [one for one in lineage.stages if tokens.as_posix() in one.inputs and one.name in makers]
@@ -99,10 +99,10 @@ def _trainers(lineage: Lineage, tokens: Path) -> list[Stage]:
 
 def _trained(lineage: Lineage, model: str) -> Stage:
     for _, folder in lineage.tokens:
-        for trainer in _trainers(lineage, folder):
+        for trainer in trainers(lineage, folder):
             if model.rstrip("/") == _model(trainer).as_posix():
                 return trainer
-    known = [_model(one).as_posix() for _, folder in lineage.tokens for one in _trainers(lineage, folder)]
+    known = [_model(one).as_posix() for _, folder in lineage.tokens for one in trainers(lineage, folder)]
     raise HeadwaterError(f"{model}: no model that was trained on packed tokens here; these were: {', '.join(known)}")
 
 

@@ -14,8 +14,8 @@ from stages.web.records import http, warc
 from stages.web.sources import captures, listings, sampling
 from stages.web.sources.source import Wanted
 
-# Records are looked at to count pages, check digests and sample; what is too large is left for `extract` to refuse.
-_MAX_BYTES = 64 << 20
+MAX_BYTES = 64 << 20
+"""Of a record that is looked at to count pages, check digests and sample; what is larger is left for `extract`."""
 
 
 def take_all(paths: Sequence[Path], wanted: Wanted, *, ours: bool) -> list[shards.Built]:
@@ -51,8 +51,7 @@ def sampled(paths: Sequence[Path], wanted: Wanted) -> list[shards.Built]:
         for file, (path, name) in enumerate(zip(paths, names(paths), strict=True)):
             listing = area / f"{file:05}.json"
             listing.write_text(json.dumps([number for _, number in ranks[file] if (file, number) in chosen]), "utf-8")
-            stem = re.sub(r"(\.w?arc|\.wet)*(\.gz|\.zst)?$", "", name, flags=re.IGNORECASE)
-            units.append(shards.Unit((path, listing), {"warc": f"{stem}-{file:05}.warc.gz"}))
+            units.append(shards.Unit((path, listing), {"warc": rewritten_name(name, file)}))
         return shards.build(sample, None, units, label="crawl", count="pages")
 
 
@@ -66,6 +65,12 @@ def names(paths: Sequence[Path]) -> list[str]:
             name, number = f"{stem}-{number}{dot}{suffix}", number + 1
         given[name] = None
     return list(given)
+
+
+def rewritten_name(name: str, number: int) -> str:
+    """A name for an archive that is written again, the one of that number; unique where the numbers are."""
+    stem = re.sub(r"(\.w?arc|\.wet)*(\.gz|\.zst)?$", "", name, flags=re.IGNORECASE)
+    return f"{stem}-{number:05}.warc.gz"
 
 
 def safe(name: str) -> str:
@@ -89,7 +94,7 @@ def _counted(path: Path) -> shards.Metrics:
     loss = warc.Loss()
     count = 0
     digests: Counter[str] = Counter(checked=0, wrong=0)
-    for record in warc.read(path, _MAX_BYTES, loss):
+    for record in warc.read(path, MAX_BYTES, loss):
         count += is_page(record)
         stated = record.headers.get("warc-block-digest", "")
         if stated.startswith("sha1:") and not record.problem:
@@ -111,7 +116,7 @@ def gather(_: None, inputs: Sequence[Path], outputs: Mapping[str, Path]) -> shar
 
 def index(seed: int, inputs: Sequence[Path], outputs: Mapping[str, Path]) -> shards.Metrics:
     """Write the rank of every page of an archive, with the number of its record, as JSON."""
-    records = warc.read(inputs[0], _MAX_BYTES, warc.Loss())
+    records = warc.read(inputs[0], MAX_BYTES, warc.Loss())
     ranks = [
         (sampling.rank(seed, f"{record.url} {record.date}"), number)
         for number, record in enumerate(records)
@@ -127,10 +132,10 @@ def sample(_: None, inputs: Sequence[Path], outputs: Mapping[str, Path]) -> shar
     loss = warc.Loss()
     found = 0
     with outputs["warc"].open("wb") as file:
-        for number, record in enumerate(warc.read(inputs[0], _MAX_BYTES, loss)):
+        for number, record in enumerate(warc.read(inputs[0], MAX_BYTES, loss)):
             found += is_page(record)
             if number in chosen:
-                file.write(captures.member(_rewritten(record)))
+                file.write(captures.member(rewritten(record)))
     return {"in": found, "out": len(chosen), "dropped": {"not_sampled": found - len(chosen)}, "lost": loss.counts}
 
 
@@ -139,11 +144,11 @@ def is_page(record: warc.Record) -> bool:
     return (
         record.kind in ("response", "resource", "conversion")
         and not record.problem
-        and not isinstance(http.page(record, _MAX_BYTES), str)
+        and not isinstance(http.page(record, MAX_BYTES), str)
     )
 
 
-def _rewritten(record: warc.Record) -> bytes:
+def rewritten(record: warc.Record) -> bytes:
     """The record again, with its own headers; one from an ARC as WARC."""
     headers = record.headers
     if "warc-type" not in headers:

@@ -1,0 +1,117 @@
+"""Pages that are to be no part of a build: the list that a user keeps, and what it matches."""
+
+import hashlib
+import re
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from urllib.parse import SplitResult, urlsplit
+
+from stages.core.errors import HeadwaterError
+
+_HOST = re.compile(r"(?=.{1,253}\Z)[a-z0-9_]([a-z0-9_-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)+")
+_COMMENT = re.compile(r"(^|\s)#.*")
+
+
+@dataclass(frozen=True)
+class Takedown:
+    """What a list names."""
+
+    urls: frozenset[str]
+    """As :func:`address` writes them."""
+    hosts: frozenset[str]
+    """With all hosts below them."""
+    ids: frozenset[str]
+    """Of documents."""
+    texts: frozenset[str]
+    """As :func:`text_hash` writes them."""
+
+    @property
+    def pages(self) -> bool:
+        """Whether a page can be told by what it was captured as, and not by its text alone."""
+        return bool(self.urls or self.hosts or self.ids)
+
+    def names(self, url: str, identity: str) -> bool:
+        """Whether a capture is named, by its URL, its host or the id of its document."""
+        if identity in self.ids or address(url) in self.urls:
+            return True
+        labels = host(url).split(".") if self.hosts else []
+        return any(".".join(labels[at:]) in self.hosts for at in range(len(labels)))
+
+
+def read(path: Path) -> Takedown:
+    """The list in a file: in each line a URL, a host, the id of a document or the hash of a text.
+
+    A date may stand before it, and a comment after `` #``.
+
+    Raises:
+        HeadwaterError: a line is none of these; names file and line.
+    """
+    entries: dict[str, set[str]] = {"urls": set(), "hosts": set(), "ids": set(), "texts": set()}
+    try:
+        lines = path.read_text("utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise HeadwaterError(f"{path}: not UTF-8: {error.reason} at byte {error.start}") from None
+    except OSError:
+        raise HeadwaterError(f"{path} is missing; an empty file takes nothing down") from None
+    for number, line in enumerate(lines, start=1):
+        words = _COMMENT.sub("", line).split()
+        if words and _is_date(words[0]):
+            words = words[1:]
+        if words:
+            kind, value = _entry(words, f"{path}: line {number}")
+            entries[kind].add(value)
+    return Takedown(**{kind: frozenset(values) for kind, values in entries.items()})
+
+
+def address(url: str) -> str:
+    """A URL without what names the same page: scheme, user, default port, the host's case, fragment."""
+    parts = _split(url)
+    if parts is None or not parts.hostname:
+        return url
+    query = f"?{parts.query}" * bool(parts.query)
+    return (
+        f"{parts.netloc.rpartition('@')[2].lower().removesuffix(':80').removesuffix(':443')}{parts.path or '/'}{query}"
+    )
+
+
+def host(url: str) -> str:
+    """The host of a URL in lower case; empty if there is none."""
+    parts = _split(url)
+    return (parts.hostname or "") if parts else ""
+
+
+def text_hash(text: str) -> str:
+    """SHA-256 of a text without space around it, in hex."""
+    return hashlib.sha256(text.strip().encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _entry(words: list[str], where: str) -> tuple[str, str]:
+    said = " ".join(words)
+    if len(words) == 1:
+        if "://" in said and host(said):
+            return "urls", address(said)
+        if re.fullmatch(r"[0-9a-f]{32}", said):
+            return "ids", said
+        if re.fullmatch(r"[0-9a-f]{64}", said):
+            return "texts", said
+        if _HOST.fullmatch(said.lower().removeprefix("*.")):
+            return "hosts", said.lower().removeprefix("*.")
+    raise HeadwaterError(
+        f"{where}: {said[:80]!a} is no URL (https://…), host, id (32 hex digits) or hash of a text (64); a comment "
+        "begins with #"
+    )
+
+
+def _is_date(word: str) -> bool:
+    try:
+        return bool(date.fromisoformat(word))
+    except ValueError:
+        return False
+
+
+def _split(url: str) -> SplitResult | None:
+    try:
+        return urlsplit(url)
+    except ValueError:  # such as a broken IPv6 address
+        return None
