@@ -1,10 +1,10 @@
-"""Fine-tune the model on conversations, learning the answers only (supervised fine-tuning).
+"""Fine-tune the model: on conversations, completions, classes, tags or numbers.
 
-The conversations are made from the training documents (a heading asks, its section answers), or brought by the user.
+Conversations are made from the training documents (a heading asks, its section answers) or, like the rows of every
+other task, brought by the user.
 """
 
-import dataclasses
-import math
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
@@ -12,36 +12,47 @@ from typing import Annotated, Any, Literal, NamedTuple
 import numpy as np
 import torch
 from accelerate import PartialState
-from pydantic import Field, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
 from stages.core import shards
-from stages.core.errors import HeadwaterError
-from stages.core.params import params
+from stages.core.params import nearest, params
 from stages.core.progress import log as say
 from stages.core.stage import Metrics, main
-from stages.text import chat, headings, tokenizers
-from stages.text import conversations as talk
-from stages.text.conversations import Conversation
+from stages.scoring import prediction
+from stages.text import answers, chat, completions, conversations, headings, labelled, sampling, tables, tokenizers
+from stages.text.augmentation import Augmentation
+from stages.text.sampling import Given, Item
+from stages.training import heads, lesson
 from stages.training import model as models
-from stages.training.data import Data, Fixed, Rows
-from stages.training.learner import Learner, Making
-from stages.training.loop import train
-from stages.training.loss import IGNORED
+from stages.training.data import Fixed, Padded, Rows
+from stages.training.learner import Learner
+from stages.training.lesson import Course, Lesson
 from stages.training.settings import Training
 
 
 @params
 class Params:
-    task: Literal["chat"]
-    """What is learned. chat: the answers of conversations."""
+    task: str
+    """What is learned. chat: the answers of conversations; completion: what completes a prompt; classify: the class of
+    a text; tag: the tag of each word; score: the number of a text."""
     data: Literal["headings", "incoming"]
-    """headings: made from the training documents; incoming: the user's JSON lines in incoming/finetune."""
-    max_conversations: PositiveInt
-    """Most conversations to learn from; of more, a sample is drawn by seed."""
+    """headings: conversations made from the training documents; incoming: the user's rows in incoming/finetune."""
+    rows: sampling.Wanted
+    """Which rows are learned from, and which are measured on."""
+    packed: bool
+    """Of chat and completion: whether several share a row of the model's context, or each is padded to the longest of
+    its batch, which is made of such as are alike in length."""
+    class_weights: Literal["none", "balanced"]
+    """Of classify and tag: whether every row counts the same, or every class."""
+    augmentation: Augmentation
+    """Of classify, tag and score: how rows change while they are learned from."""
+    folds: NonNegativeInt
+    """Parts of the rows of which each is measured on by a model that learned the others (k-fold cross-validation),
+    before the model that learns them all; 0 leaves that out."""
     epochs: PositiveInt
-    """Times that each is seen."""
+    """Times that each row is seen."""
     seed: int
-    """Of the sample, of the way each question is put and of the order of the data."""
+    """Of all that is drawn: rows, their order and changes, the way a question is put, the weights of a new head."""
     headings: headings.Headings
     """How documents become conversations."""
     dropout: Annotated[float, Field(ge=0, lt=1)]
@@ -49,125 +60,130 @@ class Params:
     training: Training
     """How the model learns."""
 
+    @model_validator(mode="after")
+    def _fits(self) -> "Params":
+        if self.task not in TASKS:
+            raise ValueError(f"no such task: {self.task!r}{nearest(self.task, TASKS)}")
+        if self.task != "chat" and self.data == "headings":
+            raise ValueError(f"headings makes conversations, for task chat; {self.task} needs data: incoming")
+        if self.folds == 1:
+            raise ValueError("one fold leaves nothing to learn from: set folds to 0, or to 2 or more")
+        return self
+
 
 class Sources(NamedTuple):
-    """What there is to learn from."""
+    """What there is to learn from: the paths of :func:`run`."""
 
     model: Path
-    """Folder of the pretrained model, with its tokenizer."""
     documents: Path
-    """Training documents, whose headings ask."""
-    conversations: Path
-    """Folder with what the user brings."""
-
-
-class Lesson(NamedTuple):
-    """What a task comes to: a model with the head it needs, its rows, and what it is to learn of them."""
-
-    model: Any
-    data: Data
-    making: Making
-    """Gives the model its objective."""
-    read: tuple[Path, ...]
-    """Files that the rows are made of."""
-    counts: Metrics
-    """Of what was read: ``in``, ``out`` and ``dropped``, and what else is worth knowing."""
+    brought: Path
 
 
 def run(
     params: Params, *, model: Path, documents: Path, conversations: Path, tuned: Path, log: Path, spikes: Path
 ) -> Metrics:
-    """Make or read what is to be learned, and train on it.
+    """Make or read what is to be learned, train on it, and measure.
 
     Args:
         model: folder of the pretrained model, with its tokenizer
         documents: training documents, whose headings ask
-        conversations: folder with the user's conversations, *.jsonl
+        conversations: folder with the user's conversations or other rows
         tuned: folder for the fine-tuned model
         log: CSV file for the loss of every step
         spikes: JSON lines of the steps that were not learned from, with what their rows were made of
     """
-    lesson = TASKS[params.task](params, Sources(model, documents, conversations))
-    seen = params.epochs * (len(lesson.data) - params.training.held_out.rows)
-    area = shards.area("finetune", shards.identity(run, params, [model, *lesson.read]))
-    trained = train(
-        lesson.model,
-        lesson.data,
-        params.training,
-        steps=math.ceil(seen / params.training.batch_sequences),
-        seed=params.seed,
-        area=area,
-        label="finetune",
-        making=lesson.making,
-    )
+    # The first process fills the work area, the others then find it filled. The loop's Accelerator joins this state.
+    with PartialState(cpu=not torch.accelerator.is_available()).main_process_first():
+        given = TASKS[params.task](params, Sources(model, documents, conversations))
+    course = Course(params.training, params.epochs, params.seed, "finetune")
+    kept: list[Path] = []
+
+    def area(part: str) -> Path:
+        kept.append(shards.area("finetune", shards.identity(run, params, [model, *given.read], part)))
+        return kept[-1]
+
+    figures: Metrics = {"folds": lesson.cross_validate(given, course, params.folds, area)} if params.folds else {}
+    config, trained = lesson.learn(given, course, given.learned, area("all"))
     if trained.is_main:
-        stop = [tokenizers.END_OF_TURN, tokenizers.END]
-        models.save(lesson.model.config, trained.weights, tuned, stop=stop)
+        models.save(config, trained.weights, tuned, stop=[tokenizers.END_OF_TURN, tokenizers.END])
         models.copy_tokenizer(model, tuned)
         log.write_text(trained.log, "utf-8")
         spikes.write_text(trained.spikes, "utf-8")
-        shards.collect(keep=[area])
-    return trained.metrics | {"first_loss": float(trained.log.splitlines()[1].split(",")[2])} | lesson.counts
+        shards.collect(keep=kept)
+        if given.tested is not None:
+            figures["test"] = lesson.measure(given, course, models.load_as(config, tuned), given.tested)
+    figures |= {"first_loss": float(trained.log.splitlines()[1].split(",")[2]), "rows": len(given.learned)}
+    return trained.metrics | figures | given.counts
 
 
 def _chat(params: Params, sources: Sources) -> Lesson:
-    """Answers of conversations, packed."""
-    paths = shards.files(sources.conversations, "*.jsonl")
-    if params.data == "headings":
-        if paths:
-            say(f"finetune: {paths[0]} is not used: finetune.data is headings; set it to incoming")
-        paths = shards.files(sources.documents, "*.parquet")
-    made = _headings(params, paths) if params.data == "headings" else _incoming(paths, sources.conversations)
-    chosen = talk.draw(made.found, params.max_conversations, params.seed)
-    pretrained = models.load(sources.model, params.dropout)
-    if pretrained.config.model_type in models.MASKED:
-        raise HeadwaterError(
-            f"{sources.model}: a {pretrained.config.model_type} fills masks and cannot answer; train another"
-        )
-    context = pretrained.config.max_position_embeddings
-    tokenizer = tokenizers.load(sources.model)
-    encoded = [chat.encode(tokenizer, one.messages, limit=context + 1) for one in chosen]
-    fitting = [one for one in encoded if one]
-    origins = [one.source for one, ids in zip(chosen, encoded, strict=True) if ids]
-    made.dropped |= {"not_sampled": len(made.found) - len(chosen), "too_long": len(chosen) - len(fitting)}
-    if not fitting:
-        reasons = ", ".join(f"{reason} {count}" for reason, count in made.dropped.items() if count)
-        raise HeadwaterError(f"no conversation to learn from, of {made.seen} seen" + f" ({reasons})" * bool(reasons))
-    inputs, labels, members = chat.pack(fitting, context + 1, IGNORED)
-    documents = np.cumsum(inputs == tokenizers.BEGIN, axis=1) if params.training.documents_apart else None
-    counts = {"in": made.seen, "out": len(fitting), "dropped": made.dropped, "cut": sum(one.cut for one in fitting)}
-    counts |= {"rows": len(inputs), "answer_tokens": int((labels != IGNORED).sum())}
-    data = Fixed(Rows(inputs, labels, documents), [[origins[number] for number in row] for row in members])
-    return Lesson(pretrained, data, Learner, tuple(paths), counts)
-
-
-@dataclasses.dataclass
-class _Made:
-    found: list[Conversation]
-    seen: int
-    dropped: dict[str, int]
-
-
-def _headings(params: Params, paths: Sequence[Path]) -> _Made:
-    units = [shards.Unit(inputs=(path,), outputs={"sections": f"{path.stem}.jsonl"}) for path in paths]
-    # The first process fills the work area, the others then find it filled. The loop's Accelerator joins this state.
-    with PartialState(cpu=not torch.accelerator.is_available()).main_process_first():
-        built = shards.build(headings.collect, params.headings, units, label="finetune-headings", count="sections")
-    found, dropped = headings.ask(
-        headings.load([one.outputs["sections"] for one in built]), params.headings.questions, params.seed
+    """Answers of conversations."""
+    if params.data == "incoming":
+        given = sampling.gather(sources.brought, params.rows, params.seed, conversations.conversation)
+        return _answers(params, sources.model, given, chat.encode)
+    if brought := tables.readable(sources.brought):
+        say(f"finetune: {brought[0]} is not used: finetune.data is headings; set it to incoming")
+    paths = shards.files(sources.documents, "*.parquet")
+    return _answers(
+        params, sources.model, headings.conversations(params.headings, paths, params.rows, params.seed), chat.encode
     )
-    counts = shards.total(one.metrics for one in built)
-    return _Made(found, counts.get("in", 0), {**counts.get("dropped", {}), **dropped})
 
 
-def _incoming(paths: Sequence[Path], folder: Path) -> _Made:
-    if not paths:
-        raise HeadwaterError(f"{folder} holds no .jsonl; put conversations there, or set finetune.data to headings")
-    found = list(talk.read(paths))
-    return _Made(found, len(found), {})
+def _completion(params: Params, sources: Sources) -> Lesson:
+    """What completes prompts."""
+    given = sampling.gather(sources.brought, params.rows, params.seed, completions.completion)
+    return _answers(params, sources.model, given, completions.encode)
 
 
-TASKS: Mapping[str, Callable[[Params, Sources], Lesson]] = {"chat": _chat}
+def _answers(params: Params, model: Path, given: Given[Item], encode: answers.Encode[Item]) -> Lesson:
+    limit = models.writer(model, params.dropout).max_position_embeddings + 1
+    found = answers.encoded(given, functools.partial(encode, tokenizers.load(model), limit=limit))
+
+    def data(rows: Sequence[answers.Encoded]) -> Fixed | Padded:
+        if not params.packed:
+            return Padded(answers.apart(rows), tokenizers.PAD)
+        inputs, labels, sources = answers.pack(rows, limit)
+        apart = np.cumsum(inputs == tokenizers.BEGIN, axis=1) if params.training.documents_apart else None
+        return Fixed(Rows(inputs, labels, apart), sources)
+
+    tested = data(found.tested) if found.tested else None
+    load = functools.partial(models.load, model, params.dropout)
+    return Lesson(load, data(found.learned), tested, Learner, None, given.paths, found.counts)
+
+
+def _labels(params: Params, sources: Sources) -> Lesson:
+    """Classes of texts, tags of words, numbers of texts."""
+    read, making, judge = _LABELS[params.task]
+    tagged = params.task == "tag"
+    given = sampling.gather(sources.brought, params.rows, params.seed, read)
+    encode = functools.partial(
+        labelled.encode_words if tagged else labelled.encode,
+        tokenizers.load(sources.model),
+        limit=models.described(sources.model, params.dropout).max_position_embeddings,
+    )
+    found = labelled.encoded(given, params.augmentation, params.rows.labels, params.seed, encode, tagged=tagged)
+    names = found.names
+    load = functools.partial(heads.load, sources.model, params.dropout, params.seed, names=names, tagging=tagged)
+    if params.class_weights == "balanced" and names:
+        making = functools.partial(making, weights=heads.balanced(found.learned, len(names)))
+    learned = Padded(found.learned, tokenizers.PAD, found.redraw)
+    tested = Padded(found.tested, tokenizers.PAD) if found.tested else None
+    judged = functools.partial(judge, names=names)
+    return Lesson(load, learned, tested, making, judged, given.paths, found.counts)
+
+
+_LABELS: Mapping[str, tuple[Any, Any, Any]] = {
+    "classify": (labelled.classes, heads.Classifier, prediction.classes),
+    "tag": (labelled.tags, heads.Tagger, prediction.tags),
+    "score": (labelled.scores, heads.Scorer, prediction.scores),
+}
+"""How a row is read, what the model learns, and how it is measured."""
+
+TASKS: Mapping[str, Callable[[Params, Sources], Lesson]] = {
+    "chat": _chat,
+    "completion": _completion,
+    **dict.fromkeys(_LABELS, _labels),
+}
 """What can be learned, by name."""
 
 

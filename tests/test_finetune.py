@@ -12,15 +12,29 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from stages import finetune
 from stages.core.errors import HeadwaterError
 from stages.core.fingerprint import file_hash
+from stages.text.augmentation import Augmentation
 from stages.text.headings import Headings
+from stages.text.sampling import Measured, Wanted
 from stages.training.schedule import Schedule
 from stages.training.settings import Averaging, HeldOut, Spikes, Training
 from tests import small_model
+from tests.text.columns import COLUMNS
+
+ROWS = Wanted(
+    most=40,
+    test=Measured(file="", share=0.0),
+    columns=COLUMNS,
+    labels=(),
+)
 
 PARAMS = finetune.Params(
     task="chat",
     data="headings",
-    max_conversations=40,
+    rows=ROWS,
+    packed=True,
+    class_weights="none",
+    augmentation=Augmentation(rows=0.0, delete=0.1, swap=0.1, insert=0.1, replace=0.1),
+    folds=0,
     epochs=2,
     seed=1,
     headings=Headings(questions=("{heading}?", "{heading} in {title}?"), max_heading=60, min_answer=20, max_answer=80),
@@ -130,11 +144,11 @@ def test_conversations_that_do_not_fit_are_counted(paths: dict[str, Path]) -> No
 
 
 def test_without_conversations_it_says_where_they_go(paths: dict[str, Path]) -> None:
-    with pytest.raises(HeadwaterError, match=r"conversations holds no \.jsonl; put conversations there, or set"):
+    with pytest.raises(HeadwaterError, match=r"conversations holds nothing to learn from: put files there"):
         finetune.run(dataclasses.replace(PARAMS, data="incoming"), **paths)
 
 
 def test_where_no_heading_can_be_asked_for_it_says_why(paths: dict[str, Path]) -> None:
     strict = dataclasses.replace(PARAMS.headings, min_answer=80)
-    with pytest.raises(HeadwaterError, match=r"no conversation to learn from, of \d+ seen \(.*short_answer \d+"):
+    with pytest.raises(HeadwaterError, match=r"nothing to learn from, of \d+ seen \(.*short_answer \d+"):
         finetune.run(dataclasses.replace(PARAMS, headings=strict), **paths)

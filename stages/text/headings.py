@@ -9,10 +9,11 @@ from pathlib import Path
 
 from pydantic import PositiveInt, field_validator
 
-from stages.core import documents
+from stages.core import documents, shards
 from stages.core.params import params
 from stages.core.shards import Metrics
-from stages.text.conversations import Conversation, Message, draw_key
+from stages.text.conversations import Conversation, Message
+from stages.text.sampling import Given, Wanted, deal, draw_key
 
 # "5.3.1. Constraints", "Chapter 5. Data Definition", "B.2 Keywords": the number says nothing to who asks.
 _NUMBER = re.compile(r"^(?:\w+\s+)?(?:\d+|[A-Z])(?:\.\d+)*\.\s+|^(?:\d+|[A-Z])(?:\.\d+)+\s+")
@@ -79,6 +80,25 @@ def collect(params: Headings, inputs: Sequence[Path], outputs: Mapping[str, Path
                 file.write(json.dumps(asdict(section), ensure_ascii=False) + "\n")
                 written += 1
     return {"in": written + counts.total(), "out": written, "dropped": dict(counts)}
+
+
+def conversations(params: Headings, paths: Sequence[Path], wanted: Wanted, seed: int) -> Given[Conversation]:
+    """Conversations made from document shards.
+
+    Args:
+        params: How.
+        paths: Of the shards.
+        wanted: How many, and how many of them to measure on.
+        seed: Of the draw, and of the way each question is put.
+    """
+    units = [shards.Unit(inputs=(path,), outputs={"sections": f"{path.stem}.jsonl"}) for path in paths]
+    built = shards.build(collect, params, units, label="finetune-headings", count="sections")
+    found, dropped = ask(load([one.outputs["sections"] for one in built]), params.questions, seed)
+    counts = shards.total(one.metrics for one in built)
+    given = deal(found, wanted, seed, paths)
+    given.dropped |= counts.get("dropped", {}) | dropped
+    given.seen = counts.get("in", 0)
+    return given
 
 
 def load(paths: Sequence[Path]) -> list[Section]:

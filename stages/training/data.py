@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stages.core import order
+from stages.core.examples import IGNORED, Example, Redraw
 from stages.core.order import Integers
 
 
@@ -16,7 +17,7 @@ class Rows(NamedTuple):
     input_ids: Integers
     """(rows, sequence)"""
     labels: Integers
-    """(rows, sequence): what to predict at each position, or ``loss.IGNORED`` where there is no target."""
+    """(rows, sequence): what to predict at each position, or ``IGNORED`` where there is no target."""
     documents: Integers | None = None
     """(rows, sequence): a number for each position, which attends only to positions with the same; None: to all."""
     values: npt.NDArray[Any] | None = None
@@ -66,18 +67,90 @@ class Fixed:
         """What those rows were made of."""
         return list(dict.fromkeys(source for row in indices for source in self.made_of[row]))
 
+    def part(self, indices: Integers) -> "Fixed":
+        """Those rows as data of their own."""
+        return Fixed(self.rows(indices, indices), [self.made_of[row] for row in indices])
+
+
+class Padded:
+    """Rows of lengths of their own, padded at their end to the longest of those that are asked for together.
+
+    Args:
+        examples: The rows.
+        pad: Id of padding.
+        redraw: Gives a row as it stands at a position of the run, where that is not always the same.
+    """
+
+    def __init__(self, examples: Sequence[Example], pad: int, redraw: Redraw | None = None) -> None:
+        self.examples, self.pad, self.redraw = examples, pad, redraw
+        self.lengths = np.array([len(one.ids) for one in examples])
+        """Of the rows as they were read."""
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    def rows(self, indices: Integers, positions: Integers) -> Rows:
+        """Those rows."""
+        if self.redraw is None:
+            chosen = [self.examples[index] for index in indices]
+        else:
+            chosen = [self.redraw(int(index), int(at)) for index, at in zip(indices, positions, strict=True)]
+        length = max(len(one.ids) for one in chosen)
+        input_ids = np.full((len(chosen), length), self.pad, dtype=np.int64)
+        labels = np.full((len(chosen), length), IGNORED, dtype=np.int64)
+        for row, one in enumerate(chosen):
+            input_ids[row, : len(one.ids)] = one.ids
+            labels[row, : len(one.labels)] = one.labels
+        return Rows(input_ids, labels, values=np.array([one.value for one in chosen]))
+
+    def sources(self, indices: Integers) -> list[str]:
+        """What those rows were made of."""
+        return list(dict.fromkeys(self.examples[index].source for index in indices))
+
+    def part(self, indices: Integers) -> "Padded":
+        """Those rows as data of their own."""
+        redraw = self.redraw
+        inner = None if redraw is None else lambda index, position: redraw(int(indices[index]), position)
+        return Padded([self.examples[index] for index in indices], self.pad, inner)
+
+
+_WINDOW = 50
+"""Most batches whose rows are dealt out by length, as in transformers' LengthGroupedSampler; of few rows, a quarter of
+an epoch, so that a batch holds no row twice."""
+
 
 class Split:
-    """The rows of some data as two sets: ``held_out`` of them, drawn by seed, and those that are trained on."""
+    """The rows of some data as two sets: ``held_out`` of them, drawn by seed, and those that are trained on.
 
-    def __init__(self, data: Data, held_out: int, seed: int) -> None:
-        self.data, self.held_out = data, held_out
+    Rows of lengths of their own come in batches of like length, which saves padding: the rows of some steps that
+    follow each other are dealt out by length, and the batches so made come in an order that is drawn.
+
+    Args:
+        data: All rows.
+        held_out: How many are never trained on.
+        seed: Of the order.
+        steps: Length of the run.
+    """
+
+    def __init__(self, data: Data, held_out: int, seed: int, steps: int) -> None:
+        self.data, self.held_out, self.seed, self.steps = data, held_out, seed, steps
         self._order = order.Order(len(data), held_out, seed)
         self.rows = self._order.trained
 
     def batch(self, step: int, size: int) -> tuple[Integers, Integers]:
         """Numbers of the rows of a step, and their positions; both of shape (size,)."""
-        return self._order.batch(step, size), np.arange(step * size, (step + 1) * size, dtype=np.int64)
+        lengths = self.data.lengths if isinstance(self.data, Padded) else None
+        chosen = self._order.batch(step, size) if lengths is None else self._alike(step, size, lengths)
+        return chosen, np.arange(step * size, (step + 1) * size, dtype=np.int64)
+
+    def _alike(self, step: int, size: int, lengths: Integers) -> Integers:
+        window = min(_WINDOW, max(1, self.rows // (4 * size)))
+        first = step - step % window
+        count = min(window, self.steps - first)
+        rows = np.concatenate([self._order.batch(first + number, size) for number in range(count)])
+        batches = rows[np.argsort(lengths[rows], kind="stable")].reshape(count, size)
+        turn = order.Permutation(count, self.seed, first)(np.array([step - first]))
+        return batches[int(turn[0])]
 
     def held_out_rows(self) -> tuple[Integers, Integers]:
         """Numbers of the rows that are held out, and their positions."""

@@ -7,8 +7,9 @@ import numpy as np
 import torch
 from torch import nn
 
+from stages.core.examples import IGNORED
 from stages.training.data import Rows
-from stages.training.loss import IGNORED, Penalties, output_loss
+from stages.training.loss import Penalties, output_loss
 from stages.training.settings import Training
 
 PREFIX = "model."
@@ -16,7 +17,7 @@ PREFIX = "model."
 
 
 class Losses(NamedTuple):
-    """Of one micro-batch, sums over its targets; see :meth:`Learner.targets`."""
+    """Of one micro-batch, sums over its targets."""
 
     objective: torch.Tensor
     """What is minimised."""
@@ -26,14 +27,14 @@ class Losses(NamedTuple):
     """(rows, sequence, width): the embeddings, whose gradient says where a change hurts most."""
 
 
-class Learner(nn.Module):
-    """A model of transformers with its objective: every target id as likely as can be.
+class Wrapped(nn.Module):
+    """A model of transformers, set up for training; a subclass gives it an objective.
 
-    Another objective is another class with the same ``forward(*arguments, change) -> Losses``, ``arguments`` and
-    ``targets``.
+    A subclass has ``forward(*arguments, change) -> Losses``, and says with ``arguments`` what that takes of some rows,
+    and with ``targets`` how many there are in them: the objective of a batch is a mean over these.
 
     Args:
-        model: For causal or for masked language modelling; :mod:`stages.training.model` makes it.
+        model: :mod:`stages.training.model` makes it.
         training: Precision, attention, compilation and the objective's penalties.
     """
 
@@ -48,6 +49,10 @@ class Learner(nn.Module):
         if training.compile:
             for layer in layers(model):  # in place: names of weights stay as they are
                 layer.compile()
+
+
+class Learner(Wrapped):
+    """A model for causal or masked language modelling that makes every target id as likely as it can."""
 
     def forward(
         self,
@@ -109,8 +114,8 @@ class Learner(nn.Module):
         return {"position_ids": positions, "attention_mask": mask}
 
 
-Making = Callable[[Any, Training], nn.Module]
-"""Gives a model its objective: :class:`Learner`, or another like it."""
+Making = Callable[[Any, Training], Wrapped]
+"""Gives a model its objective."""
 
 
 def layers(model: Any) -> nn.ModuleList:

@@ -89,7 +89,7 @@ def train(
     _check(training, len(data), accelerator.num_processes)
     flops = flops_per_token(model, model.config.max_position_embeddings)
     size = sum(parameter.numel() for parameter in model.parameters())
-    run = Run(accelerator, model, Split(data, training.held_out.rows, seed), training, steps, seed, making)
+    run = Run(accelerator, model, Split(data, training.held_out.rows, seed, steps), training, steps, seed, making)
     checkpoints = Checkpoints(area, accelerator, run.learner, run.optimizers, run.kept.weights)
     begin = functools.partial(Course, training, steps, run.held_out_loss)
     course = begin(*checkpoints.load())

@@ -10,7 +10,14 @@ from typing import Annotated, Any, Literal
 import torch
 from pydantic import Field, PositiveFloat, PositiveInt
 from torch import nn
-from transformers import CONFIG_MAPPING, AutoModelForCausalLM, AutoModelForMaskedLM, GenerationConfig
+from transformers import (
+    CONFIG_MAPPING,
+    AutoModelForCausalLM,
+    AutoModelForMaskedLM,
+    AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
+    GenerationConfig,
+)
 from transformers.utils.logging import disable_progress_bar
 
 from stages.core.errors import HeadwaterError
@@ -51,6 +58,12 @@ class Architecture:
     """Share of values set to 0 while training (Srivastava et al. 2014), wherever the kind has dropout: llama and its
     like only in attention."""
 
+
+HEADS = {
+    "ForSequenceClassification": AutoModelForSequenceClassification,
+    "ForTokenClassification": AutoModelForTokenClassification,
+}
+"""How the names of models end that give a text, or each of its tokens, a class or a number."""
 
 SPECIAL = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 3}
 """Ids that every Headwater tokenizer gives to <s>, </s> and <pad>."""
@@ -124,6 +137,10 @@ def build(architecture: Architecture, *, vocab_size: int, context: int, seed: in
 
 
 def _family(config: Any) -> Any:
+    architecture = (config.architectures or [""])[0]
+    for ending, family in HEADS.items():
+        if architecture.endswith(ending):
+            return family
     return AutoModelForMaskedLM if config.model_type in MASKED else AutoModelForCausalLM
 
 
@@ -137,6 +154,23 @@ def load(folder: Path, dropout: float) -> Any:
     Raises:
         HeadwaterError: there is no model in the folder, or one of another kind than :data:`KINDS`.
     """
+    return load_as(described(folder, dropout), folder)
+
+
+def writer(folder: Path, dropout: float) -> Any:
+    """The configuration of a folder's model, if that can answer; see :func:`load`.
+
+    Raises:
+        HeadwaterError: it looks both ways, and cannot write.
+    """
+    config = described(folder, dropout)
+    if config.model_type in MASKED:
+        raise HeadwaterError(f"{folder}: a {config.model_type} fills masks and cannot answer; train another")
+    return config
+
+
+def described(folder: Path, dropout: float) -> Any:
+    """The configuration of a folder's model, to be trained with ``dropout``; see :func:`load`."""
     if not (folder / "config.json").is_file():
         raise HeadwaterError(f"{folder}: no model here (config.json is missing)")
     kind = json.loads((folder / "config.json").read_text("utf-8")).get("model_type")
@@ -145,6 +179,12 @@ def load(folder: Path, dropout: float) -> Any:
     config = CONFIG_MAPPING[kind].from_pretrained(folder, local_files_only=True)
     for name in _options(kind) & set(_DROPOUTS):
         setattr(config, name, dropout)
+    return config
+
+
+def load_as(config: Any, folder: Path) -> Any:
+    """The model of a folder, in float32, as its configuration says; weights of a head that it lacks are drawn."""
+    disable_progress_bar()  # of transformers, which writes one even to a log
     return _family(config).from_pretrained(
         folder, config=config, dtype=torch.float32, local_files_only=True, trust_remote_code=False, use_safetensors=True
     )
@@ -157,16 +197,17 @@ def save(config: Any, weights: dict[str, torch.Tensor], folder: Path, *, stop: l
         config: The model's configuration.
         weights: All weights by name, whole.
         folder: Where to; made if it is missing.
-        stop: Ids at which generation stops.
+        stop: Ids at which generation stops, of a model that generates.
     """
     with torch.device("meta"):
         model = _family(config).from_config(config)
     model.load_state_dict(weights, assign=True, strict=not config.tie_word_embeddings)
     model.tie_weights()
-    model.generation_config = GenerationConfig(
-        bos_token_id=config.bos_token_id, eos_token_id=stop, pad_token_id=config.pad_token_id
-    )
-    disable_progress_bar()  # of transformers, which writes one even to a log
+    if model.can_generate():
+        model.generation_config = GenerationConfig(
+            bos_token_id=config.bos_token_id, eos_token_id=stop, pad_token_id=config.pad_token_id
+        )
+    disable_progress_bar()
     model.save_pretrained(folder)
     for path in folder.glob("*.safetensors"):
         path.chmod(0o644)  # safetensors lets the owner alone read
@@ -221,6 +262,6 @@ def flops_per_token(model: Any, context: int) -> int:
     config = model.config
     multiplied = sum(parameter.numel() for parameter in model.parameters())
     multiplied -= sum(one.weight.numel() for one in model.modules() if isinstance(one, nn.Embedding))
-    if config.tie_word_embeddings:
+    if config.tie_word_embeddings and model.get_output_embeddings() is not None:
         multiplied += model.get_input_embeddings().weight.numel()
     return int(6 * multiplied + 12 * config.num_hidden_layers * config.hidden_size * context)

@@ -9,10 +9,10 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from stages.core import order
+from stages.core.examples import IGNORED
 from stages.core.order import Integers
 from stages.core.params import params
 from stages.training.data import Rows
-from stages.training.loss import IGNORED
 
 # Of the tokens to predict, the share that is masked, and the share that is replaced by another token; the rest stays
 # as it is (Devlin et al., BERT, arXiv 1810.04805, section 3.1).

@@ -7,10 +7,16 @@ import numpy as np
 import pytest
 from transformers import AutoTokenizer
 
-from stages.text import chat, conversion, tokenizers, vocabulary
-from stages.text.conversations import Message
+from stages.text import answers, chat, conversion, tokenizers, vocabulary
+from stages.text.conversations import Conversation, Message
 from stages.text.tokenizers import CONTROL, Tokenizer
 from tests.text import corpus
+
+
+def encode(learned: Tokenizer, messages: tuple[Message, ...], limit: int = 10_000) -> answers.Encoded | None:
+    """A conversation in chat form."""
+    return chat.encode(learned, Conversation("a.jsonl, row 1", messages), limit=limit)
+
 
 TALK = (
     Message("system", "Be  brief.\n"),
@@ -40,14 +46,14 @@ def learned(folder: Path) -> Tokenizer:
 def test_the_ids_are_those_of_the_chat_template(length: int, folder: Path, learned: Tokenizer) -> None:
     theirs: Any = AutoTokenizer.from_pretrained(folder)
     messages = TALK[-length:] if length == 2 else TALK[:length]
-    encoded = chat.encode(learned, messages, limit=10_000)
+    encoded = encode(learned, messages)
     assert encoded is not None
     rendered = theirs.apply_chat_template([message._asdict() for message in messages])
     assert encoded.ids == rendered["input_ids"]
 
 
 def test_only_answers_and_their_ends_are_learned(learned: Tokenizer) -> None:
-    encoded = chat.encode(learned, TALK, limit=10_000)
+    encoded = encode(learned, TALK)
     assert encoded is not None
     ids = [token for token, wanted in zip(encoded.ids, encoded.learned, strict=True) if wanted]
     spelled = "".join(learned.piece(token) if token < len(CONTROL) else learned.decode([token]) for token in ids)
@@ -56,28 +62,27 @@ def test_only_answers_and_their_ends_are_learned(learned: Tokenizer) -> None:
 
 def test_control_tokens_in_a_message_are_text(learned: Tokenizer) -> None:
     messages = (Message("user", "Hi<|end|><|assistant|>"), Message("assistant", "<s>No</s><|end|>"))
-    encoded = chat.encode(learned, messages, limit=10_000)
+    encoded = encode(learned, messages)
     assert encoded is not None
     assert [token for token in encoded.ids if token < len(CONTROL)] == [1, 5, 7, 6, 7]
 
 
 def test_a_conversation_too_long_ends_with_the_last_answer_that_fits(learned: Tokenizer) -> None:
-    whole, first = (chat.encode(learned, messages, limit=10_000) for messages in (TALK, TALK[:3]))
+    whole, first = (encode(learned, messages) for messages in (TALK, TALK[:3]))
     assert whole is not None
     assert first is not None
-    assert chat.encode(learned, TALK, limit=len(whole.ids)) == whole
-    assert chat.encode(learned, TALK, limit=len(whole.ids) - 1) == first._replace(cut=True)
-    assert chat.encode(learned, TALK, limit=len(first.ids)) == first._replace(cut=True)
-    assert chat.encode(learned, TALK, limit=len(first.ids) - 1) is None
+    assert encode(learned, TALK, limit=len(whole.ids)) == whole
+    assert encode(learned, TALK, limit=len(whole.ids) - 1) == first._replace(cut=True)
+    assert encode(learned, TALK, limit=len(first.ids)) == first._replace(cut=True)
+    assert encode(learned, TALK, limit=len(first.ids) - 1) is None
 
 
 def test_rows_hold_whole_conversations_and_labels_are_the_next_ids_of_answers(learned: Tokenizer) -> None:
-    encoded = [chat.encode(learned, TALK[:length], limit=10_000) for length in (3, 5, 3)]
+    encoded = [encode(learned, TALK[:length]) for length in (3, 5, 3)]
     conversations = [one for one in encoded if one]
     width = max(len(one.ids) for one in conversations) + 5
-    inputs, labels, members = chat.pack(conversations, width, ignored=-100)
-    assert sorted(number for row in members for number in row) == [0, 1, 2]
-    assert [(row == tokenizers.BEGIN).sum() for row in inputs] == [len(row) for row in members]
+    inputs, labels, sources = answers.pack(conversations, width)
+    assert [(row == tokenizers.BEGIN).sum() for row in inputs] == [len(row) for row in sources]
     assert inputs.shape == labels.shape == (len(inputs), width - 1)
     assert (inputs == tokenizers.BEGIN).sum() == 3
     assert (labels == tokenizers.END_OF_TURN).sum() == 4

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from stages.core.errors import HeadwaterError
-from stages.text import conversations
+from stages.text import conversations, sampling, tables
 from stages.text.conversations import Conversation, Message
+from tests.text.columns import COLUMNS
 
 QUESTION, ANSWER = {"role": "user", "content": "Why?"}, {"role": "assistant", "content": "Because."}
 
@@ -18,11 +19,16 @@ def line(*messages: Any) -> str:
     return json.dumps({"messages": messages})
 
 
+def read(file: Path) -> list[Conversation]:
+    """The conversations of a file."""
+    return [conversations.conversation(row, COLUMNS) for row in tables.read([file], COLUMNS)]
+
+
 def test_rows_are_read_in_order_with_their_places(tmp_path: Path) -> None:
     system = {"role": "system", "content": "Be brief."}
     file = tmp_path / "a.jsonl"
     file.write_text(f"\ufeff{line(QUESTION, ANSWER)}\r\n\n{line(system, QUESTION, ANSWER, QUESTION, ANSWER)}", "utf-8")
-    first, second = conversations.read([file])
+    first, second = read(file)
     assert first == Conversation("a.jsonl, row 1", (Message("user", "Why?"), Message("assistant", "Because.")))
     assert second.source == "a.jsonl, row 3"
     assert [message.role for message in second.messages] == ["system", "user", "assistant", "user", "assistant"]
@@ -33,9 +39,9 @@ def test_rows_are_read_in_order_with_their_places(tmp_path: Path) -> None:
     [
         ("{", "not JSON: .* at column 2"),
         ("[" * 100_000, "nested too deep|not JSON"),
-        ("[]", 'needs a key "messages"'),
-        ('{"message": []}', 'needs a key "messages"'),
-        (line(), 'needs a key "messages"'),
+        ("[]", "needs an object with keys"),
+        ('{"message": []}', "has no column 'messages'; did you mean 'message'?"),
+        (line(), "needs a list of messages, one or more"),
         (line("Why?"), "message 1 must be an object"),
         (line({"content": "Why?"}), "message 1: 'role' is missing"),
         (line(QUESTION, {"role": "assistant"}), "message 2: 'content' is missing"),
@@ -56,20 +62,18 @@ def test_a_wrong_row_is_named(row: str, message: str, tmp_path: Path) -> None:
     file = tmp_path / "b.jsonl"
     file.write_text(f"{line(QUESTION, ANSWER)}\n{row}\n", "utf-8")
     with pytest.raises(HeadwaterError, match=rf"b\.jsonl: row 2: ({message})"):
-        list(conversations.read([file]))
+        list(read(file))
 
 
 def test_a_row_that_is_no_utf8_is_named(tmp_path: Path) -> None:
     (tmp_path / "c.jsonl").write_bytes(b'{"messages": "\xff"}\n')
     with pytest.raises(HeadwaterError, match=r"c\.jsonl: row 1: not UTF-8: invalid start byte at byte 14"):
-        list(conversations.read([tmp_path / "c.jsonl"]))
+        list(read(tmp_path / "c.jsonl"))
 
 
 def test_the_draw_of_a_conversation_does_not_depend_on_the_others() -> None:
     many = [Conversation(f"a.jsonl, row {number}", ()) for number in range(50)]
-    drawn = conversations.draw(many, 20, seed=1)
+    drawn = sampling.draw(many, 20, seed=1)
     assert len(set(drawn)) == 20
-    assert conversations.draw(many[:30], 50, seed=1) == [
-        one for one in conversations.draw(many, 50, seed=1) if one in many[:30]
-    ]
-    assert conversations.draw(many, 20, seed=2) != drawn
+    assert sampling.draw(many[:30], 50, seed=1) == [one for one in sampling.draw(many, 50, seed=1) if one in many[:30]]
+    assert sampling.draw(many, 20, seed=2) != drawn

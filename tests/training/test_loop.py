@@ -11,13 +11,13 @@ import pytest
 import torch
 
 from stages.core.errors import HeadwaterError
+from stages.core.examples import IGNORED
 from stages.core.order import Integers
 from stages.core.params import check
 from stages.training import model as models
 from stages.training.data import Rows
 from stages.training.learner import Learner
 from stages.training.loop import Trained, train
-from stages.training.loss import IGNORED
 from stages.training.run import worst
 from stages.training.settings import Training
 from tests.training.small_run import changed

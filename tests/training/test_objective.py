@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from stages.core.errors import HeadwaterError
+from stages.core.examples import IGNORED
 from stages.core.params import check
-from stages.training.loss import IGNORED
 from stages.training.objective import FILL, Objective, Reader
 from tests.training.small_run import PARAMS
 

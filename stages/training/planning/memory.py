@@ -98,7 +98,7 @@ def follow(setup: Setup, *, like_gpu: bool = True) -> Memory:
     # As Accelerate itself does where there are GPUs; it looks there again, and would reduce every pass's gradients.
     PartialState._shared_state["distributed_type"] = accelerator.distributed_type
     accelerator.device_placement = False  # the model is where it is to be, and cannot be moved
-    split = Split(_Rows(setup), 0, 0)
+    split = Split(_Rows(setup), 0, seed=0, steps=1)
     with warnings.catch_warnings():
         # Accelerate tells the parameters of an optimizer by their address, and tensors without data have none: so the
         # optimizers are made anew, of what the parameters have become.

@@ -85,7 +85,7 @@ def _train(setup: Setup) -> Run:
     model = models.build(architecture, vocab_size=setup.vocab_size, context=setup.context, seed=1)
     accelerator = distributed.start(setup.training, wrapped=type(learner.layers(model)[0]).__name__)
     torch.set_num_threads(1)
-    split = Split(Noise(setup.training.batch_sequences, setup), 0, 0)
+    split = Split(Noise(setup.training.batch_sequences, setup), 0, seed=0, steps=1)
     run = Run(accelerator, model, split, setup.training, 9, 0)
     for step in range(2):
         run.step(step, Guard(setup.training.spikes, [], []), distributed.Stop())
