@@ -10,7 +10,7 @@ from typing import Any
 from stages.core import shards
 from stages.core.params import params
 from stages.core.stage import Metrics, main
-from stages.scoring import bits_per_byte, cloze, comparison, compression, generation, harness, sample
+from stages.scoring import bits_per_byte, cloze, comparison, compression, generation, harness, memorisation, sample
 from stages.scoring.likelihood import Windows
 
 
@@ -28,15 +28,29 @@ class Params:
     """More tasks, by name: of the YAML files in incoming/evaluation, or any that lm-evaluation-harness has."""
     samples: generation.Samples
     """Texts written by the models."""
+    memorisation: memorisation.Memorisation
+    """What the models repeat of their training data, and whether they write listed words."""
 
 
-def run(params: Params, *, pretrained: Path, tuned: Path, heldout: Path, tasks: Path, results: Path) -> Metrics:
+def run(
+    params: Params,
+    *,
+    pretrained: Path,
+    tuned: Path,
+    heldout: Path,
+    training: Path,
+    tokens: Path,
+    tasks: Path,
+    results: Path,
+) -> Metrics:
     """Evaluate both models in fp32.
 
     Args:
         pretrained: folder of the pretrained model
         tuned: folder of the fine-tuned model
         heldout: folder of held-out document shards
+        training: folder of the training documents
+        tokens: folder of packed tokens
         tasks: folder of the user's own tasks, YAML as lm-evaluation-harness reads it
         results: folder for all figures, samples and the tasks made here
     """
@@ -46,6 +60,7 @@ def run(params: Params, *, pretrained: Path, tuned: Path, heldout: Path, tasks: 
     compressed = _build("compression", compression.measure, None, [documents], figures="compression.json")
     made = _build("cloze", cloze.make, params.cloze, [documents], tasks="tasks")
     wanted = harness.Tasks(names=params.tasks, windows=params.windows)
+    continued = memorisation.Continued(memorisation=params.memorisation, windows=params.windows)
     scores, answers, figures = [], [], {}
     for name, model in models.items():
         outputs = {"scores": f"{name}.parquet", "figures": f"{name}.json"}
@@ -55,7 +70,13 @@ def run(params: Params, *, pretrained: Path, tuned: Path, heldout: Path, tasks: 
         solved = _build("tasks", harness.measure, wanted, inputs, **outputs, answers=f"{name}_answers.jsonl")
         scores += [scored.outputs["scores"], solved.outputs["questions"]]
         answers.append(solved.outputs["answers"])
-        figures[name] = {**_read(scored.outputs["figures"]), "tasks": _read(solved.outputs["figures"])}
+        inputs = [model, tokens, training, documents]
+        repeated = _build("memorisation", memorisation.measure, continued, inputs, figures=f"{name}.json")
+        figures[name] = {
+            **_read(scored.outputs["figures"]),
+            "tasks": _read(solved.outputs["figures"]),
+            "memorisation": _read(repeated.outputs["figures"]),
+        }
     written = _build(
         "samples", generation.write, params.samples, [*models.values(), documents], samples="samples.jsonl"
     )
@@ -90,7 +111,16 @@ def _bars(figures: dict[str, Any], compressors: dict[str, Any]) -> dict[str, flo
 def _summary(found: dict[str, Any]) -> dict[str, Any]:
     """What is worth comparing between two runs of ``dvc repro``; hosts and the rest are in the results."""
     languages = {name: language["bits_per_byte"] for name, language in found["by_language"].items()}
-    return {**found["overall"]["all"], "by_language": languages, "tasks": found["tasks"]}
+    repeated = {
+        kind: {name: figure for name, figure in figures.items() if name != "texts"}
+        for kind, figures in found["memorisation"].items()
+    }
+    return {
+        **found["overall"]["all"],
+        "by_language": languages,
+        "tasks": found["tasks"],
+        "memorisation": repeated,
+    }
 
 
 def _publish(results: Path, everything: dict[str, Any], files: Sequence[Path], tasks: Path) -> None:

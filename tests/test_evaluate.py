@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import transformers
 
 from stages import evaluate
 from stages.core import fingerprint
@@ -12,8 +13,9 @@ from stages.core.errors import HeadwaterError
 from stages.scoring.cloze import Cloze
 from stages.scoring.generation import Samples
 from stages.scoring.likelihood import Windows
+from stages.scoring.memorisation import Memorisation
 from stages.scoring.sample import Sample
-from tests import small_model
+from tests import packed_tokens, small_model
 
 PARAMS = evaluate.Params(
     sample=Sample(seed=1, max_documents=12),
@@ -30,6 +32,7 @@ PARAMS = evaluate.Params(
         temperature=0.7,
         top_p=0.95,
     ),
+    memorisation=Memorisation(seed=1, passages=3, prompt=8, max_tokens=8, window=8),
 )
 
 
@@ -45,7 +48,18 @@ def paths(tmp_path: Path, model: Path) -> dict[str, Path]:
     small_model.write(heldout / "00001.parquet", [small_model.document(number, "de") for number in range(8, 16)])
     tasks = tmp_path / "incoming"
     tasks.mkdir()
-    return {"pretrained": model, "tuned": model, "heldout": heldout, "tasks": tasks}
+    texts = [small_model.document(number) for number in range(1000, 1010)]
+    training = small_model.write(tmp_path / "training" / "00000.parquet", texts).parent
+    tokenizer = transformers.AutoTokenizer.from_pretrained(model)
+    ids = [(row["id"], tokenizer(row["text"], add_special_tokens=False)["input_ids"]) for row in texts]
+    return {
+        "pretrained": model,
+        "tuned": model,
+        "heldout": heldout,
+        "training": training,
+        "tokens": packed_tokens.write(tmp_path / "pack", ids),
+        "tasks": tasks,
+    }
 
 
 def test_figures_of_a_run(paths: dict[str, Path], profile: Path, tmp_path: Path) -> None:
@@ -60,6 +74,8 @@ def test_figures_of_a_run(paths: dict[str, Path], profile: Path, tmp_path: Path)
     assert cloze["acc_bytes_stderrs_above_chance"] > 3  # each document repeats its own name
     assert metrics["tuning"]["held_out"]["bits_per_byte"]["verdict"] == "not told apart"  # the model is the same
     assert set(metrics["tuning"]) == {"held_out", "heldout_cloze"}
+    assert metrics["tuned"]["memorisation"]["training"]["passages"] == 3
+    assert metrics["tuned"]["memorisation"]["heldout"]["repeated"]["share"] is not None
     everything = json.loads((results / "results.json").read_text())
     assert set(everything["models"]["pretrained"]["by_host"]) == {"en.example.org", "de.example.org"}
     samples = [json.loads(line) for line in (results / "samples.jsonl").read_text().splitlines()]

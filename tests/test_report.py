@@ -101,6 +101,7 @@ def test_counts_reasons_examples_and_groups_are_there(page: Path) -> None:
     assert "0.900" in text
     assert "1.500 ± 0.100" in text
     assert "+5.0 standard errors" in text
+    assert "7 25.0 to 75.0 %" in text
     assert re.search(r"-0\.100 -0\.200 to -0\.010\s*worse", text)
 
 

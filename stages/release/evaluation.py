@@ -125,6 +125,18 @@ def changes(figures: Mapping[str, Any]) -> list[Change]:
     return found
 
 
+def repeated(figures: Mapping[str, Any], rows: int, characters: int) -> list[dict[str, Any]]:
+    """What models repeat, by model and kind of passage: ``model``, ``kind``, ``passages``, the shares ``repeated`` and
+    ``listed_words`` with their intervals, and of the repeated ``texts`` the first ``rows`` with their pages."""
+    found = []
+    for model, results in figures.get("models", {}).items():
+        for kind, row in results.get("memorisation", {}).items():
+            texts = [{"text": shorten(one["text"], characters), "url": one["url"]} for one in row["texts"][:rows]]
+            if row["passages"]:
+                found.append({"model": model, "kind": kind, **row, "texts": texts})
+    return found
+
+
 def samples(folder: Path, characters: int) -> list[dict[str, str]]:
     """Texts that the models wrote: ``model``, ``prompt``, ``text`` and ``url``; none if there is no samples.jsonl."""
     path = folder / "samples.jsonl"

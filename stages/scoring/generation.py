@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -66,7 +67,8 @@ def write(samples: Samples, inputs: Sequence[Path], outputs: Mapping[str, Path])
             torch.manual_seed(samples.seed + number)
             sampling = {"temperature": samples.temperature, "top_p": samples.top_p} if samples.temperature else {}
             limit = min(samples.max_tokens, scorer.context - 1)
-            (text,) = _continue(scorer, [ids], limit, **sampling)
+            (new,) = _continue(scorer, [ids], limit, **sampling)
+            text = scorer.tokenizer.decode(new, skip_special_tokens=True)
             lines.append({"model": model, "url": url, "prompt": prompt, "text": text})
     content = "".join(json.dumps(line, ensure_ascii=False, sort_keys=True) + "\n" for line in lines)
     outputs["samples"].write_text(content, "utf-8")
@@ -111,22 +113,37 @@ def continue_all(
     max_tokens: int,
     done: Callable[[int], None] | None = None,
 ) -> list[str]:
-    """Greedy continuations of prompts up to, and without, the first of the strings ``until``; in their order.
+    """Greedy continuations of prompts as text, up to, and without, the first of the strings ``until``; in their order.
 
     Args:
         prompts: Token ids; of those too long for the model's context the last are kept.
         done: Called with the number of texts of every batch, for the progress display.
     """
+    texts = []
+    for ids in continue_tokens(scorer, prompts, max_tokens, until, done):
+        text = scorer.tokenizer.decode(ids, skip_special_tokens=True)
+        for end in filter(None, until):
+            text = text.partition(end)[0]
+        texts.append(text)
+    return texts
+
+
+def continue_tokens(
+    scorer: Scorer,
+    prompts: Sequence[Sequence[int]],
+    max_tokens: int,
+    until: Sequence[str] = (),
+    done: Callable[[int], None] | None = None,
+) -> list[list[int]]:
+    """Greedy continuations as token ids, without the token that ends a text (see :func:`continue_all`)."""
     limit = min(max_tokens, scorer.context - 1)
-    texts = [""] * len(prompts)
+    written: list[list[int]] = [[] for _ in prompts]
     for batch in _batches([min(len(prompt), scorer.context - limit) for prompt in prompts], limit, scorer.batch_tokens):
-        for index, text in zip(batch, _continue(scorer, [prompts[i] for i in batch], limit, until=until), strict=True):
-            for end in filter(None, until):
-                text = text.partition(end)[0]
-            texts[index] = text
+        for index, ids in zip(batch, _continue(scorer, [prompts[i] for i in batch], limit, until), strict=True):
+            written[index] = ids
         if done:
             done(len(batch))
-    return texts
+    return written
 
 
 def _batches(lengths: Sequence[int], limit: int, batch_tokens: int) -> Iterator[list[int]]:
@@ -158,29 +175,26 @@ class _Until(transformers.StoppingCriteria):
 @torch.inference_mode()
 def _continue(
     scorer: Scorer, prompts: Sequence[Sequence[int]], limit: int, until: Sequence[str] = (), **sampling: float
-) -> list[str]:
+) -> list[list[int]]:
     """What the model writes behind each prompt: at most ``limit`` tokens, greedy unless told how to sample.
 
     Prompts are padded on the left, masked; a position is counted from the first token that is not padding.
     """
     kept = [list(prompt)[-(scorer.context - limit) :] for prompt in prompts]
     longest = max(map(len, kept))
-    end = scorer.tokenizer.eos_token_id
+    ends = scorer.model.generation_config.eos_token_id  # none, one or several: a conversation's turn ends with its own
+    closing = {scorer.tokenizer.eos_token_id, *(ends if isinstance(ends, list) else [ends])}
     filling = scorer.begin if scorer.tokenizer.pad_token_id is None else scorer.tokenizer.pad_token_id
     tokens = torch.tensor([[filling] * (longest - len(row)) + row for row in kept], device=scorer.device)
     mask = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in kept], device=scorer.device)
-    ends = [text for text in until if text]
+    strings = [text for text in until if text]
     written = scorer.model.generate(
         tokens,
         attention_mask=mask,
         max_new_tokens=limit,
-        stopping_criteria=[_Until(scorer.tokenizer, longest, ends)] if ends else None,
+        stopping_criteria=[_Until(scorer.tokenizer, longest, strings)] if strings else None,
         pad_token_id=filling,
         do_sample=bool(sampling),
         **sampling,
     )
-    texts = []
-    for row in written[:, longest:].tolist():
-        text = row[: row.index(end)] if end in row else row
-        texts.append(scorer.tokenizer.decode(text, skip_special_tokens=True))
-    return texts
+    return [list(takewhile(lambda token: token not in closing, row)) for row in written[:, longest:].tolist()]

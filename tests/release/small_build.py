@@ -94,7 +94,16 @@ def _evaluation(folder: Path, texts: list[str]) -> None:
     figure = {"documents": 3, "bytes": 900, "tokens": 300, "bits_per_byte": 1.5, "stderr": 0.1}
     groups = dict.fromkeys(texts, figure)
     task = {"acc": 0.5, "acc_stderr": 0.05, "chance": 0.25, "acc_stderrs_above_chance": 5.0, "questions": 100}
-    model = {"overall": {"all": figure}, "by_language": {"en": figure}, "by_host": groups, "tasks": {texts[0]: task}}
+    share = {"count": 7, "share": 0.5, "low": 0.25, "high": 0.75}
+    copied = [{"text": text, "url": text} for text in texts]
+    repeated = {"training": {"passages": 14, "repeated": share, "listed_words": share, "texts": copied}}
+    model = {
+        "overall": {"all": figure},
+        "by_language": {"en": figure},
+        "by_host": groups,
+        "tasks": {texts[0]: task},
+        "memorisation": repeated,
+    }
     compressors = {"overall": {"all": {"xz-9": 2.2}}, "by_language": {"en": {"xz-9": 2.2}}, "by_host": {}}
     change = {"questions": 100, "before": 0.5, "after": 0.4, "low": -0.2, "high": -0.01, "verdict": "worse"}
     everything = {"models": {"pretrained": model}, "compressors": compressors, "tuning": {texts[0]: {"acc": change}}}

@@ -2,19 +2,17 @@
 
 C4 dropped every page with one such word (arXiv:1910.10683, section 2.2), which took pages on medicine, law and
 minorities with it (Dodge et al. 2021, arXiv:2104.08758); a share of the words tells an adult page from one that only
-mentions something. The lists are those of glin-profanity (MIT): for 24 languages the "List of Dirty, Naughty, Obscene
-and Otherwise Bad Words" (CC BY 4.0) with additions.
+mentions something.
 """
 
 import functools
-import json
 from collections import defaultdict
 from collections.abc import Iterable
-from importlib import resources
 
 import numpy as np
 import xxhash
 
+from stages.core import listed_words
 from stages.core.params import params
 from stages.web.rules import segmentation
 from stages.web.rules.rule import AtMost
@@ -32,33 +30,6 @@ class WordLists:
 
 
 RULES = (AtMost("listed_words", "listed_words", lambda limits: limits.max_listed_words),)
-
-_FILES = {
-    "ar": "arabic",
-    "cs": "czech",
-    "da": "danish",
-    "de": "german",
-    "en": "english",
-    "eo": "esperanto",
-    "es": "spanish",
-    "fa": "persian",
-    "fi": "finnish",
-    "fr": "french",
-    "hi": "hindi",
-    "hu": "hungarian",
-    "it": "italian",
-    "ja": "japanese",
-    "ko": "korean",
-    "nl": "dutch",
-    "no": "norwegian",
-    "pl": "polish",
-    "pt": "portuguese",
-    "ru": "russian",
-    "sv": "swedish",
-    "th": "thai",
-    "tr": "turkish",
-    "zh": "chinese",
-}
 
 
 class WordList:
@@ -94,12 +65,4 @@ class WordList:
 @functools.cache
 def word_list(language: str, shipped: bool, own: tuple[str, ...]) -> WordList:
     """The list of ``language``: that which is shipped, if it is wanted, and the user's ``own`` entries."""
-    return WordList(language, [*(_shipped(_FILES[language]) if shipped and language in _FILES else ()), *own])
-
-
-def _shipped(name: str) -> list[str]:
-    import glin_profanity  # 60 ms, for those who want its lists
-
-    file = resources.files(glin_profanity) / "data" / "dictionaries" / f"{name}.json"
-    words: list[str] = json.loads(file.read_text("utf-8"))["words"]
-    return words
+    return WordList(language, [*(listed_words.shipped(language) if shipped else ()), *own])
