@@ -208,11 +208,11 @@ def _type(blocks: Blocks, near_tags: Array, near_hints: Array, wanted: Container
     pages, told = blocks.pages, blocks.told
     whole = np.where(tree.tags[tree.start] <= TAG["body"], blocks.hints, 0)
     stated = np.bitwise_or.reduceat(whole, tree.pages.starts)[told] | page_features.stated_types(tree)[told]
-    found: Columns = {f"page_{name}": pages.spread(stated >> number & 1) for number, name in enumerate(BITS)}
+    found = {name: pages.spread(column) for name, column in _unpacked(stated, BITS, "page", wanted).items()}
     for prefix, bits, names in (("page_near", near_tags, _TAGS), ("page_near_hint", near_hints, BITS)):
-        shares = pages.sum(bits[:, None] >> np.arange(len(names)) & 1) / pages.counts[:, None]
-        found.update({f"{prefix}_{name}": pages.spread(share) for name, share in zip(names, shares.T, strict=True)})
-    return {name: column for name, column in found.items() if name in wanted}
+        for name, column in _unpacked(bits, names, prefix, wanted).items():
+            found[name] = pages.spread(pages.sum(column) / pages.counts)
+    return found
 
 
 _BAD = ["navigation", "footer", "side", "social", "related", "advert", "consent", "overlay", "form", "hidden"]

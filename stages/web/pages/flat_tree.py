@@ -24,7 +24,8 @@ _NO_TAG = re.compile(
 )
 # All that the parser escapes. What could be taken for a part of a tag is kept apart as noncharacters: no text has them.
 LESS, GREATER, QUOTE = "\ufdd0", "\ufdd1", "\ufdd2"
-_ENTITIES = {"&nbsp;": "\xa0", "&lt;": LESS, "&gt;": GREATER, "&quot;": QUOTE, "&amp;": "&"}  # the ampersand last
+_ENTITIES = {"&nbsp;": "\xa0", "&lt;": LESS, "&gt;": GREATER, "&quot;": QUOTE, "&amp;": "&"}
+_ENTITY = re.compile("&(?:nbsp|lt|gt|quot|amp);")
 _BLOCK = [
     "html", "body", "div", "p", "h1", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "li", "dl", "dt", "dd", "table",
     "thead", "tbody", "tfoot", "caption", "tr", "td", "th", "pre", "blockquote", "article", "section", "main", "nav",
@@ -179,9 +180,7 @@ def _prepared(html: str) -> str:
     page = html[max(html.find("<html"), 0) :]
     for character in (LESS, GREATER, QUOTE):
         page = page.replace(character, "")
-    page = _NO_TAG.sub(_plain, page)
-    for entity, character in _ENTITIES.items():
-        page = page.replace(entity, character)
+    page = _ENTITY.sub(lambda entity: _ENTITIES[entity[0]], _NO_TAG.sub(_plain, page))
     first = page.find("<")
     return page[first:] if first >= 0 and ">" in page else "<body></body>"
 
