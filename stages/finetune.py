@@ -22,7 +22,7 @@ from stages.scoring import prediction
 from stages.text import answers, chat, completions, conversations, headings, labelled, sampling, tables, tokenizers
 from stages.text.augmentation import Augmentation
 from stages.text.sampling import Given, Item
-from stages.training import heads, lesson
+from stages.training import adapters, heads, lesson
 from stages.training import model as models
 from stages.training.data import Fixed, Padded, Rows
 from stages.training.learner import Learner
@@ -35,6 +35,11 @@ class Params:
     task: str
     """What is learned. chat: the answers of conversations; completion: what completes a prompt; classify: the class of
     a text; tag: the tag of each word; score: the number of a text."""
+    method: adapters.Method
+    """Which weights are trained: full, all of them; otherwise those that PEFT's method adds, merged into the model
+    where they can be and kept beside it."""
+    adapter: adapters.Adapter
+    """What a method other than full adds."""
     data: Literal["headings", "incoming"]
     """headings: conversations made from the training documents; incoming: the user's rows in incoming/finetune."""
     rows: sampling.Wanted
@@ -92,10 +97,11 @@ def run(
         log: CSV file for the loss of every step
         spikes: JSON lines of the steps that were not learned from, with what their rows were made of
     """
+    adapters.check(params.method, params.training)
     # The first process fills the work area, the others then find it filled. The loop's Accelerator joins this state.
     with PartialState(cpu=not torch.accelerator.is_available()).main_process_first():
         given = TASKS[params.task](params, Sources(model, documents, conversations))
-    course = Course(params.training, params.epochs, params.seed, "finetune")
+    course = Course(params.training, params.epochs, params.seed, "finetune", params.method, params.adapter)
     kept: list[Path] = []
 
     def area(part: str) -> Path:
@@ -103,15 +109,16 @@ def run(
         return kept[-1]
 
     figures: Metrics = {"folds": lesson.cross_validate(given, course, params.folds, area)} if params.folds else {}
-    config, trained = lesson.learn(given, course, given.learned, area("all"))
+    trained = lesson.learn(given, course, given.learned, area("all"))
     if trained.is_main:
-        models.save(config, trained.weights, tuned, stop=[tokenizers.END_OF_TURN, tokenizers.END])
+        stop = [tokenizers.END_OF_TURN, tokenizers.END]
+        adapters.save(trained.weights, course.tuning(given.learned), given.model(), tuned, stop=stop)
         models.copy_tokenizer(model, tuned)
         log.write_text(trained.log, "utf-8")
         spikes.write_text(trained.spikes, "utf-8")
         shards.collect(keep=kept)
         if given.tested is not None:
-            figures["test"] = lesson.measure(given, course, models.load_as(config, tuned), given.tested)
+            figures["test"] = lesson.measure(given, course, lesson.taught(given, course, trained), given.tested)
     figures |= {"first_loss": float(trained.log.splitlines()[1].split(",")[2]), "rows": len(given.learned)}
     return trained.metrics | figures | given.counts
 
@@ -137,6 +144,7 @@ def _completion(params: Params, sources: Sources) -> Lesson:
 
 def _answers(params: Params, model: Path, given: Given[Item], encode: answers.Encode[Item]) -> Lesson:
     limit = models.writer(model, params.dropout).max_position_embeddings + 1
+    limit -= adapters.room(params.method, params.adapter)
     found = answers.encoded(given, functools.partial(encode, tokenizers.load(model), limit=limit))
 
     def data(rows: Sequence[answers.Encoded]) -> Fixed | Padded:

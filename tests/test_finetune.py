@@ -15,6 +15,7 @@ from stages.core.fingerprint import file_hash
 from stages.text.augmentation import Augmentation
 from stages.text.headings import Headings
 from stages.text.sampling import Measured, Wanted
+from stages.training.adapters import Adapter
 from stages.training.schedule import Schedule
 from stages.training.settings import Averaging, HeldOut, Spikes, Training
 from tests import small_model
@@ -29,6 +30,8 @@ ROWS = Wanted(
 
 PARAMS = finetune.Params(
     task="chat",
+    method="full",
+    adapter=Adapter(rank=4, alpha=8, dropout=0.0, targets="attention", virtual_tokens=4),
     data="headings",
     rows=ROWS,
     packed=True,

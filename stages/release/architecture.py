@@ -13,6 +13,7 @@ from transformers import (
     AutoModelForTokenClassification,
 )
 
+from stages.core import adapted
 from stages.core.errors import HeadwaterError
 
 
@@ -48,7 +49,8 @@ def head(folder: Path) -> Head:
         HeadwaterError: there is no model in the folder, or one that ends in something else.
     """
     try:
-        config = json.loads((folder / "config.json").read_text("utf-8"))
+        whole = folder / adapted.BASE if adapted.is_adapter(folder) else folder
+        config = json.loads((whole / "config.json").read_text("utf-8"))
     except FileNotFoundError:
         raise HeadwaterError(f"{folder}: no model here (config.json is missing); run `dvc repro`") from None
     except ValueError as error:
@@ -67,6 +69,8 @@ def load(folder: Path) -> Any:
         HeadwaterError: there is no model in the folder, or one of an unknown architecture.
     """
     auto = head(folder).auto
+    if adapted.is_adapter(folder):
+        return adapted.load(folder, dtype=torch.float32).eval()
     return auto.from_pretrained(
         folder, dtype=torch.float32, local_files_only=True, trust_remote_code=False, use_safetensors=True
     ).eval()

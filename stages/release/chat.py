@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, TextStreamer
+from transformers import AutoTokenizer, TextStreamer
 from transformers.utils import logging
 
+from stages.core import adapted
 from stages.core.errors import HeadwaterError
 from stages.core.runtime import profile
 from stages.core.untrusted import visible
@@ -83,11 +84,11 @@ def _number(kind: type[float], low: float, high: float) -> Callable[[str], float
 
 
 def _load(folder: Path) -> tuple[Any, Any]:
-    if not (folder / "config.json").is_file():
+    if not ((folder / "config.json").is_file() or adapted.is_adapter(folder)):
         raise HeadwaterError(f"{folder}: no model here; `make demo` (or `dvc repro`) makes one")
     torch.set_num_threads(profile().threads)
     logging.disable_progress_bar()
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, local_files_only=True).eval()
+    model = adapted.load(folder, dtype=torch.float32).eval()
     return model, AutoTokenizer.from_pretrained(folder, local_files_only=True)
 
 

@@ -13,6 +13,7 @@ import torch
 import transformers
 from pydantic import Field, PositiveInt
 
+from stages.core import adapted
 from stages.core.errors import HeadwaterError
 from stages.core.params import params
 from stages.core.runtime import profile
@@ -66,9 +67,7 @@ class Scorer:
         transformers.utils.logging.disable_progress_bar()
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         try:
-            model = transformers.AutoModelForCausalLM.from_pretrained(
-                folder, dtype=torch.float32, use_safetensors=True, local_files_only=True
-            )
+            model = adapted.load(folder, dtype=torch.float32)
             self.tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
         except (OSError, ValueError) as error:
             reason = str(error).splitlines()[0]

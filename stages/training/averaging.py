@@ -20,7 +20,8 @@ class Kept:
         self.averaging, self.steps = training.averaging, steps
         self.best = training.held_out.patience > 0
         wanted = self.best or training.averaging.method != "none"
-        self._trained = dict(module.named_parameters()) if wanted else {}
+        trained = {name: weights for name, weights in module.named_parameters() if weights.requires_grad}
+        self._trained = trained if wanted else {}
         self.weights: dict[str, torch.Tensor] = {name: p.detach().clone() for name, p in self._trained.items()}
         """By name; part of the run's checkpoints."""
 

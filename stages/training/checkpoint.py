@@ -18,12 +18,13 @@ import torch
 import torch.distributed.checkpoint as dcp
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
-from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_dict
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_state_dict, set_state_dict
 
 from stages.core import fingerprint, shards
 from stages.core.errors import HeadwaterError
 from stages.core.progress import log
 from stages.core.runtime import profile
+from stages.training import learner
 
 _RECORD = "record.json"
 _LATEST = "latest"
@@ -107,13 +108,20 @@ class Checkpoints:
         with _quiet():
             dcp.load(state, storage_reader=dcp.FileSystemReader(folder), no_dist=self._alone)
         model, optimizer = state["model"], state["optimizer"]
-        set_state_dict(self.model, self.optimizers, model_state_dict=model, optim_state_dict=optimizer)
+        set_state_dict(
+            self.model,
+            self.optimizers,
+            model_state_dict=model,
+            optim_state_dict=optimizer,
+            options=StateDictOptions(strict=False),
+        )
         record = json.loads((folder / _RECORD).read_text("utf-8"))
         return record["step"], {name: (folder / name).read_text("utf-8") for name in record["written"]}
 
     def _state(self) -> dict[str, Any]:
         model, optimizer = get_state_dict(self.model, self.optimizers)
-        return {"model": model, "optimizer": optimizer, "kept": self.kept}  # loading fills the tensors of kept in place
+        trained = learner.trained(self.model, model)  # what is frozen, a run begins with anyway
+        return {"model": trained, "optimizer": optimizer, "kept": self.kept}  # loading fills kept's tensors in place
 
     def _record(self, folder: Path, step: int, written: list[str]) -> None:
         files = {path.name: fingerprint.file_hash(path) for path in shards.files(folder)}

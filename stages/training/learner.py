@@ -122,3 +122,10 @@ def layers(model: Any) -> nn.ModuleList:
     """The layers of a transformer, which are alike."""
     count = model.config.num_hidden_layers
     return next(module for module in model.modules() if isinstance(module, nn.ModuleList) and len(module) == count)
+
+
+def trained(module: nn.Module, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Those of some weights by name that are not frozen in ``module``, under any of their names."""
+    names = module.named_parameters(remove_duplicate=False)
+    frozen = {name for name, weights in names if not weights.requires_grad}
+    return {name: weights for name, weights in state.items() if name not in frozen}

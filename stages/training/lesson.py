@@ -10,7 +10,8 @@ import numpy as np
 from stages.core.examples import Example
 from stages.core.progress import log
 from stages.core.shards import Metrics
-from stages.training import measuring
+from stages.training import adapters, measuring
+from stages.training.adapters import Adapter, Method, Tuning
 from stages.training.data import Fixed, Padded
 from stages.training.learner import Making
 from stages.training.loop import Trained, train
@@ -43,28 +44,43 @@ class Course(NamedTuple):
     seed: int
     label: str
     """The stage's name, for progress."""
+    method: Method
+    adapter: Adapter
+
+    def tuning(self, rows: Fixed | Padded) -> Tuning:
+        """How the weights change in a run on these rows."""
+        seen = self.epochs * (len(rows) - self.training.held_out.rows)
+        return Tuning(self.method, self.adapter, math.ceil(seen / self.training.batch_sequences), self.seed)
 
 
-def learn(lesson: Lesson, course: Course, rows: Fixed | Padded, area: Path) -> tuple[Any, Trained]:
-    """Train on some rows of a lesson, from the last checkpoint in ``area`` if there is one: configuration and result.
+def learn(lesson: Lesson, course: Course, rows: Fixed | Padded, area: Path) -> Trained:
+    """Train on some rows of a lesson, from the last checkpoint in ``area`` if there is one.
 
     Raises:
         HeadwaterError: see :func:`stages.training.loop.train`.
     """
     model = lesson.model()
-    config = model.config
-    seen = course.epochs * (len(rows) - course.training.held_out.rows)
-    trained = train(
+    tuning = course.tuning(rows)
+    ranks = adapters.attach(model, tuning)
+    return train(
         model,
         rows,
         course.training,
-        steps=math.ceil(seen / course.training.batch_sequences),
+        steps=tuning.steps,
         seed=course.seed,
         area=area,
         label=course.label,
         making=lesson.making,
+        ranks=ranks,
     )
-    return config, trained
+
+
+def taught(lesson: Lesson, course: Course, trained: Trained) -> Any:
+    """The model of a lesson with the weights that a run ended in."""
+    model = lesson.model()
+    adapters.attach(model, course.tuning(lesson.learned))
+    model.load_state_dict(trained.weights, strict=False)  # those that are tied or frozen are there
+    return model
 
 
 def measure(lesson: Lesson, course: Course, model: Any, rows: Fixed | Padded) -> Metrics:
@@ -90,9 +106,7 @@ def cross_validate(lesson: Lesson, course: Course, folds: int, area: Callable[[s
     for number, fold in enumerate(measuring.folds(len(lesson.learned), folds, course.seed), start=1):
         log(f"{course.label}: fold {number} of {folds}")
         rest = np.setdiff1d(np.arange(len(lesson.learned)), fold)
-        _, trained = learn(lesson, course, lesson.learned.part(rest), area(f"fold {number}"))
+        trained = learn(lesson, course, lesson.learned.part(rest), area(f"fold {number}"))
         if trained.is_main:
-            model = lesson.model()
-            model.load_state_dict(trained.weights, strict=False)  # tied weights have one name of their two
-            found.append(measure(lesson, course, model, lesson.learned.part(fold)))
+            found.append(measure(lesson, course, taught(lesson, course, trained), lesson.learned.part(fold)))
     return measuring.spread(found) if found else {}

@@ -37,6 +37,7 @@ from stages.training.course import LOG, Course
 from stages.training.data import Data, Split
 from stages.training.learner import Learner, Making
 from stages.training.model import flops_per_token
+from stages.training.ranks import Ranks
 from stages.training.run import Run, Step
 from stages.training.settings import Training
 from stages.training.speed import matmul_peak
@@ -68,6 +69,7 @@ def train(
     area: Path,
     label: str,
     making: Making = Learner,
+    ranks: Ranks | None = None,
 ) -> Trained:
     """Train ``model`` for ``steps`` steps, from its last checkpoint in ``area`` if there is one.
 
@@ -80,6 +82,7 @@ def train(
         area: Folder of the work area for this run's checkpoints, named for the run's identity.
         label: The stage's name, for progress.
         making: Gives the model its objective; without one, the next token or the masked ones.
+        ranks: Of AdaLoRA, where that changed the model.
 
     Raises:
         HeadwaterError: the data make no batch, the batch does not divide, too many steps cannot be learned from, or the
@@ -89,8 +92,11 @@ def train(
     _check(training, len(data), accelerator.num_processes)
     flops = flops_per_token(model, model.config.max_position_embeddings)
     size = sum(parameter.numel() for parameter in model.parameters())
-    run = Run(accelerator, model, Split(data, training.held_out.rows, seed, steps), training, steps, seed, making)
-    checkpoints = Checkpoints(area, accelerator, run.learner, run.optimizers, run.kept.weights)
+    run = Run(
+        accelerator, model, Split(data, training.held_out.rows, seed, steps), training, steps, seed, making, ranks
+    )
+    beside = run.kept.weights | (ranks.state if ranks else {})
+    checkpoints = Checkpoints(area, accelerator, run.learner, run.optimizers, beside)
     begin = functools.partial(Course, training, steps, run.held_out_loss)
     course = begin(*checkpoints.load())
     if accelerator.is_main_process:

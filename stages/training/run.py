@@ -14,6 +14,7 @@ from stages.training import distributed, learner, optimizer
 from stages.training.averaging import Kept
 from stages.training.data import Rows, Split
 from stages.training.learner import Learner, Losses, Making
+from stages.training.ranks import Ranks
 from stages.training.schedule import learning_rate
 from stages.training.settings import Training
 from stages.training.spikes import Guard
@@ -46,6 +47,7 @@ class Run:
         steps: Length of the run.
         seed: Of the data's order and of dropout.
         making: Gives the model its objective.
+        ranks: Of AdaLoRA, where that changed the model.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class Run:
         steps: int,
         seed: int,
         making: Making = Learner,
+        ranks: Ranks | None = None,
     ) -> None:
         self.accelerator, self.split, self.training, self.steps, self.seed = accelerator, split, training, steps, seed
         whole = making(model.train(), training)
@@ -64,7 +67,7 @@ class Run:
         self.learner, *prepared = accelerator.prepare(whole, *optimizer.make(whole, training))
         self.optimizers = [one.optimizer for one in prepared]
         self.parameters = list(self.learner.parameters())
-        self.kept = Kept(self.learner, training, steps)
+        self.kept, self.ranks = Kept(self.learner, training, steps), ranks
 
     def step(self, step: int, guard: Guard, stop: distributed.Stop) -> Step:
         """Train on the batch of ``step``, counted from 0, unless the guard is against it."""
@@ -79,12 +82,17 @@ class Run:
         # Dropout, where a model has it, repeats itself after a resume.
         torch.manual_seed(order.mixed(self.seed, batch, self.accelerator.process_index))
         loss, stopping = self._summed([self._backward(batches, max(targets, 1)), stop.asked])
+        if self.ranks:
+            self.ranks.add_gradient()
         norm = self.accelerator.clip_grad_norm_(self.parameters, self.training.clip)
         norm = float(norm.full_tensor() if hasattr(norm, "full_tensor") else norm)
         spike = guard.judge(loss, norm)  # of sums over all processes: all come to the same
-        for one in self.optimizers:
-            if spike is None:
+        if spike is None:
+            for one in self.optimizers:
                 one.step()
+            if self.ranks:
+                self.ranks.after(step + 1)
+        for one in self.optimizers:
             one.zero_grad()
         return Step(loss, rate, norm, positions, bool(stopping), spike)
 
@@ -107,10 +115,10 @@ class Run:
         return total / max(count, 1)
 
     def weights(self) -> dict[str, torch.Tensor]:
-        """The weights that the run ends in, whole, by the names of the model; empty but on the first process."""
+        """The trained weights that the run ends in, whole, by names of the model; empty but on the first process."""
         self.kept.restore()
         whole = StateDictOptions(full_state_dict=True, cpu_offload=True)
-        found = get_model_state_dict(self.learner, options=whole)
+        found = learner.trained(self.learner, get_model_state_dict(self.learner, options=whole))
         return {name.removeprefix(learner.PREFIX): weights for name, weights in found.items()}
 
     def _micro_batches(self, indices: Integers, positions: Integers) -> list[Rows]:

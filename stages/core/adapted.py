@@ -1,0 +1,85 @@
+"""Models as folders: whole ones, and those that are an adapter of PEFT with its base.
+
+What fine-tuning writes, and all who read a model load with :func:`load`::
+
+    model/                     whole: config.json, *.safetensors, tokenizer; what transformers loads
+    model/adapter/             what was trained, where it is merged into the whole (LoRA, AdaLoRA, IA³)
+
+    model/                     what cannot be merged (prefix and prompt tuning): adapter_config.json,
+                               adapter_model.safetensors, tokenizer
+    model/base/                the model that it goes with
+
+An adapter names its base by what that holds, in `revision`: it loads only with the same weights, wherever they lie.
+"""
+
+import hashlib
+import json
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from stages.core.errors import HeadwaterError
+
+ADAPTER, BASE = "adapter", "base"
+CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+
+
+def is_adapter(folder: Path) -> bool:
+    """Whether a folder holds an adapter, not a whole model."""
+    return (folder / CONFIG).is_file()
+
+
+def content(model: Any) -> str:
+    """A hash of a model's weights in float32 and their names, hexadecimal."""
+    digest = hashlib.sha256()
+    for name, weights in sorted(model.named_parameters()):
+        digest.update(f"{name} {list(weights.shape)}\n".encode())
+        digest.update(weights.detach().cpu().float().contiguous().numpy())
+    return digest.hexdigest()
+
+
+def load(folder: Path, **options: Any) -> Any:
+    """The causal language model of a folder.
+
+    Args:
+        folder: See the module.
+        options: For ``from_pretrained`` of transformers.
+
+    Raises:
+        HeadwaterError: an adapter with another base.
+        OSError, ValueError: transformers finds no model that it can load.
+    """
+    from transformers import AutoModelForCausalLM
+
+    options = {"local_files_only": True, "use_safetensors": True, "trust_remote_code": False} | options
+    if not is_adapter(folder):
+        return AutoModelForCausalLM.from_pretrained(folder, **options)
+    wrapped = put_on(AutoModelForCausalLM.from_pretrained(folder / BASE, **options), folder)
+    # The virtual tokens take their part of the context.
+    wrapped.config.max_position_embeddings -= wrapped.active_peft_config.num_virtual_tokens
+    return wrapped
+
+
+def put_on(base: Any, folder: Path) -> Any:
+    """A model with the adapter of a folder on it, as PEFT wraps it.
+
+    Raises:
+        HeadwaterError: the adapter was trained on another model.
+    """
+    import peft
+
+    wanted = json.loads((folder / CONFIG).read_text("utf-8")).get("revision")
+    if wanted != content(base):
+        raise HeadwaterError(f"{folder}: an adapter for another base than {base.config.name_or_path or 'this one'}")
+    with quiet():
+        return peft.PeftModel.from_pretrained(base, str(folder))
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without the warning of transformers 5.23 that PEFT 0.21 asks for something by its old name."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
+        yield
