@@ -10,8 +10,13 @@ from typing import Any
 from stages.core import shards
 from stages.core.params import params
 from stages.core.stage import Metrics, main
+<<<<<<< Updated upstream
 from stages.scoring import bits_per_byte, cloze, comparison, compression, generation, harness, memorisation, sample
 from stages.scoring.likelihood import Windows
+=======
+from stages.scoring import bits_per_byte, cloze, comparison, compression, generation, harness, sample
+from stages.scoring.likelihood import Windows, writes
+>>>>>>> Stashed changes
 
 
 @params
@@ -32,6 +37,7 @@ class Params:
     """What the models repeat of their training data, and whether they write listed words."""
 
 
+<<<<<<< Updated upstream
 def run(
     params: Params,
     *,
@@ -44,6 +50,10 @@ def run(
     results: Path,
 ) -> Metrics:
     """Evaluate both models in fp32.
+=======
+def run(params: Params, *, pretrained: Path, tuned: Path, heldout: Path, tasks: Path, results: Path) -> Metrics:
+    """Evaluate both models in fp32; one that does not write, such as a classifier, was measured by the stage before.
+>>>>>>> Stashed changes
 
     Args:
         pretrained: folder of the pretrained model
@@ -54,7 +64,7 @@ def run(
         tasks: folder of the user's own tasks, YAML as lm-evaluation-harness reads it
         results: folder for all figures, samples and the tasks made here
     """
-    models = {"pretrained": pretrained, "tuned": tuned}
+    models = {name: folder for name, folder in (("pretrained", pretrained), ("tuned", tuned)) if writes(folder)}
     chosen = _build("sample", sample.select, params.sample, shards.files(heldout), documents="documents.parquet")
     documents = chosen.outputs["documents"]
     compressed = _build("compression", compression.measure, None, [documents], figures="compression.json")
@@ -81,9 +91,10 @@ def run(
         "samples", generation.write, params.samples, [*models.values(), documents], samples="samples.jsonl"
     )
 
-    differences = _read(
-        _build("comparison", comparison.write, None, scores, differences="differences.json").outputs["differences"]
-    )
+    differences = {}
+    if len(models) == 2:
+        compared = _build("comparison", comparison.write, None, scores, differences="differences.json")
+        differences = _read(compared.outputs["differences"])
     compressors = _read(compressed.outputs["figures"])
     everything = {"models": figures, "compressors": compressors, "cloze": made.metrics, "tuning": differences}
     _publish(results, everything, [written.outputs["samples"], *scores, *answers], made.outputs["tasks"])

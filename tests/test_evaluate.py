@@ -5,7 +5,11 @@ import shutil
 from pathlib import Path
 
 import pytest
+<<<<<<< Updated upstream
 import transformers
+=======
+from transformers import AutoModelForSequenceClassification
+>>>>>>> Stashed changes
 
 from stages import evaluate
 from stages.core import fingerprint
@@ -108,3 +112,13 @@ def test_nothing_held_out_says_what_to_do(paths: dict[str, Path], profile: Path,
     small_model.write(paths["heldout"] / "00000.parquet", [])
     with pytest.raises(HeadwaterError, match="no held-out document to evaluate"):
         evaluate.run(PARAMS, **paths, results=tmp_path / "results")
+
+
+def test_a_tuned_model_that_does_not_write_is_left_out(paths: dict[str, Path], profile: Path, tmp_path: Path) -> None:
+    classifier = tmp_path / "classifier"
+    shutil.copytree(paths["tuned"], classifier)
+    AutoModelForSequenceClassification.from_pretrained(paths["tuned"]).save_pretrained(classifier)
+    metrics = evaluate.run(PARAMS, **(paths | {"tuned": classifier}), results=tmp_path / "results")
+    assert set(metrics["bits_per_byte"]) == {"pretrained", "gzip-9", "zstd-19", "xz-9"}
+    assert "tuned" not in metrics
+    assert '"model": "tuned"' not in (tmp_path / "results" / "samples.jsonl").read_text("utf-8")

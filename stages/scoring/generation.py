@@ -50,19 +50,17 @@ class Samples:
 
 
 def write(samples: Samples, inputs: Sequence[Path], outputs: Mapping[str, Path]) -> Metrics:
-    """Sample from both models: ``inputs`` are the pretrained one, the tuned one and a shard of documents.
+    """Sample from the models: ``inputs`` are the pretrained one, the tuned one if it writes, and a shard of documents.
 
     Writes ``samples``: JSON lines with ``model``, ``prompt``, ``text`` and the ``url`` of the document.
     """
-    pretrained, tuned, shard = inputs
+    *folders, shard = inputs
     read = sorted(documents.read(shard, ["id", "url", "text"]), key=lambda row: rank(samples.seed, row["id"]))
     lines = []
-    for model, folder, prompts in (
-        ("pretrained", pretrained, _beginnings(read, samples)),
-        ("tuned", tuned, _questions(read, samples)),
-    ):
+    prompts = {"pretrained": _beginnings(read, samples), "tuned": _questions(read, samples)}
+    for model, folder in zip(prompts, folders, strict=False):
         scorer = _scorer(folder)
-        for number, (url, prompt) in enumerate(prompts):
+        for number, (url, prompt) in enumerate(prompts[model]):
             ids = chat(scorer, prompt) if model == "tuned" else [scorer.begin, *scorer.encode(prompt)]
             torch.manual_seed(samples.seed + number)
             sampling = {"temperature": samples.temperature, "top_p": samples.top_p} if samples.temperature else {}

@@ -4,6 +4,7 @@ Everything is computed in fp32 with padding on the right, which a causal model c
 figure does not depend on which texts happen to share a batch, but for the rounding of fp32.
 """
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,6 +49,19 @@ class Score:
     """Negative log-likelihood, natural logarithm."""
     greedy: bool
     """Whether each token was the likeliest one where it stands."""
+
+
+def writes(folder: Path) -> bool:
+    """Whether the model of a folder gives the next token, by the architecture that its configuration names.
+
+    Raises:
+        HeadwaterError: there is no model in the folder.
+    """
+    try:
+        names = json.loads((folder / "config.json").read_text("utf-8"))["architectures"]
+    except (OSError, ValueError, KeyError):
+        raise HeadwaterError(f"{folder}: no model here (config.json is missing or damaged); run `dvc repro`") from None
+    return str(names[0]).endswith(("ForCausalLM", "LMHeadModel"))
 
 
 class Scorer:
