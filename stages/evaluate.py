@@ -10,13 +10,8 @@ from typing import Any
 from stages.core import shards
 from stages.core.params import params
 from stages.core.stage import Metrics, main
-<<<<<<< Updated upstream
 from stages.scoring import bits_per_byte, cloze, comparison, compression, generation, harness, memorisation, sample
-from stages.scoring.likelihood import Windows
-=======
-from stages.scoring import bits_per_byte, cloze, comparison, compression, generation, harness, sample
 from stages.scoring.likelihood import Windows, writes
->>>>>>> Stashed changes
 
 
 @params
@@ -37,7 +32,6 @@ class Params:
     """What the models repeat of their training data, and whether they write listed words."""
 
 
-<<<<<<< Updated upstream
 def run(
     params: Params,
     *,
@@ -49,11 +43,7 @@ def run(
     tasks: Path,
     results: Path,
 ) -> Metrics:
-    """Evaluate both models in fp32.
-=======
-def run(params: Params, *, pretrained: Path, tuned: Path, heldout: Path, tasks: Path, results: Path) -> Metrics:
     """Evaluate both models in fp32; one that does not write, such as a classifier, was measured by the stage before.
->>>>>>> Stashed changes
 
     Args:
         pretrained: folder of the pretrained model

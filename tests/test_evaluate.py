@@ -5,11 +5,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-<<<<<<< Updated upstream
 import transformers
-=======
 from transformers import AutoModelForSequenceClassification
->>>>>>> Stashed changes
 
 from stages import evaluate
 from stages.core import fingerprint
