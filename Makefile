@@ -1,7 +1,7 @@
 # Set-up and shortcuts. Everything below also works by hand in an environment made from requirements.lock.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo flow ui chat test test-slow test-engines check lock clean
+.PHONY: help setup demo flow ui chat test test-slow test-engines test-formats check lock clean
 
 PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
@@ -50,6 +50,10 @@ test-slow: setup  ## the tests that take long: many kills, whole data sets
 test-engines: setup  ## the document stages on a real Ray
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check '.[ray]'
 	python -m pytest tests/core/test_engine_ray.py
+
+test-formats: setup  ## what export writes, in the programs that people run it with; builds llama.cpp
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check '.[llamacpp]'
+	python -m pytest tests/release/test_llama_cpp.py
 
 lock: setup  ## resolve pyproject.toml anew into requirements.lock
 	python infra/lock.py

@@ -88,8 +88,14 @@ def export(params: Params, inputs: Sequence[Path], outputs: Mapping[str, Path]) 
 def _expect(source: Path, heldout: Path, settings: parity.Settings) -> parity.Expected:
     config = AutoConfig.from_pretrained(source, local_files_only=True, trust_remote_code=False)
     hostile, passages = compared_texts.draw(heldout, settings.texts, settings.seed)
-    original = transformers_folder.load(source)
-    return parity.expect(original, hostile, passages, settings, config.bos_token_id, config.max_position_embeddings)
+    return parity.expect(
+        transformers_folder.original(source),
+        hostile,
+        passages,
+        settings,
+        begin=config.bos_token_id,
+        context=config.max_position_embeddings,
+    )
 
 
 def _compare(variant: parity.Variant, expected: parity.Expected) -> dict[str, Any]:

@@ -194,6 +194,22 @@ def test_what_cannot_be_exported_is_said(profile: Path, model: Path, heldout: Pa
     (incomplete / "tokenizer.model").unlink()
     with pytest.raises(HeadwaterError, match=r"tokenizer\.model is missing"):
         export.run(parameters(), model=incomplete, heldout=heldout, measured=(), exported=tmp_path / "export")
+    tiny.write_model(tmp_path / "masked", kind="bert")
+    with pytest.raises(HeadwaterError, match=r"GGUF has no bert for fill-mask: take gguf out of export\.formats"):
+        export.run(parameters(), model=tmp_path / "masked", heldout=heldout, measured=(), exported=tmp_path / "export")
+    tiny.write_model(tmp_path / "qwen2", kind="qwen2")
+    with pytest.raises(HeadwaterError, match="transformers gives every qwen2 the tokenizer of Qwen 2"):
+        export.run(parameters(), model=tmp_path / "qwen2", heldout=heldout, measured=(), exported=tmp_path / "export")
+    tiny.write_model(tmp_path / "olmo2", kind="olmo2")
+    with pytest.raises(HeadwaterError, match=r"does not read olmo2 from GGUF; set export\.gguf\.client to llama\.cpp"):
+        export.run(parameters(), model=tmp_path / "olmo2", heldout=heldout, measured=(), exported=tmp_path / "export")
+    with pytest.raises(HeadwaterError, match=r"export\.formats\.0: Input should be 'transformers'.*got \"onyx\""):
+        parameters(formats=["onyx"])
+    with pytest.raises(HeadwaterError, match=r"export\.gguf\.precisions\.0: Input should be .*got \"q5_k\""):
+        parameters(gguf=VALUES["gguf"] | {"precisions": ["q5_k"]})
+    half = parameters(gguf=VALUES["gguf"] | {"precisions": ["q4_0"], "tolerance": {"f32": 1}})
+    with pytest.raises(HeadwaterError, match=r"export\.gguf\.tolerance has none for q4_0"):
+        export.run(half, model=model, heldout=heldout, measured=(), exported=tmp_path / "export")
     with pytest.raises(HeadwaterError, match=r"export\.name: "):
         parameters(name="../elsewhere")
 

@@ -117,7 +117,7 @@ KINDS = {
     ),
     "llama": _LLAMA,
     "mistral": _LLAMA,  # with a window of attention that is no shorter than the context
-    "olmo2": Architecture(gguf.MODEL_ARCH.OLMO2, _add_llama, _arrange_not, read_by_transformers=False),
+    "olmo2": Architecture(gguf.MODEL_ARCH.OLMO2, _add_llama, _arrange_not, read_by_transformers=False, own_output=True),
     "qwen2": Architecture(gguf.MODEL_ARCH.QWEN2, _add_llama, _arrange_not),
     "qwen3": Architecture(gguf.MODEL_ARCH.QWEN3, _add_llama, _arrange_not),
 }

@@ -66,7 +66,7 @@ def check(source: Path, settings: Settings) -> None:
         )
     if settings.client == "transformers" and not KINDS[kind].read_by_transformers:
         raise HeadwaterError(
-            f"{source}: transformers does not read a {kind} from GGUF; set export.gguf.client to llama.cpp, "
+            f"{source}: transformers does not read {kind} from GGUF; set export.gguf.client to llama.cpp, "
             "which the extra llamacpp installs"
         )
     if settings.client == "llama.cpp":

@@ -13,7 +13,7 @@ import gguf
 import sentencepiece
 from sentencepiece import sentencepiece_model_pb2
 from tokenizers import Regex, Tokenizer, models, pre_tokenizers
-from transformers import AutoTokenizer, GenerationConfig
+from transformers import GenerationConfig, PreTrainedTokenizerFast
 
 from stages.core.errors import HeadwaterError
 
@@ -37,7 +37,7 @@ def add(writer: Any, source: Path, config: Any) -> None:
     Raises:
         HeadwaterError: it is of a kind that llama.cpp does not read, or not that of the model.
     """
-    tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=True)
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(source, local_files_only=True)
     described = json.loads((source / "tokenizer.json").read_text("utf-8"))
     if (described.get("decoder") or {}).get("type") == "ByteLevel":
         _add_byte_level(writer, source, described, config.vocab_size)

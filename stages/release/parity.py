@@ -91,7 +91,7 @@ class Comparison:
 
 
 def expect(
-    original: Loaded, hostile: Sequence[str], passages: Sequence[str], settings: Settings, begin: int, context: int
+    original: Loaded, hostile: Sequence[str], passages: Sequence[str], settings: Settings, *, begin: int, context: int
 ) -> Expected:
     """The original's ids of all texts, its logits for some, and its continuations.
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from safetensors import safe_open
-from transformers import AutoTokenizer
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from stages.core.errors import HeadwaterError
 from stages.core.params import params
@@ -19,6 +19,9 @@ from stages.release.parity import Loaded, Variant
 _TOKENIZER = ("tokenizer.json", "tokenizer_config.json")
 _SENTENCEPIECE = "tokenizer.model"  # a byte-level tokenizer has none
 _TOKENIZER_OPTIONAL = ("chat_template.jinja", "special_tokens_map.json", "added_tokens.json")
+
+# `AutoTokenizer` of transformers 5.23 trusts no tokenizer_config.json of these (its tokenization_auto.py says which).
+_OTHER_TOKENIZER = ("qwen2",)
 
 
 @params
@@ -33,9 +36,15 @@ class Settings:
 
 def check(source: Path, settings: Settings) -> None:
     """Raises:
-    HeadwaterError: the source holds no model, one of an unknown architecture, or lacks a tokenizer file.
+    HeadwaterError: the source holds no model, one that transformers would give another tokenizer, or lacks a file of
+        its tokenizer.
     """
     architecture.head(source)
+    if json.loads((source / "config.json").read_text("utf-8"))["model_type"] in _OTHER_TOKENIZER:
+        raise HeadwaterError(
+            f"{source}: transformers gives every qwen2 the tokenizer of Qwen 2, whatever lies beside it: take "
+            "transformers out of export.formats, or train a qwen3"
+        )
     for file in (*_TOKENIZER, *_model(source)):
         if not (source / file).is_file():
             raise HeadwaterError(f"{source}: {file} is missing, so the tokenizer cannot be exported")
@@ -65,13 +74,22 @@ def _model(source: Path) -> list[str]:
 
 
 def load(folder: Path) -> Loaded:
-    """A model folder as `transformers` loads it.
+    """A model folder as its users load it, by nothing but its name."""
+    return _loaded(folder, AutoTokenizer)
+
+
+def original(folder: Path) -> Loaded:
+    """A model folder of a stage, with what its ``tokenizer.json`` says for its tokenizer.
 
     Raises:
         HeadwaterError: there is no model in the folder.
     """
+    return _loaded(folder, PreTrainedTokenizerFast)
+
+
+def _loaded(folder: Path, tokenizers: Any) -> Loaded:
     model = architecture.load(folder)
-    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    tokenizer = tokenizers.from_pretrained(folder, local_files_only=True)
     return running(model, lambda texts: [encode(tokenizer, text) for text in texts])
 
 

@@ -1,12 +1,12 @@
 """A model and a tokenizer small enough for tests, made the way the stages make them."""
 
+import shutil
 from pathlib import Path
 
-import torch
-from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM
-
 from stages.core import documents
+from stages.core.params import check
 from stages.text import byte_level, conversion, tokenizers, vocabulary
+from stages.training import model, objective
 
 SENTENCES = (
     "Install the package, then edit the configuration file and start the server again.",
@@ -32,30 +32,34 @@ def write_byte_level_tokenizer(folder: Path, vocab_size: int = 400) -> None:
     conversion.save(fast, folder)
 
 
-def write_model(folder: Path, *, tied: bool = True, intermediate: int = 48) -> None:
-    """A Llama with random weights: two layers, grouped queries, its tokenizer beside it."""
-    write_tokenizer(folder)
-    torch.manual_seed(1)
-    config = LlamaConfig(
-        vocab_size=400,
-        hidden_size=32,
-        intermediate_size=intermediate,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=64,
-        tie_word_embeddings=tied,
-        initializer_range=0.5,  # so that logits are far apart, and a wrong order of rows far off
-        rope_parameters={"rope_type": "default", "rope_theta": 500.0},
-        bos_token_id=tokenizers.BEGIN,
-        eos_token_id=[tokenizers.END_OF_TURN, tokenizers.END],
-        pad_token_id=tokenizers.PAD,
-    )
-    model = LlamaForCausalLM(config)
-    model.generation_config = GenerationConfig(
-        bos_token_id=config.bos_token_id, eos_token_id=config.eos_token_id, pad_token_id=config.pad_token_id
-    )
-    model.save_pretrained(folder)
+def write_model(
+    folder: Path, *, kind: str = "llama", tied: bool = True, intermediate: int = 48, fill: bool = False
+) -> None:
+    """A model with random weights: two layers, grouped queries where the kind has them, its tokenizer beside it.
+
+    Args:
+        fill: Whether it has the control tokens of filling in the middle.
+    """
+    control = objective.FILL if fill else ()
+    write_tokenizer(folder / "tokenizer")
+    model.copy_tokenizer(folder / "tokenizer", folder, control)
+    shutil.rmtree(folder / "tokenizer")
+    values = {
+        "kind": kind,
+        "hidden": 32,
+        "layers": 2,
+        "heads": 4,
+        "kv_heads": 4 if kind in ("bert", "gpt2", "gpt_neox") else 2,
+        "intermediate": intermediate,
+        "rope_theta": 500.0,
+        "norm_epsilon": 1e-5,
+        "init_std": 0.5,  # so that logits are far apart, and a wrong order of rows far off
+        "tied_embeddings": tied,
+        "dropout": 0.0,
+    }
+    built = model.build(check(model.Architecture, values, "model"), vocab_size=400 + len(control), context=64, seed=1)
+    stop = [tokenizers.END_OF_TURN, tokenizers.END]
+    model.save(built.config, built.state_dict(), folder, stop=stop)
 
 
 def write_documents(folder: Path) -> None:
