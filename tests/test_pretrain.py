@@ -81,8 +81,11 @@ def test_killed_twenty_times_it_ends_in_the_same_bytes(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_two_processes_killed_at_any_instant_end_in_the_same_bytes(tmp_path: Path) -> None:
-    killed(small_run.prepare(tmp_path / "project", steps=24, every=1), processes=2, kills=5, seed=3)
+@pytest.mark.parametrize("parallel", ["fsdp2", "ddp"])
+def test_two_processes_killed_at_any_instant_end_in_the_same_bytes(tmp_path: Path, parallel: str) -> None:
+    execution = f"parallel: {parallel}\n"
+    folder = small_run.prepare(tmp_path / "project", steps=24, every=1, execution=execution)
+    killed(folder, processes=2, kills=5, seed=3)
 
 
 def stage(folder: Path, processes: int, name: str) -> "subprocess.Popen[str]":

@@ -78,7 +78,13 @@ class Profile:
     slurm: Slurm
     crawl: Crawl
     processes: int
-    """Training processes on this machine; more than one trains with FSDP2 under torchrun."""
+    """Training processes on this machine; more than one trains under torchrun."""
+    parallel: Literal["fsdp2", "ddp"]
+    """How a model lies across training processes: fsdp2 cuts it up; ddp keeps all of it on each, which sends less where
+    it fits."""
+    gradient_sync: Literal["step", "pass"]
+    """When fsdp2 sums gradients over the processes: once a step, which keeps all of them, in float32, on each process
+    (25 GiB for 6.7B parameters), or after every pass, which keeps a part and sends more."""
     threads: int
     """Threads of each training process."""
     saving: Saving

@@ -1,20 +1,23 @@
-"""How many processes train, on what, and how the model lies across them: Accelerate with FSDP2."""
+"""How many processes train, on what, and how the model lies across them: Accelerate with FSDP2 or DDP."""
 
 import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any, Literal
 
 import torch
-from accelerate import Accelerator, FullyShardedDataParallelPlugin
+from accelerate import Accelerator, DistributedDataParallelKwargs, FullyShardedDataParallelPlugin, PartialState
 from accelerate.utils import DistributedType
+from torch.distributed.fsdp import FSDPModule
+from torch.nn.parallel import DistributedDataParallel
 
 from stages.core.errors import HeadwaterError
 from stages.core.runtime import profile
 from stages.training.settings import Training
 
 
-def start(training: Training, wrapped: str) -> Accelerator:
+def start(training: Training, wrapped: str, parallel: Literal["fsdp2", "ddp"]) -> Accelerator:
     """Join the other processes of this training, if any, and set how arithmetic is done.
 
     Precision is left to the loop, which casts by autocast: so the weights are float32 on one process and, sharded, on
@@ -23,6 +26,7 @@ def start(training: Training, wrapped: str) -> Accelerator:
     Args:
         training: Precision, and whether the run is to repeat itself.
         wrapped: Class name of the modules that FSDP2 gathers and frees one by one, the model's layers.
+        parallel: How the model lies across several processes.
 
     Raises:
         HeadwaterError: the precision is none of this machine's.
@@ -39,6 +43,11 @@ def start(training: Training, wrapped: str) -> Accelerator:
     torch.backends.cudnn.benchmark = False
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return Accelerator(mixed_precision="no")
+    return _sharded(wrapped) if parallel == "fsdp2" else _copied()
+
+
+def _sharded(wrapped: str) -> Accelerator:
+    """FSDP2: each process keeps a part of the weights, their gradients and the optimizer's state."""
     plugin = FullyShardedDataParallelPlugin(
         fsdp_version=2,
         auto_wrap_policy="transformer_based_wrap",
@@ -48,10 +57,31 @@ def start(training: Training, wrapped: str) -> Accelerator:
     )
     accelerator = Accelerator(mixed_precision="no", fsdp_plugin=plugin, cpu=not torch.accelerator.is_available())
     if accelerator.distributed_type == DistributedType.MULTI_CPU:
-        # Accelerate shards on accelerators only; its FSDP2 code runs on a CPU over gloo once the state says so.
+        # Accelerate shards on accelerators only; its FSDP2 code runs on a CPU over gloo once the state says so: in both
+        # places, as Accelerate itself does elsewhere. It copies the first from the second whenever it is asked.
         accelerator.state.distributed_type = DistributedType.FSDP
         accelerator.state.fsdp_plugin = plugin
+        PartialState._shared_state["distributed_type"] = DistributedType.FSDP
     return accelerator
+
+
+def _copied() -> Accelerator:
+    """DDP: each process keeps all of it."""
+    # Told that weights may be unused, DDP does not change the order of gradients in its messages after the first step:
+    # sums over more than two processes depend on it, and a run that continues would differ in its last bits. DDP says
+    # once that it finds none unused.
+    in_order = DistributedDataParallelKwargs(find_unused_parameters=True)
+    return Accelerator(mixed_precision="no", kwargs_handlers=[in_order], cpu=not torch.accelerator.is_available())
+
+
+def bare(prepared: Any) -> Any:
+    """The module that was prepared, without what DDP puts around it; FSDP2 puts nothing around it."""
+    return prepared.module if isinstance(prepared, DistributedDataParallel) else prepared
+
+
+def is_sharded(module: Any) -> bool:
+    """Whether each process keeps a part of the module only."""
+    return isinstance(module, FSDPModule)
 
 
 class Stop:

@@ -88,7 +88,7 @@ def train(
         HeadwaterError: the data make no batch, the batch does not divide, too many steps cannot be learned from, or the
             process was asked to stop (SIGTERM; a checkpoint is saved first).
     """
-    accelerator = distributed.start(training, wrapped=type(learner.layers(model)[0]).__name__)
+    accelerator = distributed.start(training, type(learner.layers(model)[0]).__name__, profile().parallel)
     _check(training, len(data), accelerator.num_processes)
     flops = flops_per_token(model, model.config.max_position_embeddings)
     size = sum(parameter.numel() for parameter in model.parameters())

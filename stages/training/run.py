@@ -1,7 +1,7 @@
 """Model, optimizers and data of a training run, and what one step does with them."""
 
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
 import torch
@@ -10,6 +10,7 @@ from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_
 
 from stages.core import order
 from stages.core.order import Integers
+from stages.core.runtime import profile
 from stages.training import distributed, learner, optimizer
 from stages.training.averaging import Kept
 from stages.training.data import Rows, Split
@@ -64,7 +65,8 @@ class Run:
         self.accelerator, self.split, self.training, self.steps, self.seed = accelerator, split, training, steps, seed
         whole = making(model.train(), training)
         # Scheduler and loader are not prepared: Accelerate would step and shard them once more for each process.
-        self.learner, *prepared = accelerator.prepare(whole, *optimizer.make(whole, training))
+        self._prepared, *prepared = accelerator.prepare(whole, *optimizer.make(whole, training))
+        self.learner = distributed.bare(self._prepared)
         self.optimizers = [one.optimizer for one in prepared]
         self.parameters = list(self.learner.parameters())
         self.kept, self.ranks = Kept(self.learner, training, steps), ranks
@@ -137,21 +139,26 @@ class Run:
             losses = self._losses(rows)
             if self.training.adversarial:
                 losses.embedded.retain_grad()
-            with nullcontext() if last and not self.training.adversarial else self.accelerator.no_sync(self.learner):
+            with self._summing(last and not self.training.adversarial):
                 self._add_gradient(losses, targets)
             if self.training.adversarial:
                 change = worst(losses.embedded.grad, self.training.adversarial)
-                with nullcontext() if last else self.accelerator.no_sync(self.learner):
+                with self._summing(last):
                     self._add_gradient(self._losses(rows, change), targets)
             total += losses.cross_entropy.item() / targets
         return total
 
+    def _summing(self, last: bool) -> AbstractContextManager[None]:
+        """Whether the backward pass inside sums gradients over all processes; the last one of a step does."""
+        summed = last or (distributed.is_sharded(self.learner) and profile().gradient_sync == "pass")
+        return nullcontext() if summed else self.accelerator.no_sync(self._prepared)
+
     def _add_gradient(self, losses: Losses, targets: int) -> None:
-        # FSDP2 takes the mean of the processes' gradients; the loss is a sum over all of them.
+        # FSDP2 and DDP take the mean of the processes' gradients; the loss is a sum over all of them.
         self.accelerator.backward(losses.objective / targets * self.accelerator.num_processes)
 
     def _losses(self, rows: Rows, change: torch.Tensor | None = None) -> Losses:
-        losses: Losses = self.learner(*self.learner.arguments(rows, self.accelerator.device), change)
+        losses: Losses = self._prepared(*self.learner.arguments(rows, self.accelerator.device), change)
         return losses
 
     def _summed(self, values: Sequence[float]) -> list[float]:

@@ -76,13 +76,14 @@ def changed(**changes: Any) -> dict[str, Any]:
     return values
 
 
-def prepare(folder: Path, rows: int = ROWS, every: int = 3, **changes: Any) -> Path:
+def prepare(folder: Path, rows: int = ROWS, every: int = 3, execution: str = "", **changes: Any) -> Path:
     """A project's folder with packed tokens, a tokenizer's vocabulary, and params.yaml; gives the folder.
 
     Args:
         folder: To be made.
         rows: Of the packed tokens.
         every: Steps between checkpoints.
+        execution: More lines of the profile.
         changes: To ``PARAMS``.
     """
     packed, tokenizer = folder / "tokens", folder / "tokenizer"
@@ -102,7 +103,7 @@ def prepare(folder: Path, rows: int = ROWS, every: int = 3, **changes: Any) -> P
     description["tokenizer"] = fingerprint.file_hash(tokenizer / "tokenizer.json")
     (packed / tokens.DESCRIPTION).write_text(json.dumps(description))
     (folder / "params.yaml").write_text(yaml.safe_dump({"pretrain": changed(**changes)}))
-    (folder / "saving.yaml").write_text(f"saving: {{every: {every}, keep_last: 2}}\n")
+    (folder / "saving.yaml").write_text(f"saving: {{every: {every}, keep_last: 2}}\n{execution}")
     return folder
 
 

@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 import torch
 import torch.distributed as dist
-from accelerate import PartialState
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.distributed._tools.fsdp2_mem_tracker import FSDPMemTracker, _FSDPRefType
 from torch.distributed._tools.mem_tracker import MemTracker, _MemRefType
@@ -94,9 +93,7 @@ def follow(setup: Setup, *, like_gpu: bool = True) -> Memory:
     without_data = FakeTensorMode(allow_non_fake_inputs=True)
     with without_data:
         model = _model(setup)
-    accelerator = distributed.start(training, wrapped=_layer(model))
-    # As Accelerate itself does where there are GPUs; it looks there again, and would reduce every pass's gradients.
-    PartialState._shared_state["distributed_type"] = accelerator.distributed_type
+    accelerator = distributed.start(training, _layer(model), "fsdp2")
     accelerator.device_placement = False  # the model is where it is to be, and cannot be moved
     split = Split(_Rows(setup), 0, seed=0, steps=1)
     with warnings.catch_warnings():

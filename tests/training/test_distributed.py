@@ -1,0 +1,61 @@
+"""Several processes under torchrun: a checkpoint of two continues on any number, cut up or not."""
+
+import csv
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import ROOT
+from tests.training import small_run
+
+STEPS = 6
+TRAINING: dict[str, Any] = {
+    "precision": "fp32",
+    "micro_batch": 1,
+    "optimizer": "muon",
+    "averaging": {"method": "ema", "decay": 0.5, "points": 1, "every": 1},
+    "held_out": {"rows": 8, "every": 2, "patience": 0},
+}
+
+
+def trained(folder: Path, processes: int, name: str, execution: str) -> list[dict[str, str]]:
+    """The log of a run of the stage, as DVC starts it."""
+    profile = small_run.profile(folder, processes, name)
+    profile.write_text(profile.read_text() + execution)
+    environment = {**os.environ, "HEADWATER_PROFILE": str(profile), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "stages.pretrain", *small_run.flags(name)]
+    ended = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    with (folder / f"{name}.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.slow
+def test_a_checkpoint_of_two_processes_continues_on_one_on_four_and_on_copies(tmp_path: Path) -> None:
+    folder = small_run.prepare(tmp_path / "project", steps=STEPS, training=TRAINING)
+    whole = trained(folder, 2, "two", "")
+    for name, processes, execution in (("one", 1, ""), ("four", 4, ""), ("copies", 2, "parallel: ddp\n")):
+        shutil.copytree(folder / "two", folder / name)
+        (last,) = (folder / name).glob(f"pretrain/*/step-{STEPS:08d}")
+        shutil.rmtree(last)
+        for step, other in zip(whole, trained(folder, processes, name, execution), strict=True):
+            for column in ("loss", "held_out_loss"):
+                assert float(other[column]) == pytest.approx(float(step[column]), rel=1e-4), (name, step["step"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("execution", "sums"), [("gradient_sync: step\n", 1), ("gradient_sync: pass\n", 4)])
+def test_gradients_are_summed_once_a_step_or_after_every_pass(tmp_path: Path, execution: str, sums: int) -> None:
+    """Of eight rows two processes have four each, in four passes; FSDP2 sums each layer and the rest by itself."""
+    folder = small_run.prepare(tmp_path / "project", steps=2, training={"micro_batch": 1}, execution=execution)
+    command = [sys.executable, "-m", "tests.training.messages", str(folder)]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    layers = small_run.PARAMS["model"]["layers"]
+    assert json.loads((folder / "messages.json").read_text()) == 2 * sums * (layers + 1)
