@@ -72,28 +72,7 @@ def test_the_model_loads_and_the_log_and_the_counts_are_whole(profile: Path, tmp
 
 
 def test_killed_at_any_instant_it_ends_in_the_same_bytes(tmp_path: Path) -> None:
-    killed(small_run.prepare(tmp_path / "project", steps=45), processes=1, kills=4, seed=1)
-
-
-@pytest.mark.slow
-def test_killed_twenty_times_it_ends_in_the_same_bytes(tmp_path: Path) -> None:
-    killed(small_run.prepare(tmp_path / "project", steps=150, every=1), processes=1, kills=20, seed=2)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("parallel", ["fsdp2", "ddp"])
-def test_two_processes_killed_at_any_instant_end_in_the_same_bytes(tmp_path: Path, parallel: str) -> None:
-    execution = f"parallel: {parallel}\n"
-    folder = small_run.prepare(tmp_path / "project", steps=24, every=1, execution=execution)
-    killed(folder, processes=2, kills=5, seed=3)
-
-
-def stage(folder: Path, processes: int, name: str) -> "subprocess.Popen[str]":
-    """The stage as DVC runs it."""
-    environment = {**os.environ, "HEADWATER_PROFILE": str(small_run.profile(folder, processes, name))}
-    environment |= {"PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "stages.pretrain", *small_run.flags(name)]
-    return subprocess.Popen(command, cwd=folder, env=environment, stderr=subprocess.PIPE, text=True)
+    killed(small_run.prepare(tmp_path / "project", steps=45, asynchronous=True), processes=1, kills=4, seed=1)
 
 
 EVERYTHING = {
@@ -104,6 +83,31 @@ EVERYTHING = {
     "averaging": {"method": "ema", "decay": 0.5, "points": 1, "every": 1},
     "held_out": {"rows": 10, "every": 2, "patience": 0},
 }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_killed_twenty_times_it_ends_in_the_same_bytes(tmp_path: Path, asynchronous: bool) -> None:
+    folder = small_run.prepare(tmp_path / "project", steps=80, every=1, asynchronous=asynchronous, training=EVERYTHING)
+    killed(folder, processes=1, kills=20, seed=2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("parallel", "asynchronous"), [("fsdp2", False), ("fsdp2", True), ("ddp", True)])
+def test_two_processes_killed_at_any_instant_end_in_the_same_bytes(
+    tmp_path: Path, parallel: str, asynchronous: bool
+) -> None:
+    execution = f"parallel: {parallel}\n"
+    folder = small_run.prepare(tmp_path / "project", steps=24, every=1, asynchronous=asynchronous, execution=execution)
+    killed(folder, processes=2, kills=5, seed=3)
+
+
+def stage(folder: Path, processes: int, name: str) -> "subprocess.Popen[str]":
+    """The stage as DVC runs it."""
+    environment = {**os.environ, "HEADWATER_PROFILE": str(small_run.profile(folder, processes, name))}
+    environment |= {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "stages.pretrain", *small_run.flags(name)]
+    return subprocess.Popen(command, cwd=folder, env=environment, stderr=subprocess.PIPE, text=True)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import PositiveFloat, PositiveInt
+from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
 
 from stages.core.params import check, params, read
 
@@ -56,6 +56,10 @@ class Saving:
     """Steps between checkpoints."""
     keep_last: PositiveInt
     """Checkpoints kept; more than one lets a run go back past a damaged one."""
+    keep_every: NonNegativeInt
+    """Steps between checkpoints that are kept beside those, to be looked at later; 0 keeps none."""
+    asynchronous: bool
+    """Whether training goes on while a checkpoint is written, for the memory of one more."""
 
 
 @params

@@ -3,18 +3,20 @@
 One is a folder ``step-NNNNNNNN`` with what torch.distributed.checkpoint (DCP) wrote, a file for each process; what the
 run has logged up to that step; and a record with the hash of every file. It is written under another name, put on disk
 and then renamed; the file ``latest`` names it only after that. A run that is killed at any instant finds a whole
-checkpoint.
+checkpoint. Where the profile says so, a thread does all that while training goes on, with a copy of the state; the next
+checkpoint waits until it is done.
 """
 
 import json
 import shutil
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import torch
+import torch.distributed as dist
 import torch.distributed.checkpoint as dcp
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
@@ -52,24 +54,52 @@ class Checkpoints:
         self.folder, self.accelerator = folder, accelerator
         self.model, self.optimizers, self.kept = model, optimizers, kept
         self._alone = accelerator.num_processes == 1
+        self._thread = ThreadPoolExecutor(1) if profile().saving.asynchronous else None
+        self._saving: Future[None] | None = None
+        # Messages of the thread must not meet those of training.
+        self._group = None if self._alone or self._thread is None else dist.new_group(backend="gloo")
+        # DCP warns that one process is one process, even those who say so.
+        warnings.filterwarnings("ignore", message="torch.distributed is disabled", category=UserWarning)
 
     def save(self, step: int, texts: Mapping[str, str], anchor: int) -> None:
-        """Save the state after ``step`` steps; called by every process.
+        """Save the state after ``step`` steps, once what was saved before is on disk; called by every process.
 
         Args:
             step: Of the run.
             texts: What the run has written, by name of a file.
             anchor: The step that the run may go back to, whose checkpoint is kept.
         """
+        self.wait()
+        if self._thread is None:
+            self._write(self._state(), step, texts, anchor)
+        else:
+            self._saving = self._thread.submit(self._write, _copy(self._state()), step, texts, anchor)
+
+    def wait(self) -> None:
+        """Until what was saved last is on disk.
+
+        Raises:
+            OSError: it could not be written.
+        """
+        if self._saving is not None:
+            saving, self._saving = self._saving, None
+            saving.result()
+
+    def close(self) -> None:
+        """Wait, and end the thread."""
+        if self._thread is not None:
+            self._thread.shutdown()
+        self.wait()
+
+    def _write(self, state: dict[str, Any], step: int, texts: Mapping[str, str], anchor: int) -> None:
         final = self.folder / _name(step)
         partial = self.folder / f"{final.name}.partial"
         if self.accelerator.is_main_process:
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir()
-        self.accelerator.wait_for_everyone()
-        with _quiet():
-            dcp.save(self._state(), storage_writer=dcp.FileSystemWriter(partial), no_dist=self._alone)
-        self.accelerator.wait_for_everyone()
+        self._meet()
+        dcp.save(state, storage_writer=dcp.FileSystemWriter(partial), process_group=self._group, no_dist=self._alone)
+        self._meet()
         if self.accelerator.is_main_process:
             for name, text in texts.items():
                 (partial / name).write_text(text, "utf-8")
@@ -78,6 +108,10 @@ class Checkpoints:
             shards.replace(partial, final)
             self._point(final.name)
             self._prune(anchor)
+
+    def _meet(self) -> None:
+        if not self._alone:
+            dist.barrier(self._group)
 
     def load(self) -> tuple[int, dict[str, str]]:
         """Set model and optimizers to the newest whole checkpoint: its step and texts, or 0 and nothing without one."""
@@ -91,6 +125,7 @@ class Checkpoints:
         Raises:
             HeadwaterError: its checkpoint is not there or damaged.
         """
+        self.wait()
         name = _name(step)
         problem: list[str | None] = [self._problem(self.folder / name) if self.accelerator.is_main_process else None]
         broadcast_object_list(problem)
@@ -105,8 +140,7 @@ class Checkpoints:
     def _load(self, name: str) -> tuple[int, dict[str, str]]:
         folder = self.folder / name
         state = self._state()
-        with _quiet():
-            dcp.load(state, storage_reader=dcp.FileSystemReader(folder), no_dist=self._alone)
+        dcp.load(state, storage_reader=dcp.FileSystemReader(folder), no_dist=self._alone)
         model, optimizer = state["model"], state["optimizer"]
         set_state_dict(
             self.model,
@@ -135,7 +169,9 @@ class Checkpoints:
 
     def _prune(self, anchor: int) -> None:
         for old in self._saved()[profile().saving.keep_last :]:
-            if old.name != _name(anchor):
+            step = int(old.name.removeprefix("step-"))
+            every = profile().saving.keep_every
+            if step != anchor and not (every and step % every == 0):
                 shutil.rmtree(old)
 
     def _saved(self) -> list[Path]:
@@ -173,9 +209,12 @@ def _name(step: int) -> str:
     return f"step-{step:08d}"
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without DCP's warning that one process is one process, which it gives even to those who say so."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="torch.distributed is disabled", category=UserWarning)
-        yield
+def _copy(value: Any) -> Any:
+    """A state whose tensors are copies in main memory, which training does not change."""
+    if isinstance(value, torch.Tensor):
+        return value.detach().to("cpu", copy=True)
+    if isinstance(value, dict):
+        return {key: _copy(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_copy(one) for one in value]
+    return value

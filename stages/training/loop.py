@@ -19,6 +19,7 @@ the whole batch, so neither micro-batches nor processes change it by more than t
 continues at its last checkpoint and ends in the same bytes.
 """
 
+import contextlib
 import functools
 import math
 from dataclasses import dataclass
@@ -107,6 +108,7 @@ def train(
         distributed.stoppable() as stop,
         meter(label, steps, "tokens", course.done) as progress,
         watched(area, label, training, course.done, accelerator, pace) as watchers,
+        contextlib.closing(checkpoints),
     ):
         while course.done < steps and not course.watch.ended:
             before, taken = course.done, run.step(course.done, course.guard, stop)
@@ -125,6 +127,7 @@ def train(
             if back is None and (ended or taken.stopping or due):
                 checkpoints.save(course.done, course.texts, anchor)
             if taken.stopping and not ended:
+                checkpoints.wait()
                 raise HeadwaterError(f"told to stop; saved at step {course.done:,} of {steps:,}, run again to continue")
     metrics = _metrics(course, len(data), training)
     metrics |= {"tokens": course.tokens, "parameters": size, "flops": flops * course.tokens}

@@ -76,13 +76,16 @@ def changed(**changes: Any) -> dict[str, Any]:
     return values
 
 
-def prepare(folder: Path, rows: int = ROWS, every: int = 3, execution: str = "", **changes: Any) -> Path:
+def prepare(
+    folder: Path, rows: int = ROWS, every: int = 3, asynchronous: bool = False, execution: str = "", **changes: Any
+) -> Path:
     """A project's folder with packed tokens, a tokenizer's vocabulary, and params.yaml; gives the folder.
 
     Args:
         folder: To be made.
         rows: Of the packed tokens.
         every: Steps between checkpoints.
+        asynchronous: Whether these are written while training goes on.
         execution: More lines of the profile.
         changes: To ``PARAMS``.
     """
@@ -103,7 +106,8 @@ def prepare(folder: Path, rows: int = ROWS, every: int = 3, execution: str = "",
     description["tokenizer"] = fingerprint.file_hash(tokenizer / "tokenizer.json")
     (packed / tokens.DESCRIPTION).write_text(json.dumps(description))
     (folder / "params.yaml").write_text(yaml.safe_dump({"pretrain": changed(**changes)}))
-    (folder / "saving.yaml").write_text(f"saving: {{every: {every}, keep_last: 2}}\n{execution}")
+    saving = f"every: {every}, keep_last: 2, asynchronous: {str(asynchronous).lower()}"
+    (folder / "saving.yaml").write_text(f"saving: {{{saving}}}\n{execution}")
     return folder
 
 

@@ -1,6 +1,7 @@
 """Checkpoints: a damaged or foreign one is refused by name, and the run still ends in the same bytes."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -70,6 +71,32 @@ def test_a_bad_checkpoint_is_refused_by_name_and_the_one_before_it_is_used(
     capsys.readouterr()
     attempt(folder, "run", monkeypatch)  # the bad one was replaced by a good one
     assert "refused" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_some_checkpoints_are_kept_for_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asynchronous: bool
+) -> None:
+    folder = small_run.prepare(tmp_path / "project", steps=9, every=1, asynchronous=asynchronous)
+    saving = folder / "saving.yaml"
+    saving.write_text(saving.read_text().replace("keep_last: 2", "keep_last: 1, keep_every: 4"))
+    attempt(folder, "run", monkeypatch)
+    (area,) = (folder / "run" / "pretrain").iterdir()
+    assert sorted(path.name for path in area.glob("step-*")) == ["step-00000004", "step-00000008", "step-00000009"]
+
+
+def test_what_cannot_be_written_while_training_goes_on_ends_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = small_run.prepare(tmp_path / "project", steps=9, asynchronous=True)
+    attempt(folder, "run", monkeypatch)
+    (area,) = (folder / "run" / "pretrain").iterdir()
+    for path in area.glob("step-*"):
+        shutil.rmtree(path)
+    (area / "latest").unlink()
+    (area / "latest" / "in the way").mkdir(parents=True)
+    with pytest.raises(IsADirectoryError):
+        attempt(folder, "run", monkeypatch)
 
 
 def test_when_it_saves_is_no_part_of_what_a_run_is(
