@@ -1,6 +1,7 @@
 """Questions to a build: what became of a page, what a step saw, where a text stands, and what no longer agrees."""
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -16,6 +17,8 @@ from tests.document_path import Project, write_crawl
 
 STAGES = ("crawl", "extract", "filter", "dedup", "decontaminate", "tokenizer", "pack", "pretrain")
 
+_AUTHOR = "-c user.name=test -c user.email=test@example.org"
+
 Ask = Callable[..., tuple[int, list[dict[str, Any]]]]
 
 
@@ -28,6 +31,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         project.build(STAGES[0], STAGES[-1])
         for arguments in (("init", "--no-scm", "--quiet"), ("commit", "--force", "--quiet", *STAGES)):
             subprocess.run([sys.executable, "-m", "dvc", *arguments], check=True, cwd=project.folder)
+        for command in ("init --quiet", "add dvc.lock metrics", f"{_AUTHOR} commit --quiet --message Build"):
+            subprocess.run(["git", *command.split()], check=True, cwd=project.folder)
         yield project.folder
 
 
@@ -184,6 +189,27 @@ def test_the_copies_of_a_page_are_named(built: Path, ask: Ask) -> None:
         code, facts = ask("copies", url)
         assert code == 0
         assert {dropped["id"], dropped["duplicate_of"]} <= {fact["id"] for fact in facts}
+
+
+def test_what_is_different_from_an_earlier_build_is_told_with_its_cause(
+    built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(built, tmp_path / "again")
+    monkeypatch.chdir(tmp_path / "again")
+    subprocess.run([sys.executable, "-m", "stages.core.recipe", "--set", "filter.gopher.min_words=400"], check=True)
+    subprocess.run([sys.executable, "-m", "dvc", "repro", "--quiet", "decontaminate"], check=True)
+    monkeypatch.setattr(sys, "argv", ["trace", "diff", "HEAD", "--json"])
+    capsys.readouterr()
+    assert trace.main() == 0
+    facts = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    (parameter,) = _of(facts, "parameter")
+    assert (parameter["name"], parameter["after"]) == ("filter.gopher.min_words", 400)
+    moved = {(fact["before"], fact["after"]): fact["documents"] for fact in _of(facts, "documents")}
+    assert moved["data/decontaminate/training", "filter: gopher_too_few_words"] > 0
+    assert "filter.out" in {fact["name"] for fact in _of(facts, "figure")}
+    monkeypatch.setattr(sys, "argv", ["trace", "diff", "nowhere"])
+    assert trace.main() == 1
+    assert "no dvc.lock in that revision" in capsys.readouterr().err
 
 
 def test_a_damaged_index_is_built_again(built: Path, ask: Ask) -> None:

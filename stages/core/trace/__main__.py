@@ -7,6 +7,7 @@
     python -m stages.core.trace text "some generated text"     # where it stands word for word in the training data
     python -m stages.core.trace step data/pretrain/model 17    # the documents of a training step
     python -m stages.core.trace model data/export              # everything that a model was made of
+    python -m stages.core.trace diff HEAD~1                    # what is different from an earlier build, and why
     python -m stages.core.trace takedown                       # what is left of the pages of incoming/takedown.txt
 
 The files that an answer is read from are compared with dvc.lock; what does not agree is said, with exit code 1.
@@ -20,7 +21,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from stages.core.errors import HeadwaterError
-from stages.core.trace import models, pages, passages, training, withdrawal
+from stages.core.trace import difference, models, pages, passages, training, withdrawal
 from stages.core.trace.lineage import Fact, Lineage
 from stages.core.untrusted import visible
 
@@ -51,6 +52,8 @@ def _facts(lineage: Lineage, asked: argparse.Namespace) -> Iterator[Fact]:
         yield from training.step(lineage, asked.model, asked.number)
     elif asked.about == "model":
         yield from models.ingredients(lineage, asked.model)
+    elif asked.about == "diff":
+        yield from difference.compare(lineage, asked.revision)
     elif asked.about == "takedown":
         yield from withdrawal.check(lineage)
     elif asked.about == "copies":
@@ -110,6 +113,8 @@ def _parser() -> argparse.ArgumentParser:
     step.add_argument("number", type=int, help="from 1")
     model = about.add_parser("model", help="everything that a model was made of", parents=[form])
     model.add_argument("model", help="its folder, such as data/export")
+    before = about.add_parser("diff", help="what is different from an earlier build", parents=[form])
+    before.add_argument("revision", help="of Git, such as HEAD~1 or a tag")
     about.add_parser("takedown", help="what is left of the pages that were taken down", parents=[form])
     return parser
 

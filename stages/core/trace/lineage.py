@@ -56,15 +56,18 @@ class Stage:
 
 
 class Lineage:
-    """A build in the project's root.
+    """A build of the project, whose root is the working folder.
+
+    Args:
+        lock: Text of its dvc.lock; by default that of the build that is here.
 
     Raises:
         HeadwaterError: there is no build here.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, lock: str | None = None) -> None:
         try:
-            described = yaml.load(LOCK.read_text("utf-8"), Loader=yaml.CSafeLoader)
+            described = yaml.load(LOCK.read_text("utf-8") if lock is None else lock, Loader=yaml.CSafeLoader)
             stages = [_stage(name, stage) for name, stage in described["stages"].items()]
         except OSError:
             raise HeadwaterError(f"{LOCK} is not here: run in the project's root, after `dvc repro`") from None
@@ -137,14 +140,17 @@ class Lineage:
 
     def files(self, md5: str) -> dict[str, str] | None:
         """The files of a folder of that hash, relative path to MD5; None if the cache has not the list."""
-        path = _cache() / "files" / "md5" / md5[:2] / md5[2:]
         try:
-            listed = path.read_bytes()
+            listed = self.cached(md5).read_bytes()
         except OSError:
             return None
         if hashlib.md5(listed, usedforsecurity=False).hexdigest() != md5.removesuffix(".dir"):
             return None
         return {entry["relpath"]: entry["md5"] for entry in json.loads(listed)}
+
+    def cached(self, md5: str) -> Path:
+        """Where DVC's cache keeps a file of that hash, or the list of a folder's."""
+        return _cache() / "files" / "md5" / md5[:2] / md5[2:]
 
     def _folders(self) -> Iterator[tuple[Stage, Path]]:
         for stage in self.stages:

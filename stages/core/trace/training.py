@@ -1,5 +1,6 @@
 """Which tokens a document became, which steps of training saw them, and which models hold what they learned."""
 
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,11 @@ def step(lineage: Lineage, model: str, number: int) -> Iterator[Fact]:
     if not 1 <= number <= steps:
         raise HeadwaterError(f"{model} was trained in {steps:,} steps: ask for 1 to {steps:,}")
     tokenizer = Tokenizer.from_file((_model(trainer) / "tokenizer.json").as_posix())
-    batch = [int(row) for row in order.batch(number - 1, size)]
+    numbers = {step: batch for batch, step in _batches(trainer, steps).items()}
+    if number not in numbers:
+        yield Fact("skipped", {"step": number, "because": "the run did not learn from it: see its spikes.jsonl"})
+        return
+    batch = [int(row) for row in order.batch(numbers[number], size)]
     spans = {row: packed.documents(row) for row in batch}
     addresses = urls(lineage, folder, [span.id for found in spans.values() for span in found])
     for row in batch:
@@ -112,7 +117,9 @@ def _model(trainer: Stage) -> Path:
 
 def _steps(lineage: Lineage, trainer: Stage, packed: TokenShards, rows: Sequence[int]) -> Iterator[Fact]:
     order, size, steps = _plan(trainer, packed)
-    saw = sorted({position // size + 1 for row in rows for position in order.positions(row, steps * size)})
+    batches = _batches(trainer, steps)
+    end = (max(batches, default=-1) + 1) * size
+    saw = sorted({batches.get(at // size, 0) for row in rows for at in order.positions(row, end)} - {0})
     yield Fact("trained", {"stage": trainer.name, "steps": saw, "of": steps})
     if saw:
         yield from (Fact("model", {"path": path, "trained_by": trainer.name}) for path in holders(lineage, trainer))
@@ -126,6 +133,20 @@ def _plan(trainer: Stage, packed: TokenShards) -> tuple[Order, int, int]:
     steps = int(log.read_text("utf-8").splitlines()[-1].split(",")[0])
     order = Order(rows + round(rows * share / (1 - share)), params["training"]["held_out"]["rows"], params["seed"])
     return order, params["training"]["batch_sequences"], steps
+
+
+def _batches(trainer: Stage, steps: int) -> dict[int, int]:
+    """Batch of the data, from 0, to the step that learned from it, from 1.
+
+    Steps that were skipped learned nothing; a run that went back has gone past the batches since, see
+    :mod:`stages.training.spikes`.
+    """
+    spikes = next((Path(path) for path in trainer.makes if path.endswith("spikes.jsonl")), None)
+    records = [json.loads(line) for line in spikes.read_text("utf-8").splitlines()] if spikes else []
+    skipped = {record["step"] for record in records if record["back_to"] is None}
+    back = [(record["back_to"], record["step"]) for record in records if record["back_to"] is not None]
+    learned = (step for step in range(1, steps + 1) if step not in skipped)
+    return {step - 1 + sum(at - to for to, at in back if to < step): step for step in learned}
 
 
 def urls(lineage: Lineage, tokens: Path, ids: Sequence[str]) -> dict[str, str]:
