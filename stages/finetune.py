@@ -15,14 +15,26 @@ from accelerate import PartialState
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
 from stages.core import shards
+from stages.core.examples import Example
 from stages.core.params import nearest, params
 from stages.core.progress import log as say
 from stages.core.stage import Metrics, main
 from stages.scoring import prediction
-from stages.text import answers, chat, completions, conversations, headings, labelled, sampling, tables, tokenizers
+from stages.text import (
+    answers,
+    chat,
+    completions,
+    conversations,
+    headings,
+    labelled,
+    preferences,
+    sampling,
+    tables,
+    tokenizers,
+)
 from stages.text.augmentation import Augmentation
 from stages.text.sampling import Given, Item
-from stages.training import adapters, heads, lesson
+from stages.training import adapters, heads, lesson, preference
 from stages.training import model as models
 from stages.training.data import Fixed, Padded, Rows
 from stages.training.learner import Learner
@@ -34,7 +46,7 @@ from stages.training.settings import Training
 class Params:
     task: str
     """What is learned. chat: the answers of conversations; completion: what completes a prompt; classify: the class of
-    a text; tag: the tag of each word; score: the number of a text."""
+    a text; tag: the tag of each word; score: the number of a text; preference: which of two answers is preferred."""
     method: adapters.Method
     """Which weights are trained: full, all of them; otherwise those that PEFT's method adds, merged into the model
     where they can be and kept beside it."""
@@ -58,6 +70,8 @@ class Params:
     """Times that each row is seen."""
     seed: int
     """Of all that is drawn: rows, their order and changes, the way a question is put, the weights of a new head."""
+    preference: preference.Preference
+    """Of preference: how it is learned."""
     headings: headings.Headings
     """How documents become conversations."""
     dropout: Annotated[float, Field(ge=0, lt=1)]
@@ -159,6 +173,27 @@ def _answers(params: Params, model: Path, given: Given[Item], encode: answers.En
     return Lesson(load, data(found.learned), tested, Learner, None, given.paths, found.counts)
 
 
+def _preference(params: Params, sources: Sources) -> Lesson:
+    """Which of two answers is preferred."""
+    given = sampling.gather(sources.brought, params.rows, params.seed, preferences.pair)
+    limit = models.writer(sources.model, params.dropout).max_position_embeddings + 1
+    limit -= adapters.room(params.method, params.adapter)
+    found = preferences.encoded(given, tokenizers.load(sources.model), limit)
+    load = functools.partial(models.load, sources.model, params.dropout)
+    making = functools.partial(preference.Chooser, beta=params.preference.beta)
+    size = 2 * params.training.micro_batch
+    area = shards.area("finetune", shards.identity(run, params, [sources.model, *given.paths], "reference"))
+    learned, tested = (
+        preference.against(examples, area / name, lambda: making(load(), params.training), tokenizers.PAD, size)
+        for name, examples in (("learned.json", found.learned), ("tested.json", found.tested))
+    )
+
+    def judged(model: Any, examples: Sequence[Example]) -> Metrics:
+        return preference.judge(making(model, params.training), examples, tokenizers.PAD, size)
+
+    return Lesson(load, learned, tested if len(tested) else None, making, judged, given.paths, found.counts)
+
+
 def _labels(params: Params, sources: Sources) -> Lesson:
     """Classes of texts, tags of words, numbers of texts."""
     read, making, judge = _LABELS[params.task]
@@ -190,6 +225,7 @@ _LABELS: Mapping[str, tuple[Any, Any, Any]] = {
 TASKS: Mapping[str, Callable[[Params, Sources], Lesson]] = {
     "chat": _chat,
     "completion": _completion,
+    "preference": _preference,
     **dict.fromkeys(_LABELS, _labels),
 }
 """What can be learned, by name."""

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import shutil
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from stages.text.augmentation import Augmentation
 from stages.text.headings import Headings
 from stages.text.sampling import Measured, Wanted
 from stages.training.adapters import Adapter
+from stages.training.preference import Preference
 from stages.training.schedule import Schedule
 from stages.training.settings import Averaging, HeldOut, Spikes, Training
 from tests import small_model
@@ -31,6 +33,7 @@ ROWS = Wanted(
 PARAMS = finetune.Params(
     task="chat",
     method="full",
+    preference=Preference(beta=0.5),
     adapter=Adapter(rank=4, alpha=8, dropout=0.0, targets="attention", virtual_tokens=4),
     data="headings",
     rows=ROWS,
@@ -126,6 +129,25 @@ def test_an_answer_learned_by_heart_comes_back_and_ends_the_turn(paths: dict[str
     inputs = tokenizer.apply_chat_template(asked, add_generation_prompt=True, return_tensors="pt")
     (answer,) = tuned.generate(**inputs, max_new_tokens=40, do_sample=False)
     assert tokenizer.decode(answer[inputs["input_ids"].shape[1] :]) == "one log closes the answer.<|end|>"
+
+
+def test_preferred_answers_become_likelier_and_the_adapter_lies_beside_the_model(paths: dict[str, Path]) -> None:
+    words = ("page", "server", "file", "log")
+    rows = [{"prompt": f"What of the {a}, and {b}?", "chosen": f"It reads {a}.", "rejected": f"{b} closes."}
+            for a in words for b in words]  # fmt: skip
+    (paths["conversations"] / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    wanted = dataclasses.replace(PARAMS.rows, test=Measured(file="", share=0.25))
+    schedule = dataclasses.replace(PARAMS.training.schedule, peak=2e-2)
+    training = dataclasses.replace(PARAMS.training, schedule=schedule)
+    given = {"task": "preference", "method": "lora", "data": "incoming", "rows": wanted, "training": training}
+    metrics = finetune.run(dataclasses.replace(PARAMS, epochs=4, **given), **paths)
+    assert (metrics["in"], metrics["out"], metrics["dropped"]["tested"]) == (16, 12, 4)
+    assert metrics["first_loss"] == pytest.approx(math.log(2), abs=1e-3)
+    assert metrics["test"]["accuracy"] == 1
+    assert metrics["test"]["margin"] > 0.1
+    assert metrics["trained_parameters"] < metrics["parameters"] / 10
+    assert (paths["tuned"] / "adapter" / "adapter_config.json").is_file()
+    assert AutoModelForCausalLM.from_pretrained(paths["tuned"]).config.vocab_size == 512
 
 
 def test_the_same_input_gives_the_same_bytes(paths: dict[str, Path], profile: Path) -> None:

@@ -33,13 +33,18 @@ def conversation(row: Row, columns: Columns) -> Conversation:
     Raises:
         HeadwaterError: the row holds something else; names file, row and what is wrong.
     """
-    return Conversation(row.source, _messages(tables.get(row, columns.messages), row.where))
+    return Conversation(row.source, messages(tables.get(row, columns.messages), row.where))
 
 
-def _messages(messages: Any, where: str) -> tuple[Message, ...]:
-    if not isinstance(messages, list) or not messages:
+def messages(given: Any, where: str) -> tuple[Message, ...]:
+    """Messages in turn, of which the assistant has the last, from what a row holds.
+
+    Raises:
+        HeadwaterError: it holds something else; begins with ``where``.
+    """
+    if not isinstance(given, list) or not given:
         raise HeadwaterError(f"{where}: needs a list of messages, one or more")
-    turns = tuple(_message(message, f"{where}: message {number}") for number, message in enumerate(messages, start=1))
+    turns = tuple(_message(message, f"{where}: message {number}") for number, message in enumerate(given, start=1))
     expected = "user"
     for number, turn in enumerate(turns, start=1):
         if turn.role == "system" and number == 1:

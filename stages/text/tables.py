@@ -32,9 +32,14 @@ class Columns:
     messages: str
     """Of chat: messages with `role` and `content`."""
     prompt: tuple[str, ...]
-    """Of completion: what is given; of several columns, those that are not empty, a line after the other."""
+    """Of completion: what is given; of several columns, those that are not empty, a line after the other. Of
+    preference: a question, or messages of which the user has the last."""
     completion: str
     """Of completion: what is to be learned."""
+    chosen: str
+    """Of preference: the answer that was preferred."""
+    rejected: str
+    """Of preference: the other one."""
     text: str
     """Of classify and score: what is read."""
     label: str

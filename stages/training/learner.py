@@ -72,6 +72,16 @@ class Learner(Wrapped):
             change: (rows, sequence, width), added to the embeddings.
         """
         head = self.model.get_output_embeddings()
+        hidden, embedded = self.hidden(input_ids, documents, change)
+        objective, cross_entropy = output_loss(
+            hidden.flatten(0, 1), head.weight, head.bias, labels, where, kind=self.kind, penalties=self.penalties
+        )
+        return Losses(objective, cross_entropy, embedded)
+
+    def hidden(
+        self, input_ids: torch.Tensor, documents: torch.Tensor | None, change: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """What the output layer multiplies, and the embeddings; both of shape (rows, sequence, width)."""
         with torch.autocast(input_ids.device.type, torch.bfloat16, enabled=self.kind == torch.bfloat16):
             embedded = self.model.get_input_embeddings()(input_ids)
             inputs = embedded if change is None else embedded + change
@@ -79,10 +89,7 @@ class Learner(Wrapped):
             hidden = self.model.base_model(inputs_embeds=inputs, use_cache=False, **apart).last_hidden_state
             if hasattr(self.model, "cls"):  # BERT transforms once more before its output layer
                 hidden = self.model.cls.predictions.transform(hidden)
-        objective, cross_entropy = output_loss(
-            hidden.flatten(0, 1), head.weight, head.bias, labels, where, kind=self.kind, penalties=self.penalties
-        )
-        return Losses(objective, cross_entropy, embedded)
+        return hidden, embedded
 
     @staticmethod
     def arguments(rows: Rows, device: torch.device) -> list[torch.Tensor | None]:

@@ -93,6 +93,7 @@ def train(
     _check(training, len(data), accelerator.num_processes)
     flops = flops_per_token(model, model.config.max_position_embeddings)
     size = sum(parameter.numel() for parameter in model.parameters())
+    trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
     run = Run(
         accelerator, model, Split(data, training.held_out.rows, seed, steps), training, steps, seed, making, ranks
     )
@@ -130,7 +131,12 @@ def train(
                 checkpoints.wait()
                 raise HeadwaterError(f"told to stop; saved at step {course.done:,} of {steps:,}, run again to continue")
     metrics = _metrics(course, len(data), training)
-    metrics |= {"tokens": course.tokens, "parameters": size, "flops": flops * course.tokens}
+    metrics |= {
+        "tokens": course.tokens,
+        "parameters": size,
+        "trained_parameters": trained,
+        "flops": flops * course.tokens,
+    }
     if course.watch.losses:
         metrics[held_out.COLUMN] = course.watch.result
     written = course.texts
