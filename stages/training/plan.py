@@ -5,7 +5,9 @@
 """
 
 import argparse
+import math
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from stages.core import recipe
@@ -20,9 +22,8 @@ _LAUNCHES = ("torchrun", "accelerate", "sbatch")
 
 def main() -> None:
     """Print the plan that the command line asks for."""
-    arguments = _parser().parse_args()
     try:
-        text = _planned(arguments)
+        text = _planned(_parser().parse_args())
     except HeadwaterError as error:
         sys.exit(f"error: {error}")
     print(text)
@@ -35,32 +36,37 @@ def _parser() -> argparse.ArgumentParser:
     known = ", ".join(gpus.gpus())
     parser.add_argument("--recipe", help="name of a file in infra/recipes; without it params.yaml as it is")
     parser.add_argument("--gpu", nargs="+", required=True, metavar="NAME", help=known)
-    parser.add_argument("--gpus", nargs="+", required=True, type=_count, metavar="COUNT", help="over all machines")
-    parser.add_argument("--gpus-per-node", type=_count, default=8, metavar="COUNT", help="of one machine (8)")
-    parser.add_argument(
-        "--tokens", type=float, help="to train on, such as 300e9; without it what the recipe's steps take"
-    )
-    parser.add_argument("--mfu", type=_share, default=budget.MFU, help=f"share of the peak reached ({budget.MFU})")
-    parser.add_argument("--price", type=float, help="US dollars for an hour of a GPU, over that of infra/gpus.yaml")
-    parser.add_argument("--usable", type=_share, default=0.9, help="share of a GPU's memory for tensors (0.9)")
-    parser.add_argument("--disk", type=float, default=1.0, help="GB/s that a checkpoint is written with (1)")
+    count, each = _number("--gpus", int), _number("--gpus-per-node", int)
+    parser.add_argument("--gpus", nargs="+", required=True, type=count, metavar="COUNT", help="over all machines")
+    parser.add_argument("--gpus-per-node", type=each, default=8, metavar="COUNT", help="of one machine (8)")
+    for flag, most, default, meaning in (
+        ("--tokens", math.inf, None, "to train on, such as 300e9; without it what the recipe's steps take"),
+        ("--mfu", 1, budget.MFU, f"share of the peak reached ({budget.MFU})"),
+        ("--price", math.inf, None, "US dollars for an hour of a GPU, over that of infra/gpus.yaml"),
+        ("--usable", 1, 0.9, "share of a GPU's memory for tensors (0.9)"),
+        ("--disk", math.inf, 1.0, "GB/s that a checkpoint is written with (1)"),
+    ):
+        parser.add_argument(flag, type=_number(flag, float, most), default=default, metavar="NUMBER", help=meaning)
     parser.add_argument("--compare", action="store_true", help="a table over the GPUs and counts given")
     parser.add_argument("--launch", choices=_LAUNCHES, help="print how to start the run, ready to be saved or run")
     return parser
 
 
-def _count(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("must be 1 or more")
-    return number
+def _number(flag: str, kind: type, most: float = math.inf) -> Callable[[str], Any]:
+    """What reads the value of a flag: a number above 0, of ``kind``, and at most ``most``."""
 
+    def read(text: str) -> Any:
+        try:
+            number = kind(text)
+        except ValueError:
+            number = 0
+        if not 0 < number <= most or math.isinf(number):
+            wanted = "a whole number of 1 or more" if kind is int else "a number above 0"
+            limit = f" and at most {most:g}" if math.isfinite(most) else ""
+            raise HeadwaterError(f"{flag} must be {wanted}{limit}, got {text!r}")
+        return number
 
-def _share(text: str) -> float:
-    number = float(text)
-    if not 0 < number <= 1:
-        raise argparse.ArgumentTypeError("must be above 0 and at most 1")
-    return number
+    return read
 
 
 def _planned(arguments: argparse.Namespace) -> str:
@@ -72,7 +78,7 @@ def _planned(arguments: argparse.Namespace) -> str:
     if not arguments.compare and len(chosen) * len(setups) > 1:
         raise HeadwaterError("several GPUs or counts: --compare makes a table of them, a plan is for one")
     tokens = int(arguments.tokens or _tokens(values))
-    with fitting.followers() as followers:
+    with fitting.followers(values["pretrain"]["model"]["kind"]) as followers:
         size = followers.size(next(iter(setups.values())))
         if arguments.compare:
             return _compared(followers, chosen, setups, size, tokens, arguments)
@@ -108,14 +114,15 @@ def _plan(
         return "\n\n".join([*parts, "No plan: it does not fit."])
     assumed = _assumed(gpu, arguments)
     pace = _pace(gpu, run.ranks, size, chosen, arguments)
+    step = run.training.batch_sequences * run.context / pace.tokens_per_second
     bills = [
         (what, _bill(count, pace, size, run.ranks, assumed.price))
         for what, count in (("this run", tokens), ("Chinchilla point", budget.CHINCHILLA * size.parameters))
     ]
     parts += [
-        sheet.speed(pace, gpu, name, run.ranks, run, assumed, chosen),
+        sheet.speed(pace, gpu, name, run.ranks, step, assumed, chosen),
         sheet.bills(bills, assumed),
-        sheet.checkpoint(size, chosen, run.ranks, assumed),
+        sheet.checkpoint(size, chosen, run.ranks, assumed, step),
         _start(chosen, launch.machines(run.ranks, each), arguments),
     ]
     return "\n\n".join(parts)

@@ -1,8 +1,8 @@
 """A run while it trains: event files for TensorBoard and, where the profile asks for it, Weights & Biases.
 
 Both are shown what the log holds and what depends on the machine and the moment: speed, memory, when it was. So they
-lie in the work area, beside the checkpoints of the run, and are no result. A run that continues goes on where its
-checkpoint was: what was shown of later steps is shown anew.
+lie in the work area, beside the checkpoints of the run, and are no result. A run that continues, or goes back, goes
+on where its checkpoint was: what was shown of later steps is shown anew.
 """
 
 import dataclasses
@@ -17,6 +17,7 @@ from typing import Any, Protocol
 import torch
 from accelerate import Accelerator
 from tensorboardX import SummaryWriter
+from tensorboardX.proto.event_pb2 import Event, SessionLog
 
 from stages.core.errors import HeadwaterError
 from stages.core.runtime import profile
@@ -122,22 +123,25 @@ def watched(
 
 
 class _TensorBoard:
-    def __init__(self, writer: SummaryWriter) -> None:
-        self.writer = writer
+    def __init__(self, writer: SummaryWriter, done: int) -> None:
+        self.writer, self.last = writer, done
 
     def show(self, figures: Mapping[str, float], step: int) -> None:
+        if step <= self.last:  # the run went back; TensorBoard drops what it has of steps from a start on
+            start = Event(session_log=SessionLog(status=SessionLog.START))
+            self.writer.file_writer.add_event(start, step)
+        self.last = step
         for name, value in figures.items():
             self.writer.add_scalar(name, value, step)
 
 
 @contextmanager
 def _tensorboard(area: Path, done: int) -> Iterator[Watcher]:
-    # The name holds the second alone, and would be taken by another attempt in the same one. TensorBoard drops what
-    # earlier files say of steps from purge_step on.
+    # The name holds the second alone, and would be taken by another attempt in the same one. purge_step is a start.
     suffix = f".{time.time_ns()}"
     writer = SummaryWriter(str(area), purge_step=done + 1, flush_secs=_FLUSH, filename_suffix=suffix)
     try:
-        yield _TensorBoard(writer)
+        yield _TensorBoard(writer, done)
     finally:
         writer.close()
 

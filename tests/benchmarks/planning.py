@@ -63,7 +63,7 @@ def case(
 def main() -> None:
     """Print both peaks of every case, and the seconds of some plans."""
     print(f"{'':32} {'planned':>9} {'measured':>9}  MiB")
-    with fitting.followers() as followers:
+    with fitting.followers("llama") as followers:
         for name, values in CASES.items():
             run = case(**values)
             planned = followers.follow(run, like_gpu=False).result().peak
@@ -73,7 +73,7 @@ def main() -> None:
         return
     for name in PLANNED:
         began = time.monotonic()
-        with fitting.followers() as followers:
+        with fitting.followers("llama") as followers:
             fitting.fits(followers, setup(recipe.values(name), ranks=8), fitting.room(gpus.gpu("h100"), 0.9))
         print(f"plan of {name} on 8 h100: {time.monotonic() - began:.0f} s", flush=True)
 

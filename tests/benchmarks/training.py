@@ -1,13 +1,11 @@
-"""How fast the training loop is, beside a bare PyTorch loop and transformers' Trainer, and what optimizers reach.
+"""How fast the training loop is, beside a bare PyTorch loop and transformers' Trainer.
 
     python -m tests.benchmarks.training loops [--steps 12] [--rounds 3] [--hidden 384] [--context 512]
     python -m tests.benchmarks.training loss
-    python -m tests.benchmarks.training optimizers [--tokens data/pack] [--tokenizer data/tokenizer] [--steps 300]
 
 ``loops`` trains the same model on the same rows in turn, each in a process of its own, and prints tokens a second of
 wall and of processor time, the share of the measured matmul peak, and peak memory. ``loss`` times the output layer's
-loss beside PyTorch's. ``optimizers`` prints the loss against tokens and processor time on packed tokens. It prints, and
-asserts no time.
+loss beside PyTorch's. It prints, and asserts no time.
 """
 
 import argparse
@@ -29,7 +27,6 @@ import torch
 import yaml
 from torch.nn import functional
 
-from stages import pretrain
 from stages.core import params, runtime
 from stages.core.order import Integers
 from stages.training import model as models
@@ -216,44 +213,15 @@ def losses(arguments: argparse.Namespace) -> None:
         print(f"{positions:,} positions of {width}, {vocabulary:,} ids, processor time: {shown}")
 
 
-def optimizers(arguments: argparse.Namespace) -> None:
-    """Loss of held-out rows against tokens and processor time."""
-    values = yaml.safe_load(Path("params.yaml").read_text("utf-8"))["pretrain"]
-    print(f"{'':18}{'tokens':>10}{'CPU s':>8}{'held-out loss':>15}")
-    for name, peak in [(name, peak) for name in ("adamw", "muon") for peak in arguments.peaks]:
-        values |= {"steps": arguments.steps, "epochs": 1000}
-        values["training"] |= {
-            "optimizer": name,
-            "held_out": {"rows": 100, "every": arguments.steps // 5, "patience": 0},
-        }
-        values["training"]["schedule"]["peak"] = peak
-        with tempfile.TemporaryDirectory() as folder:
-            at = Path(folder)
-            began = time.process_time()
-            pretrain.run(
-                params.check(pretrain.Params, values, "pretrain"),
-                tokens=arguments.tokens, tokenizer=arguments.tokenizer, earlier=at, model=at / "model", log=at / "log",
-                spikes=at / "spikes",
-            )  # fmt: skip
-            spent = time.process_time() - began
-            rows = [line.split(",") for line in (at / "log").read_text("utf-8").splitlines()[1:]]
-        for step in range(arguments.steps // 5, arguments.steps + 1, arguments.steps // 5):
-            row = rows[step - 1]
-            print(f"{name:6} at {peak:<8g}{int(row[1]):10,}{spent * step / arguments.steps:8.0f}{float(row[-1]):15.3f}")
-
-
 def main() -> None:
     """Read the command line and run."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["loops", "loss", "optimizers"])
+    parser.add_argument("what", choices=["loops", "loss"])
     parser.add_argument("--only", choices=LOOPS, help="run one loop here")
     parser.add_argument("--steps", type=int, default=12)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--hidden", type=int, default=384)
     parser.add_argument("--context", type=int, default=512)
-    parser.add_argument("--tokens", type=Path, default=Path("data/pack"))
-    parser.add_argument("--tokenizer", type=Path, default=Path("data/tokenizer"))
-    parser.add_argument("--peaks", type=float, nargs="+", default=[1e-3, 2e-3, 4e-3])
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as work:
         profile = Path(work) / "profile.yaml"
@@ -262,7 +230,7 @@ def main() -> None:
         if arguments.only:
             one(arguments.only, arguments)
         else:
-            {"loops": loops, "loss": losses, "optimizers": optimizers}[arguments.what](arguments)
+            {"loops": loops, "loss": losses}[arguments.what](arguments)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ def test_a_plan_says_what_fits_what_it_takes_and_how_to_start(
     assert "largest micro-batch 2 2 forward passes a step 1 1" in " ".join(text.split())
     assert "1.50 USD for a GPU hour (--price)" in text
     assert "Chinchilla point  51.15M" in text
+    assert "training waits" in text
     assert "--nproc-per-node=2" in text
 
 
@@ -31,6 +32,9 @@ def test_a_plan_says_what_fits_what_it_takes_and_how_to_start(
         (["--recipe", "7b", "--gpu", "h10", "--gpus", "8"], "no GPU 'h10'; did you mean 'h100'?"),
         (["--recipe", "7b", "--gpu", "h100", "--gpus", "24"], "batch_sequences is 1024, which 24 GPUs cannot share"),
         (["--recipe", "7b", "--gpu", "h100", "--gpus", "8", "16"], "--compare makes a table"),
+        (["--gpu", "h100", "--gpus", "0"], "--gpus must be a whole number of 1 or more, got '0'"),
+        (["--gpu", "h100", "--gpus", "8", "--mfu", "1.2"], "--mfu must be a number above 0 and at most 1, got '1.2'"),
+        (["--gpu", "h100", "--gpus", "8", "--disk", "nan"], "--disk must be a number above 0, got 'nan'"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch, words: list[str], said: str) -> None:

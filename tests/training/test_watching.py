@@ -2,7 +2,7 @@
 
 import struct
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -41,12 +41,12 @@ def shown(area: Path) -> dict[str, list[tuple[int, float]]]:
     return found
 
 
-def show(area: Path, first: int, last: int, done: int) -> None:
+def show(area: Path, steps: Sequence[int], done: int = 0) -> None:
     """Let some steps of a run be watched."""
     area.mkdir(exist_ok=True)
     training = check(Training, changed()["training"], "training")
     with watched(area, "test", training, done, Accelerator(), Pace(flops=1, peak=1.0, batch=8, rows=20)) as run:
-        for step in range(first, last + 1):
+        for step in steps:
             run.after(NAMES, [step, 128 * step, 1 / step], 128, 0)
 
 
@@ -63,9 +63,11 @@ def test_tensorboard_is_shown_what_the_log_has_and_how_fast_it_was(profile: Path
 
 
 def test_a_run_that_continues_shows_no_step_twice(profile: Path, tmp_path: Path) -> None:
-    show(tmp_path / "run", 1, 5, done=0)
-    show(tmp_path / "run", 4, 7, done=3)  # killed at 5, with a checkpoint at 3
+    show(tmp_path / "run", [1, 2, 3, 4, 5])
+    show(tmp_path / "run", [4, 5, 6, 7], done=3)  # killed at 5, with a checkpoint at 3
     assert [step for step, _ in shown(tmp_path / "run")["training/loss"]] == [1, 2, 3, 4, 5, 6, 7]
+    show(tmp_path / "other", [1, 2, 3, 2, 3, 4])  # gone back to 1 after a leap of the loss
+    assert [step for step, _ in shown(tmp_path / "other")["training/loss"]] == [1, 2, 3, 4]
 
 
 def asked_for(profile: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,7 +84,7 @@ def test_weights_and_biases_gets_the_same_figures(
 ) -> None:
     pytest.importorskip("wandb")
     asked_for(profile, monkeypatch)
-    show(tmp_path / "run", 1, 3, done=0)
+    show(tmp_path / "run", [1, 2, 3])
     (log,) = (tmp_path / "run").glob("wandb/offline-run-*/run-run.wandb")
     content = log.read_bytes()
     assert content.count(b"training/loss") >= 3
@@ -95,4 +97,4 @@ def test_without_its_package_weights_and_biases_is_refused_first(
     asked_for(profile, monkeypatch)
     monkeypatch.setitem(sys.modules, "wandb", None)
     with pytest.raises(HeadwaterError, match=r"watching.wandb needs a package: pip install '.\[wandb\]'"):
-        show(tmp_path / "run", 1, 1, done=0)
+        show(tmp_path / "run", [1])

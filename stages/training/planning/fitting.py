@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from stages.core.runtime import profile
 from stages.training.planning.gpus import Gpu
 from stages.training.planning.setup import Memory, Setup, Size
 
@@ -46,10 +47,12 @@ class Followers:
 
 
 @contextmanager
-def followers() -> Iterator[Followers]:
-    """As many processes as cores; they are forked from one that has imported torch, so that each starts at once."""
+def followers(kind: str) -> Iterator[Followers]:
+    """As many processes as cores, forked from one that has imported torch and the ``kind`` of model: each starts at
+    once."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["stages.training.planning.memory"])
+    modeling = f"transformers.models.{kind}.modeling_{kind}"  # what Auto classes import late, in a second
+    context.set_forkserver_preload(["stages.training.planning.memory", modeling])
     workers = len(os.sched_getaffinity(0))
     with concurrent.futures.ProcessPoolExecutor(workers, mp_context=context, max_tasks_per_child=1) as pool:
         try:
@@ -129,10 +132,11 @@ class Line:
         """Of a step of one pass that of one of several, where the gradients of earlier passes wait from the start."""
         if rows == self.setup.rows:
             return memory
-        name, whole = ("whole gradients" if self.setup.ranks > 1 else "gradients"), memory.gradients * self.setup.ranks
-        there = memory.parts["gradients"] + memory.parts["whole gradients"]
-        parts = {**memory.parts, "gradients": 0, "whole gradients": 0, name: whole}
-        return dataclasses.replace(memory, peak=memory.peak + whole - there, parts=parts)
+        parts = {**memory.parts, "gradients": memory.gradients}
+        if self.setup.ranks > 1 and profile().gradient_sync == "step":  # whole, until the last pass sums them
+            parts |= {"gradients": 0, "whole gradients": memory.gradients * self.setup.ranks}
+        more = sum(parts.values()) - sum(memory.parts.values())
+        return dataclasses.replace(memory, peak=memory.peak + more, parts=parts)
 
     def largest(self, room: int) -> int:
         """The largest micro-batch that may fit, or 1."""
@@ -187,6 +191,8 @@ def remedies(fit: Fit, setup: Setup, known: dict[str, Gpu], usable: float, each:
     """
     parts, found = fit.memory.parts, []
     whole = parts["whole gradients"]
+    if fit.passes > 1 and whole and fit.memory.peak - whole + fit.memory.gradients <= fit.room:
+        found.append("gradient_sync: pass in the execution profile, with which each rank keeps its share of gradients")
     if whole and fit.memory.peak - whole <= fit.room:
         found.append(
             f"pretrain.training.batch_sequences of {setup.ranks}: one pass a step, whose gradients need not wait whole"

@@ -79,8 +79,7 @@ def follow(setup: Setup, *, like_gpu: bool = True) -> Memory:
     """
     if like_gpu:
         loss._PRODUCT = loss._PRODUCT_ACCELERATOR
-        # Larger pieces of probabilities than the loss takes, by 30 MB: following each would take most of the time.
-        loss._CHUNK = 2**23
+        loss._sums_and_gradient = _first_piece
     # Not "cpu:0", as Accelerate would call it: tensors without data take that for another device.
     os.environ.update(CUDA_VISIBLE_DEVICES="", ACCELERATE_TORCH_DEVICE="cpu", OMP_NUM_THREADS="1")
     if setup.ranks > 1:
@@ -106,6 +105,16 @@ def follow(setup: Setup, *, like_gpu: bool = True) -> Memory:
         warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view")
         _first_step(run)
         return _followed(run, setup.ranks)
+
+
+_pieces = loss._sums_and_gradient
+
+
+def _first_piece(logits: torch.Tensor, labels: torch.Tensor, penalties: loss.Penalties) -> torch.Tensor:
+    """Of a product's probabilities the first piece alone: all take the same memory, one after the other, and following
+    them would take most of the time."""
+    rows = max(1, loss._CHUNK // logits.shape[1])
+    return _pieces(logits[:rows], labels[:rows], penalties)
 
 
 class _Rows:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from stages.core.runtime import profile
 from stages.training.planning.budget import CHINCHILLA, Bill, Pace
 from stages.training.planning.fitting import Fit, remedies
 from stages.training.planning.gpus import GIB, Gpu
@@ -100,9 +101,8 @@ def memory(found: list[Fit], gpu: Gpu, name: str, known: dict[str, Gpu], setup: 
     return text
 
 
-def speed(pace: Pace, gpu: Gpu, name: str, count: int, setup: Setup, assumed: Assumptions, chosen: Fit) -> str:
-    """Tokens a day, and what could keep them from being reached."""
-    step = setup.training.batch_sequences * setup.context / pace.tokens_per_second
+def speed(pace: Pace, gpu: Gpu, name: str, count: int, step: float, assumed: Assumptions, chosen: Fit) -> str:
+    """Tokens a day, and what could keep them from being reached; ``step`` is in seconds."""
     how = ", of which a quarter is spent on computing activations again" if chosen.checkpointing else ""
     rows = [
         ("tokens a second", f"{pace.tokens_per_second:,.0f}"),
@@ -130,12 +130,19 @@ def bills(found: list[tuple[str, Bill]], assumed: Assumptions) -> str:
     return text + f" {assumed.price:.2f} USD for a GPU hour ({assumed.source})."
 
 
-def checkpoint(size: Size, fit: Fit, ranks: int, assumed: Assumptions) -> str:
-    """What is written, and how long that takes."""
-    parts = fit.memory
-    whole = (parts.parameters + parts.optimizer + parts.parts["averaged weights"]) * ranks
+def checkpoint(size: Size, fit: Fit, ranks: int, assumed: Assumptions, step: float) -> str:
+    """What is written, how long that takes, and what it keeps from training; ``step`` is in seconds."""
+    parts, saving = fit.memory, profile().saving
+    share = parts.parameters + parts.optimizer + parts.parts["averaged weights"]
+    written, each = share * ranks / assumed.disk, f"{saving.every:,} steps"
+    if saving.asynchronous:
+        cost = f"while it is copied to main memory, {gib(share)} of a rank, and if {each} take less than writing"
+    else:
+        stalled = written / (written + saving.every * step)
+        cost = f"{stalled:.1%} of its time with one every {each}; saving.asynchronous: {gib(share)} of a rank, copied"
     rows = [
-        ("a checkpoint", f"{gib(whole)}, written in {duration(whole / assumed.disk)} at {assumed.disk / 1e9:g} GB/s"),
+        ("a checkpoint", f"{gib(share * ranks)}, written in {duration(written)} at {assumed.disk / 1e9:g} GB/s"),
+        ("training waits", cost),
         ("the model alone", f"{gib(4 * size.parameters)} in float32"),
     ]
     return _facts("Disk", rows)

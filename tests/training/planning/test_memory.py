@@ -27,14 +27,14 @@ def small(ranks: int, **model: Any) -> Setup:
 )
 def test_the_peak_of_a_step_is_within_a_tenth_of_the_measured_one(ranks: int, checkpointing: bool, passes: int) -> None:
     run = small(ranks).changed(micro_batch=4, passes=passes, checkpointing=checkpointing)
-    with fitting.followers() as followers:
+    with fitting.followers("llama") as followers:
         found = followers.follow(run, like_gpu=False).result()
     peak = measured.peak(run)
     assert found.peak == pytest.approx(peak, rel=0.1)
 
 
 def test_a_rank_holds_its_share_and_whole_gradients_wait_for_the_next_pass() -> None:
-    with fitting.followers() as followers:
+    with fitting.followers("llama") as followers:
         one, two = (
             followers.follow(small(ranks=8, layers=2).changed(micro_batch=1, passes=passes, checkpointing=False))
             for passes in (1, 2)
@@ -47,5 +47,8 @@ def test_a_rank_holds_its_share_and_whole_gradients_wait_for_the_next_pass() -> 
 
 
 def test_heads_that_do_not_divide_are_an_error_of_one_line() -> None:
-    with fitting.followers() as followers, pytest.raises(HeadwaterError, match=r"model\.heads is 5, which does not"):
+    with (
+        fitting.followers("llama") as followers,
+        pytest.raises(HeadwaterError, match=r"model\.heads is 5, which does not"),
+    ):
         followers.size(small(1, heads=5, kv_heads=5))
