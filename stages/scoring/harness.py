@@ -25,7 +25,7 @@ from stages.core.params import params
 from stages.core.progress import meter
 from stages.core.runtime import profile
 from stages.core.shards import Metrics
-from stages.scoring import cloze, questions
+from stages.scoring import cloze, metrics, questions
 from stages.scoring.generation import continue_all
 from stages.scoring.likelihood import Scorer, Windows
 
@@ -147,6 +147,7 @@ def load(names: Sequence[str], made: Path, own: Path) -> dict[str, Any]:
     Raises:
         HeadwaterError: see :func:`measure`.
     """
+    metrics.register()
     manager = TaskManager(include_path=own, include_defaults=False)
     if not set(names) <= set(manager.all_tasks):
         manager = TaskManager(include_path=own)  # 14,683 tasks in version 0.4.13, which take 12 s to read
@@ -156,10 +157,10 @@ def load(names: Sequence[str], made: Path, own: Path) -> dict[str, Any]:
             hint = f"; did you mean {close[0]!r}?" if close else ""
             raise HeadwaterError(f"params.yaml: evaluate.tasks: no task is named {name!r} here or in {own}{hint}")
     wanted: list[Any] = list(names)
-    questions = made / f"{cloze.NAME}.jsonl"
-    if questions.stat().st_size:
+    cut = made / f"{cloze.NAME}.jsonl"
+    if cut.stat().st_size:
         task = yaml.safe_load((made / f"{cloze.NAME}.yaml").read_text("utf-8"))
-        wanted.append({**task, "dataset_kwargs": {"data_files": {"test": str(questions.resolve())}}})
+        wanted.append({**task, "dataset_kwargs": {"data_files": {"test": str(cut.resolve())}}})
     try:
         loaded = manager.load(wanted)
     except (OSError, ValueError, KeyError, TypeError, datasets.exceptions.DatasetsError) as error:
