@@ -1,7 +1,7 @@
 # Set-up and shortcuts. Everything below also works by hand in an environment made from requirements.lock.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo flow ui chat test test-slow test-engines test-formats check lock clean
+.PHONY: help setup demo flow ui chat serve test test-slow test-engines test-formats check lock clean
 
 PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
@@ -35,6 +35,10 @@ ui: setup  ## start the Prefect server on loopback and say where to look
 chat: setup  ## talk to the trained model
 	@python -m stages.release.chat --model data/export
 
+serve: setup  ## answer OpenAI's chat completions API with the trained model, on http://127.0.0.1:8000/v1
+	@.venv/bin/python -m pip install --quiet --disable-pip-version-check '.[serve]'
+	@python -m stages.release.serve --model data/export
+
 check: setup  ## lint, format, types, and the contract of dvc.yaml
 	ruff check
 	ruff format --check
@@ -52,8 +56,8 @@ test-engines: setup  ## the document stages on a real Ray
 	python -m pytest tests/core/test_engine_ray.py
 
 test-formats: setup  ## what export writes, in the programs that people run it with; builds llama.cpp
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check '.[llamacpp]'
-	python -m pytest tests/release/test_llama_cpp.py
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check '.[llamacpp,serve]'
+	python -m pytest tests/release/test_llama_cpp.py tests/release/test_serve.py
 
 lock: setup  ## resolve pyproject.toml anew into requirements.lock
 	python infra/lock.py
