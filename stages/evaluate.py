@@ -77,17 +77,20 @@ def run(
             "tasks": _read(solved.outputs["figures"]),
             "memorisation": _read(repeated.outputs["figures"]),
         }
-    written = _build(
-        "samples", generation.write, params.samples, [*models.values(), documents], samples="samples.jsonl"
-    )
-
+    written = [
+        _build(f"samples-{name}", function, params.samples, [models[name], documents], samples=f"{name}.jsonl")
+        for name, function in (("pretrained", generation.continuations), ("tuned", generation.answers))
+        if name in models
+    ]
     differences = {}
     if len(models) == 2:
         compared = _build("comparison", comparison.write, None, scores, differences="differences.json")
         differences = _read(compared.outputs["differences"])
     compressors = _read(compressed.outputs["figures"])
     everything = {"models": figures, "compressors": compressors, "cloze": made.metrics, "tuning": differences}
-    _publish(results, everything, [written.outputs["samples"], *scores, *answers], made.outputs["tasks"])
+    _publish(results, everything, [*scores, *answers], made.outputs["tasks"])
+    texts = [one.outputs["samples"].read_text("utf-8") for one in written]
+    (results / "samples.jsonl").write_text("".join(texts), "utf-8")
     summary = {name: _summary(found) for name, found in figures.items()}
     bars = _bars(figures, compressors)
     return {**chosen.metrics, **summary, "bits_per_byte": bars, "cloze": made.metrics, "tuning": differences}

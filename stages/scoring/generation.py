@@ -49,27 +49,45 @@ class Samples:
     """Only the likeliest tokens that have this probability together are sampled, 0–1."""
 
 
-def write(samples: Samples, inputs: Sequence[Path], outputs: Mapping[str, Path]) -> Metrics:
-    """Sample from the models: ``inputs`` are the pretrained one, the tuned one if it writes, and a shard of documents.
+def continuations(samples: Samples, inputs: Sequence[Path], outputs: Mapping[str, Path]) -> Metrics:
+    """Sample how a model goes on from documents: ``inputs`` are the pretrained model and a shard of documents.
 
     Writes ``samples``: JSON lines with ``model``, ``prompt``, ``text`` and the ``url`` of the document.
     """
-    *folders, shard = inputs
-    read = sorted(documents.read(shard, ["id", "url", "text"]), key=lambda row: rank(samples.seed, row["id"]))
+    folder, shard = inputs
+    scorer = _scorer(folder)
+    prompts = [
+        (url, prompt, [scorer.begin, *scorer.encode(prompt)])
+        for url, prompt in _beginnings(_read(shard, samples), samples)
+    ]
+    return _write("pretrained", scorer, prompts, samples, outputs["samples"])
+
+
+def answers(samples: Samples, inputs: Sequence[Path], outputs: Mapping[str, Path]) -> Metrics:
+    """Sample what a model answers, as :func:`continuations`; ``inputs`` are the tuned model and a shard of documents."""
+    folder, shard = inputs
+    scorer = _scorer(folder)
+    prompts = [(url, asked, chat(scorer, asked)) for url, asked in _questions(_read(shard, samples), samples)]
+    return _write("tuned", scorer, prompts, samples, outputs["samples"])
+
+
+def _read(shard: Path, samples: Samples) -> list[dict[str, Any]]:
+    return sorted(documents.read(shard, ["id", "url", "text"]), key=lambda row: rank(samples.seed, row["id"]))
+
+
+def _write(
+    model: str, scorer: Scorer, prompts: Sequence[tuple[str, str, list[int]]], samples: Samples, path: Path
+) -> Metrics:
+    sampling = {"temperature": samples.temperature, "top_p": samples.top_p} if samples.temperature else {}
+    limit = min(samples.max_tokens, scorer.context - 1)
     lines = []
-    prompts = {"pretrained": _beginnings(read, samples), "tuned": _questions(read, samples)}
-    for model, folder in zip(prompts, folders, strict=False):
-        scorer = _scorer(folder)
-        for number, (url, prompt) in enumerate(prompts[model]):
-            ids = chat(scorer, prompt) if model == "tuned" else [scorer.begin, *scorer.encode(prompt)]
-            torch.manual_seed(samples.seed + number)
-            sampling = {"temperature": samples.temperature, "top_p": samples.top_p} if samples.temperature else {}
-            limit = min(samples.max_tokens, scorer.context - 1)
-            (new,) = _continue(scorer, [ids], limit, **sampling)
-            text = scorer.tokenizer.decode(new, skip_special_tokens=True)
-            lines.append({"model": model, "url": url, "prompt": prompt, "text": text})
+    for number, (url, prompt, ids) in enumerate(prompts):
+        torch.manual_seed(samples.seed + number)
+        (new,) = _continue(scorer, [ids], limit, **sampling)
+        text = scorer.tokenizer.decode(new, skip_special_tokens=True)
+        lines.append({"model": model, "url": url, "prompt": prompt, "text": text})
     content = "".join(json.dumps(line, ensure_ascii=False, sort_keys=True) + "\n" for line in lines)
-    outputs["samples"].write_text(content, "utf-8")
+    path.write_text(content, "utf-8")
     return {"in": len(lines), "out": len(lines)}
 
 

@@ -30,8 +30,9 @@ def test_samples_repeat_and_name_their_page(model: Path, profile: Path, tmp_path
     shard = small_model.write(tmp_path / "documents.parquet", [small_model.document(number) for number in range(5)])
     written = []
     for name in ("a", "b"):
-        generation.write(SAMPLES, [model, model, shard], {"samples": tmp_path / name})
-        written.append((tmp_path / name).read_text("utf-8"))
+        generation.continuations(SAMPLES, [model, shard], {"samples": tmp_path / f"{name}1"})
+        generation.answers(SAMPLES, [model, shard], {"samples": tmp_path / f"{name}2"})
+        written.append((tmp_path / f"{name}1").read_text("utf-8") + (tmp_path / f"{name}2").read_text("utf-8"))
     assert written[0] == written[1]
     samples = [json.loads(line) for line in written[0].splitlines()]
     assert [sample["model"] for sample in samples] == ["pretrained", "pretrained", "tuned", "tuned"]
