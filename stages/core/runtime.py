@@ -68,6 +68,8 @@ class Watching:
 
     wandb: str
     """Project at Weights & Biases; empty: none."""
+    scalars: str
+    """File that is given a line of JSON for each step, as a sweep reads while it waits; empty: none."""
 
 
 @params

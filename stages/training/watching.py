@@ -1,18 +1,19 @@
-"""A run while it trains: event files for TensorBoard and, where the profile asks for it, Weights & Biases.
+"""A run while it trains: event files for TensorBoard and, where the profile asks, Weights & Biases and lines of JSON.
 
-Both are shown what the log holds and what depends on the machine and the moment: speed, memory, when it was. So they
+All are shown what the log holds and what depends on the machine and the moment: speed, memory, when it was. So they
 lie in the work area, beside the checkpoints of the run, and are no result. A run that continues, or goes back, goes
 on where its checkpoint was: what was shown of later steps is shown anew.
 """
 
 import dataclasses
 import importlib
+import json
 import resource
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TextIO
 
 import torch
 from accelerate import Accelerator
@@ -117,6 +118,9 @@ def watched(
         watchers: list[Watcher] = []
         if accelerator.is_main_process:
             watchers.append(stack.enter_context(_tensorboard(area, done)))
+            if profile().watching.scalars:
+                file = stack.enter_context(Path(profile().watching.scalars).open("a", encoding="utf-8", buffering=1))
+                watchers.append(_Lines(file))
             if profile().watching.wandb:
                 watchers.append(stack.enter_context(_wandb(area, label, training)))
         yield Watched(watchers, accelerator.device, pace)
@@ -144,6 +148,14 @@ def _tensorboard(area: Path, done: int) -> Iterator[Watcher]:
         yield _TensorBoard(writer, done)
     finally:
         writer.close()
+
+
+class _Lines:
+    def __init__(self, file: TextIO) -> None:
+        self.file = file
+
+    def show(self, figures: Mapping[str, float], step: int) -> None:
+        self.file.write(json.dumps({"step": step, **figures}) + "\n")
 
 
 class _WeightsAndBiases:

@@ -1,5 +1,6 @@
 """What is seen of a run: every step once, as the log has it, with speed, memory and the place in the data."""
 
+import json
 import struct
 import sys
 from collections.abc import Iterator, Sequence
@@ -68,6 +69,23 @@ def test_a_run_that_continues_shows_no_step_twice(profile: Path, tmp_path: Path)
     assert [step for step, _ in shown(tmp_path / "run")["training/loss"]] == [1, 2, 3, 4, 5, 6, 7]
     show(tmp_path / "other", [1, 2, 3, 2, 3, 4])  # gone back to 1 after a leap of the loss
     assert [step for step, _ in shown(tmp_path / "other")["training/loss"]] == [1, 2, 3, 4]
+
+
+def test_a_file_of_lines_is_given_each_step_when_it_is_done(
+    profile: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = profile.parent / "profile.yaml"
+    file.write_text(file.read_text() + f"\nwatching: {{scalars: {tmp_path / 'lines'}}}\n")
+    runtime.profile.cache_clear()
+    (tmp_path / "run").mkdir()
+    training = check(Training, changed()["training"], "training")
+    with watched(
+        tmp_path / "run", "test", training, 0, Accelerator(), Pace(flops=1, peak=1.0, batch=8, rows=20)
+    ) as run:
+        for step in (1, 2):
+            run.after(NAMES, [step, 128 * step, 1 / step], 128)
+            line = json.loads((tmp_path / "lines").read_text().splitlines()[-1])
+            assert (line["step"], line["training/loss"]) == (step, 1 / step)
 
 
 def asked_for(profile: Path, monkeypatch: pytest.MonkeyPatch) -> None:
