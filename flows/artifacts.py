@@ -3,11 +3,13 @@
 import json
 import re
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect import get_client
+from prefect.client.schemas.actions import ArtifactCreate
+from prefect.runtime import flow_run, task_run
 
 from flows import charts, graph
 from flows.graph import Stage
@@ -16,6 +18,9 @@ Metrics = dict[str, float]
 """Figures of a stage by dotted name, such as ``dropped.too_short``."""
 
 Row = dict[str, Any]
+
+Found = tuple[str, list[Row] | str, str]
+"""An artifact: its kind, a table or Markdown, and what it is."""
 
 # Signs between two letters or digits stay, but in "www.", which makes a link; every other sign of ASCII is escaped.
 _SPECIAL = re.compile(r"(?<=[^\W_])(?<!www)([_.,/-])(?=[^\W_])|[!-/:-@\[-`{-~]", re.IGNORECASE)
@@ -49,20 +54,41 @@ def measured(paths: Sequence[Path]) -> Metrics:
 
 def leave(stage: Stage, before: Metrics) -> None:
     """Create the artifacts of a stage that is built; ``before`` are its figures of the run before."""
-    files = list(_files(graph.locked(stage.name)))
-    create_table_artifact(files, key(stage.name, "files"), f"What went into {stage.name}, and what came out")
+    publish(stage.name, _of_stage(stage, before))
+
+
+def publish(name: str, found: Iterable[Found]) -> None:
+    """Create artifacts of the run that this is called in, keyed by ``name`` and their kind."""
+    # One client for all: Prefect's own functions make one each, which takes longer than the request.
+    with get_client(sync_client=True) as client:
+        for kind, data, description in found:
+            table = not isinstance(data, str)
+            client.create_artifact(
+                ArtifactCreate(
+                    key=key(name, kind),
+                    type="table" if table else "markdown",
+                    description=description,
+                    data=json.dumps(data) if table else data,
+                    flow_run_id=flow_run.id,
+                    task_run_id=task_run.id,
+                )
+            )
+
+
+def _of_stage(stage: Stage, before: Metrics) -> Iterator[Found]:
+    yield "files", list(_files(graph.locked(stage.name))), f"What went into {stage.name}, and what came out"
     after = measured(stage.metrics)
     drops = {name: count for name, count in after.items() if name.startswith("dropped.")}
     rest = {name: figure for name, figure in after.items() if name not in drops}
     if rest:
         rows = [_compared(name, figure, before.get(name)) for name, figure in rest.items()]
-        create_table_artifact(rows, key(stage.name, "metrics"), f"Metrics of {stage.name} against the run before")
+        yield "metrics", rows, f"Metrics of {stage.name} against the run before"
     if drops:
         ordered = sorted(drops.items(), key=lambda drop: (-drop[1], drop[0]))
         rows = [_compared(name.removeprefix("dropped."), count, before.get(name), "reason") for name, count in ordered]
-        create_table_artifact(rows, key(stage.name, "drops"), f"What {stage.name} dropped, by reason")
+        yield "drops", rows, f"What {stage.name} dropped, by reason"
     if images := [f"![{escape(plot.title)}]({image})" for plot in stage.plots if (image := charts.image(plot))]:
-        create_markdown_artifact("\n\n".join(images), key(stage.name, "plots"), f"Plots of {stage.name}")
+        yield "plots", "\n\n".join(images), f"Plots of {stage.name}"
 
 
 def _files(record: Mapping[str, Any]) -> Iterator[Row]:

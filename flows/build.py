@@ -13,7 +13,7 @@ import re
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from prefect import flow, get_client, get_run_logger, task
@@ -52,8 +52,19 @@ class Commands:
         self._lock = threading.Lock()
         self._running: set[guard.Guarded] = set()
 
-    def run(self, command: Sequence[str]) -> tuple[int, list[str]]:
-        """Run ``command`` and log each line that it prints; its exit status and those lines."""
+    def run(
+        self,
+        command: Sequence[str],
+        environment: Mapping[str, str] | None = None,
+        started: Callable[[guard.Guarded], None] | None = None,
+    ) -> tuple[int, list[str]]:
+        """Run ``command`` and log each line that it prints; its exit status and those lines.
+
+        Args:
+            command: With its arguments.
+            environment: What it has beside this process's own.
+            started: Told of the process, which it may stop.
+        """
         # `python` in a stage's command is the one that runs this, also where its environment is not activated.
         path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
         logger = get_run_logger()
@@ -61,8 +72,10 @@ class Commands:
         with self._lock:
             if self.stopped:
                 return -1, []
-            process = guard.start(command, {"PATH": path})
+            process = guard.start(command, {"PATH": path, **(environment or {})})
             self._running.add(process)
+        if started:
+            started(process)
         assert process.stdout is not None
         for line in process.stdout:
             line = line.rstrip()
@@ -98,7 +111,7 @@ def build(stages: tuple[str, ...] = (), force: bool = False) -> State:
         plan = graph.read(stages)
     except HeadwaterError as error:
         return Failed(message=str(error))
-    logging.getLogger("prefect.task_runs").addFilter(_has_cause)
+    logging.getLogger("prefect.task_runs").addFilter(has_cause)
     commands = Commands()
     runs: dict[str, PrefectFuture[State]] = {}
     for stage in plan:
@@ -121,7 +134,7 @@ def build(stages: tuple[str, ...] = (), force: bool = False) -> State:
     return _outcome({name: run.state for name, run in runs.items()}, commands.stopped)
 
 
-def _has_cause(record: logging.LogRecord) -> bool:
+def has_cause(record: logging.LogRecord) -> bool:
     """Whether a record is worth showing; Prefect logs a failed state with the traceback of no exception."""
     return record.exc_info != (None, None, None)
 
@@ -196,7 +209,7 @@ def main() -> int:
     parser.add_argument("--force", action="store_true", help="build them even where nothing has changed")
     arguments = parser.parse_args()
     try:
-        graph.read(arguments.stages)
+        graph.check(arguments.stages)
         with server.used():
             state = build(tuple(arguments.stages), arguments.force, return_state=True)
     except HeadwaterError as error:

@@ -47,6 +47,20 @@ class Stage:
     """The plots of its outputs."""
 
 
+def check(targets: Sequence[str] = ()) -> None:
+    """Check that there is a graph, and that it has ``targets``; looks at no file of theirs, so it takes no time.
+
+    Raises:
+        HeadwaterError: as :func:`read`.
+    """
+    try:
+        by_name = {stage.addressing: stage for stage in Repo().index.graph}
+    except DvcException as error:
+        raise HeadwaterError(" ".join(str(error).split())) from None
+    for target in targets:
+        _named(target, by_name)
+
+
 def read(targets: Sequence[str] = ()) -> list[Stage]:
     """The stages of dvc.yaml, or only ``targets`` and what those need, each after all that it needs.
 

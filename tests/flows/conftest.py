@@ -160,10 +160,10 @@ class Project:
         """Write a file of the project."""
         (self.root / name).write_text(text)
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
-        """Start `python -m flows.build` in a session of its own."""
+    def start(self, *arguments: str, flow: str = "build") -> subprocess.Popen[str]:
+        """Start `python -m flows.<flow>` in a session of its own."""
         return subprocess.Popen(
-            [sys.executable, "-m", "flows.build", *arguments],
+            [sys.executable, "-m", f"flows.{flow}", *arguments],
             cwd=self.root,
             env=self.environment,
             stdout=subprocess.PIPE,
@@ -174,10 +174,23 @@ class Project:
 
     def build(self, *arguments: str, status: int = 0) -> str:
         """Run `python -m flows.build` to its end; what it printed."""
-        process = self.start(*arguments)
+        return self.run("build", *arguments, status=status)
+
+    def run(self, flow: str, *arguments: str, status: int = 0) -> str:
+        """Run `python -m flows.<flow>` to its end; what it printed."""
+        process = self.start(*arguments, flow=flow)
         output, _ = process.communicate(timeout=200)
         assert process.returncode == status, output
         return output
+
+    def commit(self, message: str = "all") -> None:
+        """Commit all that git does not ignore."""
+        for command in (["add", "--all"], ["commit", "--quiet", "--allow-empty", "-m", message]):
+            subprocess.run(["git", *command], cwd=self.root, env=self.environment, check=True)
+
+    def git(self, *arguments: str) -> str:
+        """What a git command prints."""
+        return subprocess.run(["git", *arguments], cwd=self.root, capture_output=True, text=True, check=True).stdout
 
     def ran(self) -> list[str]:
         """The stages whose commands ran, in order."""
@@ -190,6 +203,8 @@ def project(tmp_path: Path, server: Server) -> Project:
     """A DVC project that was never built, whose builds use the server."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PREFECT_API_URL": f"{server.url}/api"}
     environment["PREFECT_HOME"] = str(tmp_path / ".prefect")
+    for who in ("AUTHOR", "COMMITTER"):
+        environment |= {f"GIT_{who}_NAME": "test", f"GIT_{who}_EMAIL": "test@example.org"}
     project = Project(tmp_path / "project", environment)
     project.root.mkdir()
     for name, text in (("dvc.yaml", PIPELINE), ("work.py", WORK), ("incoming", "page ")):
