@@ -1,0 +1,287 @@
+"""Search the best parameters: a study of Optuna's as a Prefect flow, each trial an experiment of DVC's.
+
+A sweep file says what is searched (flows/search.py; infra/sweeps/ has examples). Trials run side by side in folders of
+their own and share the work area, so that what two have in common is built once. A sweep that was stopped goes on where
+it was: what was under way is tried again. `dvc exp apply` takes over the parameters and results of any trial.
+"""
+
+import argparse
+import contextlib
+import csv
+import fcntl
+import functools
+import logging
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import optuna
+import yaml
+from prefect import flow, get_run_logger, task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State
+from prefect.exceptions import TerminationSignal
+from prefect.futures import wait
+from prefect.runtime import flow_run
+from prefect.settings import get_current_settings
+from prefect.states import Cancelled, Completed, Failed
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from flows import artifacts, charts, history, search, server, trial
+from flows.build import Commands, has_cause
+from flows.graph import Plot
+from flows.search import Search
+from stages.core.errors import HeadwaterError
+
+_STOPPED = "stopped"  # mark of a trial that has no result because the sweep was stopped
+
+
+class Study:
+    """The trials of a sweep so far; made by :func:`opened`."""
+
+    def __init__(self, name: str, search_: Search, study: optuna.Study, folder: Path) -> None:
+        self.name, self.search, self.study, self.folder = name, search_, study, folder
+        self._drawing = threading.Lock()
+
+    def missing(self) -> int:
+        """Trials that are not yet made."""
+        return max(search.size(self.search) - len(self._made()), 0)
+
+    def draw(self) -> tuple[optuna.Trial, dict[str, Any]]:
+        """The next trial and its parameters."""
+        with self._drawing:
+            under_way = self.study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,))
+            self.study.sampler = search.sampler(self.search, len(self._made()) + len(under_way))
+            drawn = self.study.ask()
+            return drawn, search.drawn(self.search, drawn)
+
+    def close(self, drawn: optuna.Trial, result: float | None, state: optuna.trial.TrialState) -> None:
+        """Record how a trial ended."""
+        self.study.tell(drawn, result, state=state)
+
+    def again(self, number: int) -> None:
+        """Mark a trial as stopped, and have its parameters tried again."""
+        stopped = self.study.get_trials(deepcopy=False)[number]
+        storage = self.study._storage
+        storage.set_trial_user_attr(stopped._trial_id, _STOPPED, True)
+        storage.set_trial_state_values(stopped._trial_id, optuna.trial.TrialState.FAIL)
+        self.study.enqueue_trial(stopped.params)
+
+    def results(self) -> list[optuna.trial.FrozenTrial]:
+        """The trials with a result, the best first."""
+        done = self.study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))
+        sign = 1 if self.search.direction == "minimize" else -1
+        return sorted(done, key=lambda one: (sign * one.values[0], one.number))
+
+    def experiment(self, number: int) -> str:
+        """The name of a trial's experiment."""
+        return f"{self.name}-{number}"
+
+    def _made(self) -> list[optuna.trial.FrozenTrial]:
+        finished = (one for one in self.study.get_trials(deepcopy=False) if one.state.is_finished())
+        return [one for one in finished if _STOPPED not in one.user_attrs]
+
+
+@contextlib.contextmanager
+def opened(file: Path, storage: str | None) -> Iterator[Study]:
+    """The study of a sweep file, begun or continued, for this process alone.
+
+    Its name tells of the file and of what trials are built from: another search, or other code, is another study.
+
+    Args:
+        file: Of the sweep.
+        storage: URL of a database, such as postgresql://…; None takes one in the project.
+
+    Raises:
+        HeadwaterError: the file is wrong, something is not committed, another process is at it, or there is no
+            such database.
+    """
+    wanted = search.load(file)
+    pipeline = yaml.safe_load(Path("dvc.yaml").read_text("utf-8"))["stages"]
+    if wanted.target not in pipeline:
+        raise HeadwaterError(f"{file}: target: dvc.yaml has no stage {wanted.target!r}")
+    history.require_clean("a sweep")
+    sources = [path for stage in pipeline.values() for path in stage.get("deps", [])]
+    name = f"{file.stem}-{search.identity(wanted, history.identity(['params.yaml', 'dvc.yaml', *sources]))}"
+    folder = get_current_settings().home / "sweeps" / name
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # ends with the process, however that ends
+        except BlockingIOError:
+            raise HeadwaterError(f"{file}: this sweep is running already; wait for it, or stop it") from None
+        study = Study(name, wanted, _study(name, wanted, storage or f"sqlite:///{folder / 'study.db'}"), folder)
+        trial.forget(f"{name}-*")
+        for left in study.study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
+            study.again(left.number)
+        if wanted.sampler == "grid":
+            for combination in search.combinations(wanted):
+                study.study.enqueue_trial(combination, skip_if_exists=True)
+        yield study
+
+
+def _study(name: str, wanted: Search, storage: str) -> optuna.Study:
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        engine = {"connect_args": {"timeout": 60}} if storage.startswith("sqlite") else {}
+        database = optuna.storages.RDBStorage(storage, engine_kwargs=engine)
+    except (ImportError, OSError, ValueError, optuna.exceptions.StorageInternalError) as error:
+        raise HeadwaterError(f"{storage}: no such database: {' '.join(str(error).split())}") from None
+    return optuna.create_study(
+        storage=database,
+        study_name=name,
+        direction=wanted.direction,
+        pruner=search.pruner(wanted),
+        load_if_exists=True,
+    )
+
+
+@flow(name="sweep", flow_run_name=lambda: Path(flow_run.parameters["file"]).stem, persist_result=False)
+def sweep(file: str, parallel: int = 1, storage: str | None = None) -> State:
+    """Try parameters until the sweep has as many trials as its file asks for.
+
+    Args:
+        file: The sweep file, such as infra/sweeps/learning_rate.yaml.
+        parallel: Trials at the same time.
+        storage: URL of the study's database; none takes one in the project.
+    """
+    commands = Commands()
+    logging.getLogger("prefect.task_runs").addFilter(has_cause)
+    try:
+        with opened(Path(file), storage) as study, ThreadPoolTaskRunner(max_workers=parallel) as runner:
+            work = task(
+                functools.partial(_try, study, commands),
+                name="trial",
+                cache_policy=NO_CACHE,
+                persist_result=False,
+            )
+            runs = [work.with_options(task_run_name=f"trial {number}") for number in range(study.missing())]
+            futures = [runner.submit(one, parameters={}) for one in runs]
+            try:
+                wait(futures)
+            except (KeyboardInterrupt, TerminationSignal) as signal:
+                commands.stop()
+                wait(futures)
+                if isinstance(signal, TerminationSignal):
+                    raise
+            _show(study)
+            return _outcome(study, bool(futures), commands.stopped)
+    except HeadwaterError as error:
+        return Failed(message=str(error))
+
+
+def _try(study: Study, commands: Commands) -> State:
+    """One trial; the work of one task."""
+    if commands.stopped:
+        return Cancelled(message="not begun")
+    drawn, values = study.draw()
+    name = study.experiment(drawn.number)
+    get_run_logger().info("%s: %s", name, ", ".join(search.overrides(values)))
+    wanted = study.search
+    sources = yaml.safe_load(Path("dvc.yaml").read_text("utf-8"))["stages"].values()
+    produced = {path for stage in sources for path in stage.get("outs", []) if isinstance(path, str)}
+    needed = {path for stage in sources for path in stage.get("deps", [])} - produced
+    one = trial.Trial(name, wanted.target, wanted.metric, values, study.folder, history.untracked(needed))
+    figure = wanted.pruning.figure if wanted.pruning else None
+    try:
+        result = trial.run(one, commands, figure, functools.partial(_judge, wanted, drawn))
+    except HeadwaterError as failure:
+        if commands.stopped:
+            study.again(drawn.number)
+            return Cancelled(message="stopped; it is tried again by the next run")
+        study.close(drawn, None, optuna.trial.TrialState.FAIL)
+        return Failed(message=str(failure))
+    if result is None:
+        study.close(drawn, None, optuna.trial.TrialState.PRUNED)
+        return Completed(name="Pruned", message="others were better at this step")
+    study.close(drawn, result, optuna.trial.TrialState.COMPLETE)
+    return Completed(message=f"{wanted.metric} {result:.6g}")
+
+
+def _judge(wanted: Search, drawn: optuna.Trial, step: int, value: float) -> bool:
+    """Whether a trial is to end after a step; only some steps are looked at, for each is a write to the database."""
+    assert wanted.pruning is not None
+    due = wanted.pruning.first
+    while due < step:
+        due *= wanted.pruning.factor
+    if due != step:
+        return False
+    drawn.report(value, step)
+    return drawn.should_prune()
+
+
+def importance(study: Study) -> dict[str, float]:
+    """The share of each parameter in how results differ (PED-ANOVA, arXiv:2304.10255); empty with too few results."""
+    results = study.results()
+    if len(study.search.parameters) < 2 or len({one.value for one in results}) < 4:
+        return {}
+    evaluator = optuna.importance.PedAnovaImportanceEvaluator()
+    shares: dict[str, float] = optuna.importance.get_param_importances(study.study, evaluator=evaluator)
+    return shares
+
+
+def _show(study: Study) -> None:
+    """Leave the trials as a table, and what they found as charts."""
+    results, metric = study.results(), study.search.metric
+    names = list(study.search.parameters)
+    rows = [
+        {"trial": study.experiment(one.number), metric: one.value, **{name: one.params[name] for name in names}}
+        for one in results
+    ]
+    if not rows:
+        return
+    shares = [{"share": share, "parameter": name} for name, share in importance(study).items()]
+    files = {"trials": rows, "importance": shares}
+    for name, table in files.items():
+        with (study.folder / f"{name}.csv").open("w", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, list(table[0]) if table else [])
+            writer.writeheader()
+            writer.writerows(table)
+    plots = [Plot("best", study.folder / "trials.csv", metric, "trial", f"{metric}, the best first", "", "", True)]
+    if shares:
+        plots.append(Plot("share", study.folder / "importance.csv", "share", "parameter", "Importance", "", "", True))
+    images = [f"![{artifacts.escape(plot.title)}]({image})" for plot in plots if (image := charts.image(plot))]
+    found: list[artifacts.Found] = [
+        ("trials", rows, f"Trials, the best first; dvc exp apply {rows[0]['trial']} takes it over"),
+        ("charts", "\n\n".join(images), f"What {study.name} found"),
+    ]
+    artifacts.publish(f"sweep-{study.name}", found)
+
+
+def _outcome(study: Study, any_made: bool, stopped: bool) -> State:
+    if stopped:
+        return Cancelled(message="stopped; run it again to continue")
+    results = study.results()
+    if not results:
+        return Failed(message="no trial has a result; the tasks say why")
+    best = results[0]
+    found = ", ".join(f"{name} {value}" for name, value in best.params.items())
+    message = f"{study.search.metric} {best.value:.6g} with {found}: dvc exp apply {study.experiment(best.number)}"
+    return Completed(message=message) if any_made else Completed(name="Cached", message=message)
+
+
+def main() -> int:
+    """The command line of ``python -m flows.sweep``; its exit status."""
+    parser = argparse.ArgumentParser(prog="python -m flows.sweep", description=(__doc__ or "").split("\n\n")[0])
+    parser.add_argument("file", type=Path, help="sweep file, such as infra/sweeps/learning_rate.yaml")
+    parser.add_argument("--parallel", type=int, default=1, help="trials at the same time (default: 1)")
+    parser.add_argument("--storage", help="URL of the study's database (default: SQLite in the project)")
+    arguments = parser.parse_args()
+    try:
+        search.load(arguments.file)
+        history.require_clean("a sweep")
+        with server.used():
+            state = sweep(str(arguments.file), arguments.parallel, arguments.storage, return_state=True)
+    except HeadwaterError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    print(state.message if state.is_completed() else f"error: {state.message}", file=sys.stderr)
+    return 0 if state.is_completed() else 130 if state.is_cancelled() else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
