@@ -1,42 +1,48 @@
 """The Prefect server of this project: on this machine only, its database in the project.
 
-``python -m flows.server`` serves the UI until it is stopped. A build uses that server when it is up, and otherwise
-starts one of its own for as long as it takes, over the same database: the UI shows that build later.
+``python -m flows.server`` serves the UI until it is stopped; `flows.service` does so in the background, with a
+password. A flow uses that server when it is up, and otherwise starts one of its own for as long as it takes, over the
+same database: the UI shows that run later.
 """
 
 import argparse
 import atexit
+import base64
 import contextlib
 import json
 import os
+import secrets
 import socket
 import sys
 import time
+import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_settings
+from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, get_current_settings, temporary_settings
 
 from flows import guard
 from stages.core.errors import HeadwaterError
 
-_HOST = "127.0.0.1"
-_PORT = 4200  # the one that Prefect's own tools expect
+HOST = "127.0.0.1"
+PORT = 4200  # the one that Prefect's own tools expect
 _START = 120.0  # seconds for a server to come up; the first start makes the database, 10 s on a busy machine
 
 
 def main() -> None:
     """Serve until interrupted; the command line of ``python -m flows.server``."""
     parser = argparse.ArgumentParser(prog="python -m flows.server", description="Serve the Prefect UI on this machine.")
-    parser.add_argument("--port", type=int, default=_PORT, help=f"port on {_HOST} (default: {_PORT})")
+    parser.add_argument("--port", type=int, default=PORT, help=f"port on {HOST} (default: {PORT})")
     port = parser.parse_args().port
-    if url := _recorded():
+    if url := recorded():
         print(f"The Prefect UI is up already: {url}")
         return
-    if not _free(port):
-        sys.exit(f"error: port {port} is taken by another program; choose one: python -m flows.server --port PORT")
-    url = f"http://{_HOST}:{port}"
+    try:
+        require_free(port)
+    except HeadwaterError as error:
+        sys.exit(f"error: {error}")
+    url = f"http://{HOST}:{port}"
     _record().parent.mkdir(parents=True, exist_ok=True)
     _record().write_text(json.dumps({"url": url, "pid": os.getpid()}), "utf-8")
     print(f"Prefect UI: {url} (Ctrl-C stops it)", flush=True)
@@ -52,31 +58,85 @@ def used() -> Iterator[str]:
     with this process.
 
     Raises:
-        HeadwaterError: the server does not answer, or none can be started.
+        HeadwaterError: the server does not answer, refuses the password, or none can be started.
     """
     configured = get_current_settings().api.url
-    url = configured.removesuffix("/api") if configured else _recorded() or _temporary()
+    url = configured.removesuffix("/api") if configured else recorded() or _temporary()
     if not _healthy(url):
         raise HeadwaterError(f"no Prefect server answers at {configured}; start it, or unset PREFECT_API_URL")
-    with temporary_settings({PREFECT_API_URL: f"{url}/api"}):
+    require_welcome(url)
+    with temporary_settings({PREFECT_API_URL: f"{url}/api", PREFECT_API_AUTH_STRING: secret()}):
         yield url
+
+
+def secret(*, make: bool = False) -> str | None:
+    """User and password as ``user:password``: those of Prefect's settings, else those of this project's own server.
+
+    Args:
+        make: Make them if there are none.
+    """
+    settings = get_current_settings()
+    for given in (settings.api.auth_string, settings.server.api.auth_string):
+        if given is not None:
+            return str(given.get_secret_value())
+    path = secret_file()
+    if make and not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(f"headwater:{secrets.token_urlsafe(18)}")
+    return path.read_text("utf-8").strip() if path.exists() else None
+
+
+def secret_file() -> Path:
+    """Where user and password of this project's own server lie."""
+    home: Path = get_current_settings().home
+    return home / "password"
+
+
+def require_welcome(url: str) -> None:
+    """Check that the server takes the user and password there are.
+
+    Raises:
+        HeadwaterError: it does not.
+    """
+    request = urllib.request.Request(f"{url}/api/admin/version")
+    if given := secret():
+        request.add_header("Authorization", f"Basic {base64.b64encode(given.encode()).decode()}")
+    try:
+        with urllib.request.urlopen(request, timeout=30):
+            return
+    except urllib.error.HTTPError as error:
+        if error.code != 401:
+            raise HeadwaterError(f"{url}: no Prefect server that this version can talk to: {error}") from None
+        raise HeadwaterError(f"{url}: wrong user or password; set PREFECT_API_AUTH_STRING=user:password") from None
+    except OSError as error:
+        raise HeadwaterError(f"{url}: {error}") from None
 
 
 def _temporary() -> str:
     with socket.socket() as probe:
-        probe.bind((_HOST, 0))
+        probe.bind((HOST, 0))
         port = probe.getsockname()[1]
-    url = f"http://{_HOST}:{port}"
+    url = f"http://{HOST}:{port}"
     log = get_current_settings().home / "server.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("w", encoding="utf-8") as output:
         process = guard.start(_command(port), {"PREFECT_SERVER_UI_ENABLED": "false"}, output=output)
     # Prefect sends the last log lines when this process ends, before it comes to this.
     atexit.register(_end, process)
+    return awaited(url, lambda: process.poll() is None, log)
+
+
+def awaited(url: str, running: Callable[[], object], log: Path) -> str:
+    """``url``, once the server that was started there answers.
+
+    Raises:
+        HeadwaterError: it ended, or takes too long; ``log`` says why.
+    """
     deadline = time.monotonic() + _START
     while not _healthy(url):
-        if process.poll() is not None or time.monotonic() > deadline:
-            raise HeadwaterError(f"the temporary Prefect server does not start; see {log}")
+        if not running() or time.monotonic() > deadline:
+            raise HeadwaterError(f"the Prefect server does not start; see {log}")
         time.sleep(0.1)
     return url
 
@@ -87,7 +147,7 @@ def _end(process: guard.Guarded) -> None:
 
 
 def _command(port: int) -> list[str]:
-    return [sys.executable, "-m", "prefect", "server", "start", "--host", _HOST, "--port", str(port)]
+    return [sys.executable, "-m", "prefect", "server", "start", "--host", HOST, "--port", str(port)]
 
 
 def _record() -> Path:
@@ -95,7 +155,7 @@ def _record() -> Path:
     return home / "server.json"
 
 
-def _recorded() -> str | None:
+def recorded() -> str | None:
     """The URL of the project's own server, if it is up."""
     try:
         record = json.loads(_record().read_text("utf-8"))
@@ -113,14 +173,18 @@ def _healthy(url: str) -> bool:
         return False
 
 
-def _free(port: int) -> bool:
+def require_free(port: int) -> None:
+    """Check that a server can listen on ``port``.
+
+    Raises:
+        HeadwaterError: another program does.
+    """
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((_HOST, port))
+            probe.bind((HOST, port))
         except OSError:
-            return False
-    return True
+            raise HeadwaterError(f"port {port} is taken by another program; choose one with --port PORT") from None
 
 
 if __name__ == "__main__":
