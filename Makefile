@@ -1,7 +1,7 @@
 # Set-up and shortcuts. Everything below also works by hand in an environment made from requirements.lock.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo flow ui chat serve test test-slow test-engines test-formats check lock clean
+.PHONY: help setup demo flow ui up down sweep promote rollback refresh chat serve test test-slow test-engines test-formats check lock clean
 
 PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
@@ -31,6 +31,25 @@ flow: setup  ## the same graph as a Prefect flow
 
 ui: setup  ## start the Prefect server on loopback and say where to look
 	python -m flows.server
+
+up: setup  ## server, worker and scheduled flows in the background, on loopback with a password
+	python -m flows.service up
+
+down: setup  ## end them
+	python -m flows.service down
+
+SWEEP ?= infra/sweeps/learning_rate.yaml
+sweep: setup  ## search the best parameters; make sweep SWEEP=infra/sweeps/data_recipe.yaml
+	python -m flows.sweep $(SWEEP)
+
+promote: setup  ## make the last commit's build the champion, if it is better beyond error
+	python -m flows.promote
+
+rollback: setup  ## make the version before the champion again
+	python -m flows.promote --rollback
+
+refresh: setup  ## take in new crawl, rebuild what it touches, promote it if it is better
+	python -m flows.refresh --look-again
 
 chat: setup  ## talk to the trained model
 	@python -m stages.release.chat --model data/export

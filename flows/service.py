@@ -1,0 +1,182 @@
+"""The Prefect server, a worker and the deployments of infra/prefect.yaml, in the background of this machine.
+
+``python -m flows.service up`` starts what is not up; ``down`` ends it, and with it the runs under way, which a later
+run continues. The server listens on loopback alone and asks for a password, which is made at the first start and lies
+in Prefect's home, readable by its owner only. Logs lie beside it.
+"""
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import yaml
+from prefect.client.schemas.schedules import CronSchedule
+from prefect.settings import get_current_settings
+from pydantic import ValidationError
+
+from flows import server
+from stages.core.errors import HeadwaterError
+
+DEPLOYMENTS = Path("infra/prefect.yaml")
+
+_PATIENCE = 60.0  # seconds for a process to end by itself; a stage is given ten to keep what it has finished
+_RETENTION = {
+    # Runs and their logs are removed after 90 days; Prefect's own default keeps them for ever.
+    "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
+    "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD": str(90 * 86400),
+}
+
+
+def up(port: int) -> str:
+    """Start server and worker where they are not up, and deploy; the server's URL.
+
+    Raises:
+        HeadwaterError: a schedule is none, the port is taken, or something does not start.
+    """
+    pool = _checked(DEPLOYMENTS)
+    if _running("server") and not server.recorded():
+        _end("server")  # it is there and does not answer
+    url = server.recorded()
+    if url is None:
+        server.require_free(port)
+        environment = {**_RETENTION, "PREFECT_SERVER_API_AUTH_STRING": server.secret(make=True) or ""}
+        _start("server", [sys.executable, "-m", "flows.server", "--port", str(port)], environment)
+        url = server.awaited(f"http://{server.HOST}:{port}", lambda: _running("server"), _log("server"))
+    server.require_welcome(url)
+    client = {
+        "PREFECT_API_URL": f"{url}/api",
+        "PREFECT_API_AUTH_STRING": server.secret() or "",
+        "PREFECT_HOME": str(_home().resolve()),
+        "HEADWATER_ROOT": str(Path.cwd()),
+    }
+    _prefect(["work-pool", "create", pool, "--type", "process", "--overwrite"], client)
+    _prefect(["--no-prompt", "deploy", "--all", "--prefect-file", str(DEPLOYMENTS)], client)
+    if not _running("worker"):
+        command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", pool, "--name", "local"]
+        _start("worker", command, client)
+    return url
+
+
+def down() -> list[str]:
+    """End worker and server; the names of those that were up."""
+    return [name for name in ("worker", "server") if _end(name)]
+
+
+def _checked(path: Path) -> str:
+    """The work pool of a file of deployments, whose schedules are such."""
+    try:
+        deployments = yaml.safe_load(path.read_text("utf-8"))["deployments"]
+    except FileNotFoundError:
+        raise HeadwaterError(f"{path}: no such file; run from the project's root") from None
+    except (yaml.YAMLError, KeyError, TypeError):
+        raise HeadwaterError(f"{path}: not a YAML file with `deployments`") from None
+    for deployment in deployments:
+        for schedule in deployment.get("schedules", []):
+            try:
+                CronSchedule(cron=schedule["cron"], timezone=schedule.get("timezone"))
+            except (ValidationError, KeyError):
+                raise HeadwaterError(
+                    f"{path}: {deployment['entrypoint']}: {schedule} is no schedule; such as"
+                    ' {cron: "0 3 * * 0", timezone: UTC}, Sundays at three'
+                ) from None
+    pools = {deployment["work_pool"]["name"] for deployment in deployments}
+    if len(pools) != 1:
+        raise HeadwaterError(f"{path}: one work pool is served, but there are {', '.join(sorted(pools))}")
+    name: str = pools.pop()
+    return name
+
+
+def _prefect(arguments: list[str], environment: Mapping[str, str]) -> None:
+    command = [sys.executable, "-m", "prefect", *arguments]
+    done = subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, check=False)
+    if done.returncode:
+        lines = (done.stdout + done.stderr).strip().splitlines() or [f"exit status {done.returncode}"]
+        raise HeadwaterError(f"prefect {' '.join(arguments[:3])}: {lines[-1].strip()}")
+
+
+def _start(name: str, command: list[str], environment: Mapping[str, str]) -> None:
+    """Start a process that outlives this one, and write down which it is."""
+    _home().mkdir(parents=True, exist_ok=True)
+    with _log(name).open("w", encoding="utf-8") as log:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env={**os.environ, **environment},
+            start_new_session=True,
+        )
+    _record(name).write_text(json.dumps({"pid": process.pid, "began": _began(process.pid)}), "utf-8")
+
+
+def _running(name: str) -> int | None:
+    """The process of that name, if it is the one that was started; another may have got its number since."""
+    try:
+        record = json.loads(_record(name).read_text("utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
+    pid: int = record["pid"]
+    return pid if _began(pid) == record["began"] else None
+
+
+def _end(name: str) -> bool:
+    pid = _running(name)
+    if pid is None:
+        return False
+    os.killpg(pid, signal.SIGTERM)  # to the runs under way too, which end their stages in order
+    deadline = time.monotonic() + _PATIENCE
+    while _running(name):
+        if time.monotonic() > deadline:
+            os.killpg(pid, signal.SIGKILL)
+        time.sleep(0.1)
+    _record(name).unlink()
+    return True
+
+
+def _began(pid: int) -> str | None:
+    """When a process began, in ticks since the machine did; None if there is none, or one that has ended."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return None if fields[0] == "Z" else fields[19]
+
+
+def _home() -> Path:
+    home: Path = get_current_settings().home
+    return home
+
+
+def _record(name: str) -> Path:
+    return _home() / f"{name}.pid.json"
+
+
+def _log(name: str) -> Path:
+    return _home() / f"{name}.log"
+
+
+def main() -> int:
+    """The command line of ``python -m flows.service``; its exit status."""
+    parser = argparse.ArgumentParser(prog="python -m flows.service", description=(__doc__ or "").split("\n\n")[0])
+    parser.add_argument("action", choices=["up", "down"])
+    parser.add_argument("--port", type=int, default=server.PORT, help=f"of the server (default: {server.PORT})")
+    arguments = parser.parse_args()
+    try:
+        if arguments.action == "down":
+            print(f"ended: {', '.join(down()) or 'nothing was up'}")
+        else:
+            print(f"Prefect UI: {up(arguments.port)}; user and password, as user:password: {server.secret_file()}")
+    except HeadwaterError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
