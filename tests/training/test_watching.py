@@ -83,7 +83,7 @@ def test_a_file_of_lines_is_given_each_step_when_it_is_done(
         tmp_path / "run", "test", training, 0, Accelerator(), Pace(flops=1, peak=1.0, batch=8, rows=20)
     ) as run:
         for step in (1, 2):
-            run.after(NAMES, [step, 128 * step, 1 / step], 128)
+            run.after(NAMES, [step, 128 * step, 1 / step], 128, 0)
             line = json.loads((tmp_path / "lines").read_text().splitlines()[-1])
             assert (line["step"], line["training/loss"]) == (step, 1 / step)
 
