@@ -3,14 +3,16 @@
 import dataclasses
 import json
 import math
+import random
 import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, pipeline
 
 from stages import finetune
+from stages.core import params
 from stages.core.errors import HeadwaterError
 from stages.core.fingerprint import file_hash
 from stages.text.augmentation import Augmentation
@@ -166,6 +168,80 @@ def test_conversations_that_do_not_fit_are_counted(paths: dict[str, Path]) -> No
     metrics = finetune.run(dataclasses.replace(PARAMS, data="incoming", epochs=1), **paths)
     assert (metrics["in"], metrics["out"]) == (13, 12)
     assert metrics["dropped"] == {"not_sampled": 0, "too_long": 1}
+
+
+WORDS = ("the page", "a server", "this file", "reads", "writes", "closes")
+
+
+def sentences(count: int) -> list[str]:
+    """Sentences of some words each, all different words."""
+    draw = random.Random(1)
+    return [" ".join(draw.sample(WORDS, draw.randrange(2, 6))) for _ in range(count)]
+
+
+def labelled(task: str, **changes: Any) -> finetune.Params:
+    """Parameters of a task with a quarter of its rows to measure on."""
+    rows = dataclasses.replace(ROWS, most=200, test=Measured(file="", share=0.25))
+    schedule = dataclasses.replace(PARAMS.training.schedule, peak=1e-2)
+    training = dataclasses.replace(PARAMS.training, batch_sequences=8, micro_batch=8, schedule=schedule)
+    return dataclasses.replace(PARAMS, task=task, data="incoming", rows=rows, training=training, epochs=4, **changes)
+
+
+def test_classes_are_learned_and_the_pipeline_of_transformers_names_them(paths: dict[str, Path]) -> None:
+    lines = [f"{text},{'serving' if 'server' in text else 'other'}" for text in sentences(120)]
+    (paths["conversations"] / "a.csv").write_text("text,label\n" + "\n".join(lines), "utf-8")
+    augmentation = Augmentation(rows=0.5, delete=0, swap=0.5, insert=0, replace=0)  # which leaves the classes true
+    metrics = finetune.run(labelled("classify", augmentation=augmentation, class_weights="balanced"), **paths)
+    assert (metrics["in"], metrics["out"], metrics["dropped"]["tested"]) == (120, 90, 30)
+    assert sum(metrics["labels"].values()) == 90
+    assert metrics["test"]["rows"] == 30
+    assert metrics["test"]["accuracy"]["value"] >= 0.9 > metrics["test"]["majority"]
+    told = pipeline("text-classification", model=str(paths["tuned"]), device="cpu")
+    assert [one["label"] for one in told(["this file closes a server", "this file closes the page"])] == [
+        "serving",
+        "other",
+    ]
+
+
+def test_tags_are_learned_from_conll(paths: dict[str, Path]) -> None:
+    tagged = [[(word, "B-S" if word == "server" else "O") for word in text.split()] for text in sentences(80)]
+    blocks = ["\n".join(f"{word} {tag}" for word, tag in row) for row in tagged]
+    (paths["conversations"] / "a.conll").write_text("\n\n".join(blocks), "utf-8")
+    metrics = finetune.run(labelled("tag"), **paths)
+    assert metrics["test"]["f1"]["value"] >= 0.9
+    assert set(metrics["test"]["by_type"]) == {"S"}
+    told = pipeline("token-classification", model=str(paths["tuned"]), device="cpu")
+    assert {one["entity"] for one in told("a server reads") if "server".endswith(one["word"].strip("▁ "))} >= {"B-S"}
+
+
+def test_numbers_are_learned_and_folds_say_how_much_it_varies(paths: dict[str, Path]) -> None:
+    rows = [json.dumps({"text": text, "label": text.count("e") / 8}) for text in sentences(60)]
+    (paths["conversations"] / "a.jsonl").write_text("\n".join(rows), "utf-8")
+    metrics = finetune.run(labelled("score", folds=2), **paths)
+    assert metrics["test"]["mse"]["value"] < metrics["test"]["mean"]["mse"]
+    assert metrics["test"]["loss"] == pytest.approx(metrics["test"]["mse"]["value"], rel=1e-4)
+    assert metrics["folds"]["rows"] == {"mean": 22.5, "std": pytest.approx(0.7071, abs=1e-3)}
+    assert metrics["folds"]["mse"]["std"] > 0
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_completions_are_learned_packed_or_not(packed: bool, paths: dict[str, Path]) -> None:
+    rows = [f'"{text}"," {text.split()[-1]} so"' for text in sentences(60)]
+    (paths["conversations"] / "a.csv").write_text("prompt,completion\n" + "\n".join(rows), "utf-8")
+    metrics = finetune.run(labelled("completion", packed=packed), **paths)
+    assert (metrics["rows"] == 45) == (not packed)
+    assert metrics["test"]["loss"] < metrics["first_loss"] / 2
+
+
+def test_bad_settings_are_named() -> None:
+    values = params.as_json(PARAMS)
+    for change, message in (
+        ({"task": "clasify"}, r"no such task: 'clasify'; did you mean 'classify'\?"),
+        ({"task": "tag"}, "headings makes conversations, for task chat; tag needs data: incoming"),
+        ({"folds": 1}, "one fold leaves nothing to learn from"),
+    ):
+        with pytest.raises(HeadwaterError, match=message):
+            params.check(finetune.Params, json.loads(values) | change, "params.yaml: finetune")
 
 
 def test_without_conversations_it_says_where_they_go(paths: dict[str, Path]) -> None:

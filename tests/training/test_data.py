@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from stages.core.examples import IGNORED, Example, Redraw
 from stages.core.order import Integers
-from stages.training.data import Fixed, Replay, Rows, Split
+from stages.training.data import Fixed, Padded, Replay, Rows, Split
 
 
 class Numbers:
@@ -63,3 +64,56 @@ def test_rows_say_what_they_were_made_of_once() -> None:
     data = Replay(Numbers(0, 4), Numbers(100, 2), 0.5, seed=1)
     old = [str(100 + row) for row in (data.rows(np.array([5]), np.array([0])).input_ids[0] - 100)]
     assert data.sources(np.array([5, 1])) == ["1", *old]
+
+
+def padded(count: int, redraw: Redraw | None = None) -> Padded:
+    """Rows of 1 to 30 ids, each its own number."""
+    lengths = np.random.default_rng(0).integers(1, 31, count)
+    return Padded(
+        [Example(f"row {row}", [row] * length, value=row / 2) for row, length in enumerate(lengths)], -1, redraw
+    )
+
+
+def test_rows_of_a_batch_are_alike_in_length_and_an_epoch_has_each_once() -> None:
+    data, size = padded(320), 8
+    split = Split(data, held_out=0, seed=1, steps=80)
+    batches = [split.batch(step, size)[0] for step in range(80)]
+    for epoch in (batches[:40], batches[40:]):
+        assert sorted(np.concatenate(epoch).tolist()) == list(range(320))
+    widths = [np.ptp(data.lengths[rows]) for rows in batches]
+    assert np.mean(widths) < 5  # 27 in batches without an order
+    shares = [(data.rows(rows, rows).input_ids == -1).mean() for rows in batches]
+    assert np.mean(shares) < 0.15
+    firsts = [int(data.lengths[rows].mean()) for rows in batches[:10]]
+    assert firsts != sorted(firsts)
+    again = Split(data, held_out=0, seed=1, steps=80)
+    assert again.batch(57, size)[0].tolist() == batches[57].tolist()
+    assert Split(data, held_out=0, seed=2, steps=80).batch(57, size)[0].tolist() != batches[57].tolist()
+
+
+def test_no_batch_holds_a_row_twice_and_the_end_of_a_run_is_whole() -> None:
+    split = Split(padded(30), held_out=2, seed=1, steps=20)
+    for step in range(20):
+        rows, _ = split.batch(step, 4)
+        assert len(set(rows.tolist())) == 4
+    assert not {int(row) for step in range(20) for row in split.batch(step, 4)[0]} & set(
+        split.held_out_rows()[0].tolist()
+    )
+
+
+def test_padding_has_no_label_and_rows_keep_what_is_theirs() -> None:
+    rows = Padded([Example("a", [5, 6], [6, 7], 1.0), Example("b", [8], value=2.5)], 3).rows(
+        np.array([1, 0]), np.arange(2)
+    )
+    assert rows.input_ids.tolist() == [[8, 3], [5, 6]]
+    assert rows.labels.tolist() == [[IGNORED, IGNORED], [6, 7]]
+    assert rows.values is not None
+    assert rows.values.tolist() == [2.5, 1.0]
+
+
+def test_a_part_of_rows_that_change_changes_as_the_whole_does() -> None:
+    data = padded(9, lambda index, position: Example("", [index, position + 100]))
+    part = data.part(np.array([7, 2]))
+    assert part.rows(np.array([1, 0]), np.array([4, -1])).input_ids.tolist() == [[2, 104], [7, 99]]
+    assert part.sources(np.array([0])) == ["row 7"]
+    assert part.lengths.tolist() == data.lengths[[7, 2]].tolist()
