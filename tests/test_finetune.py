@@ -141,7 +141,13 @@ def test_preferred_answers_become_likelier_and_the_adapter_lies_beside_the_model
     wanted = dataclasses.replace(PARAMS.rows, test=Measured(file="", share=0.25))
     schedule = dataclasses.replace(PARAMS.training.schedule, peak=2e-2)
     training = dataclasses.replace(PARAMS.training, schedule=schedule)
-    given = {"task": "preference", "method": "lora", "data": "incoming", "rows": wanted, "training": training}
+    given: dict[str, Any] = {
+        "task": "preference",
+        "method": "lora",
+        "data": "incoming",
+        "rows": wanted,
+        "training": training,
+    }
     metrics = finetune.run(dataclasses.replace(PARAMS, epochs=4, **given), **paths)
     assert (metrics["in"], metrics["out"], metrics["dropped"]["tested"]) == (16, 12, 4)
     assert metrics["first_loss"] == pytest.approx(math.log(2), abs=1e-3)
