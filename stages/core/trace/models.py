@@ -22,13 +22,13 @@ def ingredients(lineage: Lineage, model: str) -> Iterator[Fact]:
     yield Fact("model", {"path": path, "made_by": maker.name, "md5": maker.makes.get(path)})
     yield from lineage.disagreements(*(file for file in sorted(Path(path).iterdir()) if file.is_file()))
     yield Fact("code", _commit())
-    for stage in _behind(lineage, maker):
+    for stage in behind(lineage, maker):
         about = {"stage": stage.name, "command": stage.command, "params": stage.params}
         yield Fact("stage", about | {"inputs": stage.inputs, "outputs": stage.makes, "code": stage.code})
         yield from _sources(lineage, stage)
 
 
-def _behind(lineage: Lineage, maker: Stage) -> list[Stage]:
+def behind(lineage: Lineage, maker: Stage) -> list[Stage]:
     """A stage and all that it depends on, the last one first."""
     wanted = {maker.name}
     for stage in reversed(lineage.stages):
