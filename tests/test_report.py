@@ -105,6 +105,12 @@ def test_counts_reasons_examples_and_groups_are_there(page: Path) -> None:
     assert re.search(r"-0\.100 -0\.200 to -0\.010\s*worse", text)
 
 
+def test_held_out_loss_is_drawn_where_it_was_measured(page: Path) -> None:
+    curves = re.findall(r'class="line s2" points="([^"]*)"', page.read_text("utf-8"))
+
+    assert [len(curve.split()) for curve in curves] == [10, 10]  # of 99 steps, with a measurement in every tenth
+
+
 def test_the_same_build_gives_the_same_page(inputs: dict[str, Any], page: Path, tmp_path: Path) -> None:
     report.run(parameters(), **inputs, report=tmp_path / "index.html")
 

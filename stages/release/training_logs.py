@@ -12,6 +12,9 @@ from stages.release import charts
 # What is drawn, of the columns that a log may have.
 _CURVES = {"loss": "loss, nats per token", "learning_rate": "learning rate", "gradient_norm": "norm of the gradient"}
 
+# The loss of rows that are not learned from, as it was last measured (pretrain.training.held_out).
+_HELD_OUT = "held_out_loss"
+
 
 def read(path: Path) -> dict[str, list[float]]:
     """Column to values, without the rows in which a number is missing or not finite.
@@ -46,6 +49,11 @@ def curves(path: Path, points: int) -> list[tuple[str, Markup]]:
             # The steps are noisy: they stay as a faint line behind their running mean.
             mean = charts.Series(f"{label}, running mean", *thin(x, charts.smooth(y), points), style="s1")
             series = [charts.Series(label, *thin(x, y, points), style="faint"), mean]
+        if name == "loss" and _HELD_OUT in log:
+            measured = [at for at in range(len(y)) if not at or log[_HELD_OUT][at] != log[_HELD_OUT][at - 1]]
+            curve = thin([x[at] for at in measured], [log[_HELD_OUT][at] for at in measured], points)
+            series.append(charts.Series("loss of held-out rows", *curve, style="s2"))
+            label = "loss of training and held-out rows, nats per token"
         unit = "tokens" if by_tokens else "step"
         title = f"{path.parent.name}: {label}, from {y[0]:.4g} to {y[-1]:.4g} in {len(steps):,} steps"
         drawn.append((label, charts.lines(title, unit, series)))

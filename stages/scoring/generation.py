@@ -64,7 +64,7 @@ def continuations(samples: Samples, inputs: Sequence[Path], outputs: Mapping[str
 
 
 def answers(samples: Samples, inputs: Sequence[Path], outputs: Mapping[str, Path]) -> Metrics:
-    """Sample what a model answers, as :func:`continuations`; ``inputs`` are the tuned model and a shard of documents."""
+    """Sample what a model answers: ``inputs`` are the tuned model and a shard of documents; writes ``samples`` too."""
     folder, shard = inputs
     scorer = _scorer(folder)
     prompts = [(url, asked, chat(scorer, asked)) for url, asked in _questions(_read(shard, samples), samples)]

@@ -45,8 +45,12 @@ def write(root: Path, *, hostile: bool = True) -> dict[str, Any]:
     _write(root / "crawl/manifest.json", json.dumps({"source": "folder"}))
     _write(root / "export/config.json", "{}")
     for stage in ("pretrain", "finetune"):
-        rows = [f"{step},{step * 100},{8 / step:.4f},{0.001 * step:.5f},{1.5:.2f}" for step in range(1, 100)]
-        _write(root / stage / "log.csv", "\n".join(["step,tokens,loss,learning_rate,gradient_norm", *rows]) + "\n")
+        header = "step,tokens,loss,learning_rate,gradient_norm,held_out_loss"
+        rows = [
+            f"{step},{step * 100},{8 / step:.4f},{0.001 * step:.5f},{1.5:.2f},{9 - step // 10}"
+            for step in range(1, 100)
+        ]
+        _write(root / stage / "log.csv", "\n".join([header, *rows]) + "\n")
     count = len(pages) - 5
     for stage in STAGES:
         dropped = {"odd" if stage != "dedup" else "near": count} if hostile and stage in STAGES[1:5] else {}
