@@ -34,7 +34,7 @@ from stages.text import (
 )
 from stages.text.augmentation import Augmentation
 from stages.text.sampling import Given, Item
-from stages.training import adapters, heads, lesson, preference
+from stages.training import adapters, distillation, heads, lesson, preference
 from stages.training import model as models
 from stages.training.data import Fixed, Padded, Rows
 from stages.training.learner import Learner
@@ -46,7 +46,8 @@ from stages.training.settings import Training
 class Params:
     task: str
     """What is learned. chat: the answers of conversations; completion: what completes a prompt; classify: the class of
-    a text; tag: the tag of each word; score: the number of a text; preference: which of two answers is preferred."""
+    a text; tag: the tag of each word; score: the number of a text; preference: which of two answers is preferred;
+    distill: what a larger model makes of the answers of conversations."""
     method: adapters.Method
     """Which weights are trained: full, all of them; otherwise those that PEFT's method adds, merged into the model
     where they can be and kept beside it."""
@@ -72,6 +73,8 @@ class Params:
     """Of all that is drawn: rows, their order and changes, the way a question is put, the weights of a new head."""
     preference: preference.Preference
     """Of preference: how it is learned."""
+    distillation: distillation.Distillation
+    """Of distill: who learns from whom."""
     headings: headings.Headings
     """How documents become conversations."""
     dropout: Annotated[float, Field(ge=0, lt=1)]
@@ -83,8 +86,8 @@ class Params:
     def _fits(self) -> "Params":
         if self.task not in TASKS:
             raise ValueError(f"no such task: {self.task!r}{nearest(self.task, TASKS)}")
-        if self.task != "chat" and self.data == "headings":
-            raise ValueError(f"headings makes conversations, for task chat; {self.task} needs data: incoming")
+        if self.task not in ("chat", "distill") and self.data == "headings":
+            raise ValueError(f"headings makes conversations, for chat or distill; {self.task} needs data: incoming")
         if self.folds == 1:
             raise ValueError("one fold leaves nothing to learn from: set folds to 0, or to 2 or more")
         return self
@@ -194,6 +197,26 @@ def _preference(params: Params, sources: Sources) -> Lesson:
     return Lesson(load, learned, tested if len(tested) else None, making, judged, given.paths, found.counts)
 
 
+def _distill(params: Params, sources: Sources) -> Lesson:
+    """What a teacher makes of answers."""
+    lesson, told = _chat(params, sources), params.distillation
+    teacher, student = (sources.brought / name if name else None for name in (told.teacher, told.student))
+    own = models.writer(sources.model, 0.0)
+    folders = tuple(folder for folder in (teacher, student) if folder)
+    for folder in folders:
+        models.check_agrees(folder, sources.model)
+    new = functools.partial(
+        models.build,
+        told.architecture,
+        vocab_size=own.vocab_size,
+        context=own.max_position_embeddings,
+        seed=params.seed,
+    )
+    load = functools.partial(models.load, student, params.dropout) if student else new
+    making = functools.partial(distillation.Student, teacher=models.load(teacher or sources.model, 0.0), told=told)
+    return lesson._replace(model=load, making=making, read=(*lesson.read, *folders))
+
+
 def _labels(params: Params, sources: Sources) -> Lesson:
     """Classes of texts, tags of words, numbers of texts."""
     read, making, judge = _LABELS[params.task]
@@ -226,6 +249,7 @@ TASKS: Mapping[str, Callable[[Params, Sources], Lesson]] = {
     "chat": _chat,
     "completion": _completion,
     "preference": _preference,
+    "distill": _distill,
     **dict.fromkeys(_LABELS, _labels),
 }
 """What can be learned, by name."""

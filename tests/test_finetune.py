@@ -15,15 +15,19 @@ from stages import finetune
 from stages.core import params
 from stages.core.errors import HeadwaterError
 from stages.core.fingerprint import file_hash
+from stages.core.params import check
 from stages.text.augmentation import Augmentation
 from stages.text.headings import Headings
 from stages.text.sampling import Measured, Wanted
 from stages.training.adapters import Adapter
+from stages.training.distillation import Distillation
+from stages.training.model import Architecture
 from stages.training.preference import Preference
 from stages.training.schedule import Schedule
 from stages.training.settings import Averaging, HeldOut, Spikes, Training
 from tests import small_model
 from tests.text.columns import COLUMNS
+from tests.training import small_run
 
 ROWS = Wanted(
     most=40,
@@ -36,6 +40,13 @@ PARAMS = finetune.Params(
     task="chat",
     method="full",
     preference=Preference(beta=0.5),
+    distillation=Distillation(
+        teacher="",
+        student="",
+        architecture=check(Architecture, small_run.PARAMS["model"], "model"),
+        temperature=2.0,
+        share=0.7,
+    ),
     adapter=Adapter(rank=4, alpha=8, dropout=0.0, targets="attention", virtual_tokens=4),
     data="headings",
     rows=ROWS,
@@ -156,6 +167,22 @@ def test_preferred_answers_become_likelier_and_the_adapter_lies_beside_the_model
     assert metrics["trained_parameters"] < metrics["parameters"] / 10
     assert (paths["tuned"] / "adapter" / "adapter_config.json").is_file()
     assert AutoModelForCausalLM.from_pretrained(paths["tuned"]).config.vocab_size == 512
+
+
+def test_a_smaller_student_learns_from_the_pretrained_model(paths: dict[str, Path]) -> None:
+    metrics = finetune.run(dataclasses.replace(PARAMS, task="distill", epochs=4), **paths)
+    assert metrics["loss"] < metrics["first_loss"] - 0.5
+    student = AutoModelForCausalLM.from_pretrained(paths["tuned"])
+    assert (student.config.hidden_size, student.config.vocab_size) == (32, 512)
+
+
+def test_a_teacher_with_another_vocabulary_is_refused(paths: dict[str, Path]) -> None:
+    other = paths["conversations"] / "other"
+    shutil.copytree(paths["model"], other)
+    (other / "tokenizer.json").write_text("{}", "utf-8")
+    told = dataclasses.replace(PARAMS.distillation, teacher="other")
+    with pytest.raises(HeadwaterError, match=r"other: has another vocabulary than .*: take a model with the same"):
+        finetune.run(dataclasses.replace(PARAMS, task="distill", distillation=told), **paths)
 
 
 def test_the_same_input_gives_the_same_bytes(paths: dict[str, Path], profile: Path) -> None:

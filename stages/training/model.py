@@ -21,6 +21,7 @@ from transformers import (
 from transformers.utils.logging import disable_progress_bar
 
 from stages.core.errors import HeadwaterError
+from stages.core.fingerprint import file_hash
 from stages.core.params import params
 
 KINDS = ("bert", "gpt2", "gpt_neox", "llama", "mistral", "olmo2", "qwen2", "qwen3")
@@ -237,6 +238,21 @@ def copy_tokenizer(source: Path, folder: Path, control: Sequence[str] = ()) -> N
             configured["mask_token"] = "<mask>"
         for path, content in ((fast, described), (settings, configured)):
             path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", "utf-8")
+
+
+def check_agrees(folder: Path, other: Path) -> None:
+    """Raises:
+    HeadwaterError: there is no model in the folder that writes, or it has another vocabulary or a shorter context.
+    """
+    config, wanted = writer(folder, 0.0), writer(other, 0.0)
+    same = file_hash(folder / "tokenizer.json") == file_hash(other / "tokenizer.json")
+    if not same or config.vocab_size != wanted.vocab_size:
+        raise HeadwaterError(f"{folder}: has another vocabulary than {other}: take a model with the same tokenizer")
+    if config.max_position_embeddings < wanted.max_position_embeddings:
+        raise HeadwaterError(
+            f"{folder}: has a context of {config.max_position_embeddings} tokens, {other} one of "
+            f"{wanted.max_position_embeddings}"
+        )
 
 
 def vocabulary(tokenizer: Path) -> int:
