@@ -1,8 +1,8 @@
 """Build the DVC graph as a Prefect flow: one task per stage, in dependency order, independent ones at the same time.
 
 DVC alone decides what is built and keeps what was built: Prefect caches and persists nothing. A stage that DVC finds
-unchanged, or restores from its own cache, ends as Cached; one that fails says why in one line, those that need it do
-not run, and the others go on.
+unchanged, or restores from its own cache, ends as Cached; one that was told to stop and has saved is continued; one
+that fails says why in one line, those that need it do not run, and the others go on.
 """
 
 import argparse
@@ -26,9 +26,11 @@ from prefect.states import Cancelled, Completed, Failed
 
 from flows import artifacts, graph, guard, server
 from flows.graph import Stage
-from stages.core.errors import HeadwaterError
+from stages.core.errors import HeadwaterError, PreemptedError
 
 _BUSY = "it is being blocked by:"  # DVC's words for a stage that another process is building
+_TOLD_TO_STOP = f", exited with {PreemptedError.code}"  # DVC's words for a stage that is to be run again
+_CONTINUED = 5  # times that such a stage is continued
 _SKIPPED = {
     "didn't change, skipping": "nothing has changed",
     "is cached - skipping run, checking out outputs": "taken from DVC's cache",
@@ -161,6 +163,11 @@ def build_stage(stage: Stage, force: bool, commands: Commands) -> State:
     while status and not commands.stopped and any(_BUSY in line for line in lines):
         get_run_logger().info("another process is building this stage; waiting for it")
         time.sleep(_RETRY)
+        status, lines = commands.run(command)
+    for again in range(1, _CONTINUED + 1):
+        if not status or commands.stopped or not any(_TOLD_TO_STOP in line for line in lines):
+            break
+        get_run_logger().warning("told to stop, and it has saved: continues, time %d of %d", again, _CONTINUED)
         status, lines = commands.run(command)
     if commands.stopped:
         return Cancelled(message="stopped; what it has finished is kept")

@@ -6,6 +6,7 @@ import importlib
 import inspect
 import json
 import os
+import signal
 import sys
 import typing
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from stages.core import params as parameters
-from stages.core.errors import HeadwaterError
+from stages.core.errors import HeadwaterError, PreemptedError
 from stages.core.progress import log
 from stages.core.runtime import profile
 from stages.core.shards import Metrics, replace
@@ -25,7 +26,8 @@ def main(run: Callable[..., Metrics], *, distributed: bool = False) -> None:
     """The command line of a stage: ``python -m stages.<stage> --<path> PATH … --metrics PATH``.
 
     Reads ``params.yaml[<stage>]``, takes each ``Path`` of ``run`` as a flag, checks that no document went missing
-    without a reason, and writes the metrics. Exits with code 1 and one line on an error that the user can mend.
+    without a reason, and writes the metrics. Exits with one line and code 1 on an error that the user can mend, code 75
+    where it was told to stop (SIGTERM) and is to be run again, code 130 where it was interrupted.
 
     Args:
         run: The stage: ``run(params, *, path, …) -> Metrics``.
@@ -40,18 +42,17 @@ def main(run: Callable[..., Metrics], *, distributed: bool = False) -> None:
     try:
         sys.exit(_run(stage, module.run, distributed))
     except HeadwaterError as error:
-        reason = str(error)
+        reason, code = str(error), error.code
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        reason = (
-            f"no space left on the disk of {profile().work.resolve()}; free some and run again: finished work is kept"
-        )
+        disk = profile().work.resolve()
+        reason, code = f"no space left on the disk of {disk}; free some and run again: finished work is kept", 1
     except KeyboardInterrupt:
         log(f"{stage}: stopped; finished work is kept, run again to continue")
         sys.exit(130)
     log(f"error: {stage}: {reason}")
-    sys.exit(1)
+    sys.exit(code)
 
 
 def _run(stage: str, run: Callable[..., Metrics], distributed: bool) -> int:
@@ -69,11 +70,21 @@ def _run(stage: str, run: Callable[..., Metrics], distributed: bool) -> int:
 
 
 def _torchrun(stage: str) -> NoReturn:
-    """Become torchrun, which starts this stage once for each process and ends them all when it is interrupted."""
-    count = str(profile().processes)
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", count]
+    """Start this stage once for each process, as torchrun does, which ends them all when one fails or it is told to."""
+    # By name: what starts a stage is no part of what it makes.
+    launcher = importlib.import_module("torch.distributed.run")
+    elastic = importlib.import_module("torch.distributed.elastic.multiprocessing.api")
     # The bare "--" keeps torchrun from taking the stage's flags for abbreviations of its own.
-    os.execv(sys.executable, [*launcher, "-m", "--", f"stages.{stage}", *sys.argv[1:]])
+    arguments = ["--standalone", "--nproc-per-node", str(profile().processes), "-m", "--", f"stages.{stage}"]
+    try:
+        launcher.main([*arguments, *sys.argv[1:]])
+    except elastic.SignalException as error:
+        sys.exit(PreemptedError.code if error.sigval == signal.SIGTERM else 130)
+    except launcher.ChildFailedError as error:  # what each process had to say, it has said
+        codes = {failure.exitcode for failure in error.failures.values()}
+        told = PreemptedError.code in codes and codes <= {PreemptedError.code, -signal.SIGTERM}
+        sys.exit(PreemptedError.code if told else 1)
+    sys.exit(0)
 
 
 def _paths(run: Callable[..., Metrics]) -> dict[str, bool]:

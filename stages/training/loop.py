@@ -28,7 +28,7 @@ from typing import Any
 
 import torch
 
-from stages.core.errors import HeadwaterError
+from stages.core.errors import HeadwaterError, PreemptedError
 from stages.core.progress import log, meter
 from stages.core.runtime import profile
 from stages.core.shards import Metrics
@@ -86,8 +86,8 @@ def train(
         ranks: Of AdaLoRA, where that changed the model.
 
     Raises:
-        HeadwaterError: the data make no batch, the batch does not divide, too many steps cannot be learned from, or the
-            process was asked to stop (SIGTERM; a checkpoint is saved first).
+        HeadwaterError: the data make no batch, the batch does not divide, or too many steps cannot be learned from.
+        PreemptedError: the process was told to stop (SIGTERM); a checkpoint was saved.
     """
     accelerator = distributed.start(training, type(learner.layers(model)[0]).__name__, profile().parallel)
     _check(training, len(data), accelerator.num_processes)
@@ -129,7 +129,7 @@ def train(
                 checkpoints.save(course.done, course.texts, anchor)
             if taken.stopping and not ended:
                 checkpoints.wait()
-                raise HeadwaterError(f"told to stop; saved at step {course.done:,} of {steps:,}, run again to continue")
+                raise PreemptedError(f"told to stop; saved at step {course.done:,} of {steps:,}, run again to continue")
     metrics = _metrics(course, len(data), training)
     metrics |= {
         "tokens": course.tokens,

@@ -61,6 +61,10 @@ with open("ran", "a") as file:
     file.write(stage + "\\n")
 if Path("broken").exists() and Path("broken").read_text() == stage:
     sys.exit(f"error: {stage}: incoming/page.html: no page")
+if Path("preempted").exists() and (times := int(Path("preempted").read_text())) and stage == "source":
+    Path("preempted").write_text(str(times - 1))
+    print("error: source: told to stop; saved", flush=True)
+    sys.exit(75)
 if Path("buggy").exists() and Path("buggy").read_text() == stage:
     raise ValueError("a bug")
 if Path("slow").exists() and Path("slow").read_text() == stage:

@@ -112,6 +112,17 @@ def test_a_stopped_build_leaves_no_process_and_can_be_continued(
     assert project.ran().count("source") == 1
 
 
+@pytest.mark.parametrize(("times", "status"), [(2, 0), pytest.param(9, 1, marks=pytest.mark.slow)])
+def test_a_stage_that_was_told_to_stop_is_continued_but_not_for_ever(
+    project: "Project", times: int, status: int
+) -> None:
+    project.write("preempted", str(times))
+    output = project.build("source", status=status)
+    assert project.ran() == ["source"] * (min(times, 5) + 1)
+    assert "told to stop, and it has saved: continues, time 2 of 5" in output
+    assert ("source: told to stop; saved" in output.splitlines()[-1]) == bool(status)
+
+
 @pytest.mark.parametrize("list_of_locks", ["", '{"write": {}, "re', "\0" * 40])
 def test_a_list_of_locks_that_a_kill_cut_off_is_made_again(project: "Project", list_of_locks: str) -> None:
     project.write(".dvc/tmp/rwlock", list_of_locks)
