@@ -60,6 +60,6 @@ def mended(text: str) -> str:
 
     ``Ã¼`` becomes ``ü`` and ``â€™`` an apostrophe; ftfy leaves alone what could be meant (Speer, ftfy, 2019).
     """
-    if not _MISREAD.search(text):
+    if text.isascii() or not _MISREAD.search(text):
         return text
     return "\n".join(ftfy.fix_encoding(line) if _MISREAD.search(line) else line for line in text.split("\n"))
