@@ -69,7 +69,7 @@ def read(targets: Sequence[str] = ()) -> list[Stage]:
     """
     try:
         repo = Repo(_wait_for_lock=True)
-        _mend_list_of_locks(repo)
+        mend_list_of_locks(Path(repo.tmp_dir))
         with lock_repo(repo):
             graph = repo.index.graph
             by_name = {stage.addressing: stage for stage in graph}
@@ -102,19 +102,21 @@ def locked(stage: str) -> dict[str, Any]:
     return entry
 
 
-def _mend_list_of_locks(repo: Repo) -> None:
+def mend_list_of_locks(folder: Path) -> None:
     """Remove DVC's list of the paths in use if it is cut off, as a kill leaves it while DVC writes it in place.
 
     Every DVC command refuses such a list. All it names are processes that use a path now; those that are dead DVC
     passes over anyway, so nothing is lost with it.
     """
-    path = Path(repo.tmp_dir, RWLOCK_FILE)
-    with make_lock(str(Path(repo.tmp_dir, RWLOCK_LOCK)), tmp_dir=repo.tmp_dir, wait=True):  # none is writing it now
-        if path.exists():
+    path = folder / RWLOCK_FILE
+    if path.exists():
+        with make_lock(str(folder / RWLOCK_LOCK), tmp_dir=str(folder), wait=True):  # none is writing it now
             try:
                 json.loads(path.read_bytes())
             except ValueError:
                 path.unlink()
+            except FileNotFoundError:  # another process was at it first
+                pass
 
 
 def _named(target: str, stages: dict[str, Any]) -> Any:

@@ -29,7 +29,7 @@ from prefect.settings import get_current_settings
 from prefect.states import Cancelled, Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows import artifacts, charts, history, search, server, trial
+from flows import artifacts, charts, graph, history, search, server, trial
 from flows.build import Commands, has_cause
 from flows.graph import Plot
 from flows.search import Search
@@ -113,6 +113,7 @@ def opened(file: Path, storage: str | None) -> Iterator[Study]:
         except BlockingIOError:
             raise HeadwaterError(f"{file}: this sweep is running already; wait for it, or stop it") from None
         study = Study(name, wanted, _study(name, wanted, storage or f"sqlite:///{folder / 'study.db'}"), folder)
+        graph.mend_list_of_locks(trial.EXPERIMENTS)
         trial.forget(f"{name}-*")
         for left in study.study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
             study.again(left.number)

@@ -19,7 +19,8 @@ from stages.core.errors import HeadwaterError
 from stages.core.runtime import profile
 
 _LOOK = 0.5  # seconds between looks at the figures of a trial
-_EXPERIMENTS = Path(".dvc/tmp/exps/run")  # where DVC says which experiment runs in which folder
+EXPERIMENTS = Path(".dvc/tmp/exps")
+"""Where DVC keeps what experiments need while they run."""
 
 Judge = Callable[[int, float], bool]
 """Told a step and its figure; whether the trial is to end."""
@@ -108,7 +109,7 @@ def forget(name: str) -> None:
 
     None of them may be running.
     """
-    for record in _EXPERIMENTS.glob("*/*.run"):
+    for record in EXPERIMENTS.glob("run/*/*.run"):
         with contextlib.suppress(ValueError, FileNotFoundError):  # cut off by the kill, or removed by DVC just now
             info = json.loads(record.read_bytes())
             if Path(info["name"] or "").match(name):

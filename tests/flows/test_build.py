@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -126,6 +128,21 @@ def test_a_stage_that_was_told_to_stop_is_continued_but_not_for_ever(
 @pytest.mark.parametrize("list_of_locks", ["", '{"write": {}, "re', "\0" * 40])
 def test_a_list_of_locks_that_a_kill_cut_off_is_made_again(project: "Project", list_of_locks: str) -> None:
     project.write(".dvc/tmp/rwlock", list_of_locks)
+    project.build("source")
+    assert project.ran() == ["source"]
+
+
+@pytest.mark.slow
+def test_a_lock_of_a_process_that_is_gone_holds_nothing_up(project: "Project") -> None:
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    holder = {"pid": gone.pid, "cmd": "dvc repro source"}
+    locks = {
+        "write": {str(project.root / "data" / "source"): holder},
+        "read": {str(project.root / "incoming"): [holder]},
+    }
+    project.write(".dvc/tmp/rwlock", json.dumps(locks))
+    project.write(".dvc/tmp/lock", f"{gone.pid:7}")
     project.build("source")
     assert project.ran() == ["source"]
 
