@@ -6,14 +6,10 @@ it was: what was under way is tried again. `dvc exp apply` takes over the parame
 """
 
 import argparse
-import contextlib
 import csv
-import fcntl
 import functools
 import logging
 import sys
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,118 +21,15 @@ from prefect.client.schemas.objects import State
 from prefect.exceptions import TerminationSignal
 from prefect.futures import wait
 from prefect.runtime import flow_run
-from prefect.settings import get_current_settings
 from prefect.states import Cancelled, Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows import artifacts, charts, graph, history, search, server, trial
+from flows import artifacts, charts, history, search, server, trial
 from flows.build import Commands, has_cause
 from flows.graph import Plot
 from flows.search import Search
+from flows.study import Study, opened
 from stages.core.errors import HeadwaterError
-
-_STOPPED = "stopped"  # mark of a trial that has no result because the sweep was stopped
-
-
-class Study:
-    """The trials of a sweep so far; made by :func:`opened`."""
-
-    def __init__(self, name: str, search_: Search, study: optuna.Study, folder: Path) -> None:
-        self.name, self.search, self.study, self.folder = name, search_, study, folder
-        self._drawing = threading.Lock()
-
-    def missing(self) -> int:
-        """Trials that are not yet made."""
-        return max(search.size(self.search) - len(self._made()), 0)
-
-    def draw(self) -> tuple[optuna.Trial, dict[str, Any]]:
-        """The next trial and its parameters."""
-        with self._drawing:
-            under_way = self.study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,))
-            self.study.sampler = search.sampler(self.search, len(self._made()) + len(under_way))
-            drawn = self.study.ask()
-            return drawn, search.drawn(self.search, drawn)
-
-    def close(self, drawn: optuna.Trial, result: float | None, state: optuna.trial.TrialState) -> None:
-        """Record how a trial ended."""
-        self.study.tell(drawn, result, state=state)
-
-    def again(self, number: int) -> None:
-        """Mark a trial as stopped, and have its parameters tried again."""
-        stopped = self.study.get_trials(deepcopy=False)[number]
-        storage = self.study._storage
-        storage.set_trial_user_attr(stopped._trial_id, _STOPPED, True)
-        storage.set_trial_state_values(stopped._trial_id, optuna.trial.TrialState.FAIL)
-        self.study.enqueue_trial(stopped.params)
-
-    def results(self) -> list[optuna.trial.FrozenTrial]:
-        """The trials with a result, the best first."""
-        done = self.study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))
-        sign = 1 if self.search.direction == "minimize" else -1
-        return sorted(done, key=lambda one: (sign * one.values[0], one.number))
-
-    def experiment(self, number: int) -> str:
-        """The name of a trial's experiment."""
-        return f"{self.name}-{number}"
-
-    def _made(self) -> list[optuna.trial.FrozenTrial]:
-        finished = (one for one in self.study.get_trials(deepcopy=False) if one.state.is_finished())
-        return [one for one in finished if _STOPPED not in one.user_attrs]
-
-
-@contextlib.contextmanager
-def opened(file: Path, storage: str | None) -> Iterator[Study]:
-    """The study of a sweep file, begun or continued, for this process alone.
-
-    Its name tells of the file and of what trials are built from: another search, or other code, is another study.
-
-    Args:
-        file: Of the sweep.
-        storage: URL of a database, such as postgresql://…; None takes one in the project.
-
-    Raises:
-        HeadwaterError: the file is wrong, something is not committed, another process is at it, or there is no
-            such database.
-    """
-    wanted = search.load(file)
-    pipeline = yaml.safe_load(Path("dvc.yaml").read_text("utf-8"))["stages"]
-    if wanted.target not in pipeline:
-        raise HeadwaterError(f"{file}: target: dvc.yaml has no stage {wanted.target!r}")
-    history.require_clean("a sweep")
-    sources = [path for stage in pipeline.values() for path in stage.get("deps", [])]
-    name = f"{file.stem}-{search.identity(wanted, history.identity(['params.yaml', 'dvc.yaml', *sources]))}"
-    folder = get_current_settings().home / "sweeps" / name
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # ends with the process, however that ends
-        except BlockingIOError:
-            raise HeadwaterError(f"{file}: this sweep is running already; wait for it, or stop it") from None
-        study = Study(name, wanted, _study(name, wanted, storage or f"sqlite:///{folder / 'study.db'}"), folder)
-        graph.mend_list_of_locks(trial.EXPERIMENTS)
-        trial.forget(f"{name}-*")
-        for left in study.study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
-            study.again(left.number)
-        if wanted.sampler == "grid":
-            for combination in search.combinations(wanted):
-                study.study.enqueue_trial(combination, skip_if_exists=True)
-        yield study
-
-
-def _study(name: str, wanted: Search, storage: str) -> optuna.Study:
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    try:
-        engine = {"connect_args": {"timeout": 60}} if storage.startswith("sqlite") else {}
-        database = optuna.storages.RDBStorage(storage, engine_kwargs=engine)
-    except (ImportError, OSError, ValueError, optuna.exceptions.StorageInternalError) as error:
-        raise HeadwaterError(f"{storage}: no such database: {' '.join(str(error).split())}") from None
-    return optuna.create_study(
-        storage=database,
-        study_name=name,
-        direction=wanted.direction,
-        pruner=search.pruner(wanted),
-        load_if_exists=True,
-    )
 
 
 @flow(name="sweep", flow_run_name=lambda: Path(flow_run.parameters["file"]).stem, persist_result=False)
@@ -213,27 +106,14 @@ def _judge(wanted: Search, drawn: optuna.Trial, step: int, value: float) -> bool
     return drawn.should_prune()
 
 
-def importance(study: Study) -> dict[str, float]:
-    """The share of each parameter in how results differ (PED-ANOVA, arXiv:2304.10255); empty with too few results."""
-    results = study.results()
-    if len(study.search.parameters) < 2 or len({one.value for one in results}) < 4:
-        return {}
-    evaluator = optuna.importance.PedAnovaImportanceEvaluator()
-    shares: dict[str, float] = optuna.importance.get_param_importances(study.study, evaluator=evaluator)
-    return shares
-
-
 def _show(study: Study) -> None:
     """Leave the trials as a table, and what they found as charts."""
-    results, metric = study.results(), study.search.metric
-    names = list(study.search.parameters)
-    rows = [
-        {"trial": study.experiment(one.number), metric: one.value, **{name: one.params[name] for name in names}}
-        for one in results
-    ]
-    if not rows:
+    metric = study.search.metric
+    results = study.results()
+    if not results:
         return
-    shares = [{"share": share, "parameter": name} for name, share in importance(study).items()]
+    rows = [_row(study, one) for one in [*results, *study.pruned()]]
+    shares = [{"share": share, "parameter": name} for name, share in study.importance().items()]
     files = {"trials": rows, "importance": shares}
     for name, table in files.items():
         with (study.folder / f"{name}.csv").open("w", encoding="utf-8", newline="") as file:
@@ -249,6 +129,18 @@ def _show(study: Study) -> None:
         ("charts", "\n\n".join(images), f"What {study.name} found"),
     ]
     artifacts.publish(f"sweep-{study.name}", found)
+
+
+def _row(study: Study, made: optuna.trial.FrozenTrial) -> dict[str, Any]:
+    """What is shown of a trial."""
+    drawn = {name: artifacts.escape(value) if isinstance(value, str) else value for name, value in made.params.items()}
+    pruned = made.state == optuna.trial.TrialState.PRUNED
+    return {
+        "trial": study.experiment(made.number),
+        study.search.metric: "" if pruned else made.value,
+        "ended": f"at step {made.last_step}" if pruned else "",
+        **{name: drawn[name] for name in study.search.parameters},
+    }
 
 
 def _outcome(study: Study, any_made: bool, stopped: bool) -> State:

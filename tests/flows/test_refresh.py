@@ -34,6 +34,7 @@ def growing(project: "Project") -> "Project":
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_new_crawl_is_built_and_promoted_and_without_any_it_ends_as_cached(
     growing: "Project", server: "Server"
 ) -> None:
