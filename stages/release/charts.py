@@ -10,6 +10,8 @@ from markupsafe import Markup
 _HALF, _WHOLE = 520, 960
 _LEFT, _RIGHT, _TOP, _BOTTOM = 58, 24, 14, 44
 
+_SHADES = 8
+
 
 @dataclass(frozen=True)
 class Series:
@@ -92,6 +94,32 @@ def bars(title: str, rows: Sequence[Bar], label_width: int = 140) -> Markup:
             drawn += [_line("whisker", end, middle - 4, end, middle + 4) for end in (x - reach, x + reach)]
             x += reach
         drawn.append(_text("note", x + 8, top + 13, bar.note))
+    return Markup("").join([*drawn, Markup("</svg>")])
+
+
+def cells(title: str, rows: Sequence[Sequence[float]], labels: Sequence[str]) -> Markup:
+    """A map of values 0–1 in rows, the stronger in colour the more; of the labels, one a row, the first characters.
+
+    Values are drawn in eight shades, all squares of a shade as one path: a hundred maps stay a small file.
+    """
+    size, left = 10, 90 if labels else 0
+    width = max(map(len, rows))
+    drawn = [_open("map", title, left + size * width, size * len(rows))]
+    drawn.append(
+        Markup('<rect class="ground" x="{}" y="0" width="{}" height="{}"/>').format(
+            left, size * width, size * len(rows)
+        )
+    )
+    shades: dict[int, list[str]] = {}
+    for y, row in enumerate(rows):
+        for x, value in enumerate(row):
+            if shade := min(_SHADES, math.ceil(value * _SHADES - 0.5)):
+                shades.setdefault(shade, []).append(f"M{left + size * x} {size * y}h{size}v{size}h-{size}z")
+    drawn += [
+        Markup('<path class="shade{}" d="{}"/>').format(shade, "".join(parts))
+        for shade, parts in sorted(shades.items())
+    ]
+    drawn += [_text("end", left - 4, size * y + 8, label[:12]) for y, label in enumerate(labels)]
     return Markup("").join([*drawn, Markup("</svg>")])
 
 

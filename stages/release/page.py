@@ -18,12 +18,17 @@ _STYLE = "templates/report.css"
 
 
 def render(sections: dict[str, Any]) -> str:
-    """The page; ``sections`` are the variables of the template."""
+    """The report; ``sections`` are the variables of its template."""
+    return styled(_TEMPLATE, sections)
+
+
+def styled(template: str, sections: dict[str, Any]) -> str:
+    """A page in the report's style; ``sections`` are the variables of ``template``, beside ``style`` and ``policy``."""
     # Only our own style sheet is marked as safe: it comes from the source, not from data.
     style = Markup((Path(__file__).parent / _STYLE).read_text("utf-8"))
     digest = base64.b64encode(hashlib.sha256(f"\n{style}".encode()).digest()).decode()
     policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
-    return rendering.html().get_template(_TEMPLATE).render(style=style, policy=policy, **sections)
+    return rendering.html().get_template(template).render(style=style, policy=policy, **sections)
 
 
 def funnel(measured: Measured, stages: list[str]) -> Markup:

@@ -1,0 +1,52 @@
+"""The page about a sentence: true probabilities, nothing in it is markup, and errors of one line."""
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+import transformers
+
+from stages.release import inspect
+from tests import small_model
+
+HOSTILE = "the page <script>alert(1)</script> reads <s> \u202e a request"
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return small_model.train(tmp_path_factory.mktemp("models") / "small")
+
+
+def test_the_page_of_a_sentence(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page = tmp_path / "made" / "page.html"
+    assert inspect.main(["--model", str(model), "--page", str(page), HOSTILE]) == 0
+    assert capsys.readouterr().out == f"{page}\n"
+    content = page.read_text("utf-8")
+    assert "<script" not in content
+    assert "\u202e" not in content
+    assert "default-src &#39;none&#39;; style-src" in content
+    assert content.count('<svg class="chart map"') == 1 + 2 * (1 + 2)  # lengths; in each layer the mean and two heads
+    tokenizer = transformers.AutoTokenizer.from_pretrained(model)
+    ids = [1, *tokenizer(HOSTILE, add_special_tokens=False, split_special_tokens=True)["input_ids"]]
+    logits = transformers.AutoModelForCausalLM.from_pretrained(model)(torch.tensor([ids])).logits[0].detach().double()
+    bits = -logits.log_softmax(dim=-1)[range(len(ids) - 1), ids[1:]] / torch.log(torch.tensor(2.0))
+    shown = re.findall(r"</bdi></th><td>([\d.]+)</td><td>([\d,]+)</td>", content)
+    assert [float(one) for one, _ in shown] == pytest.approx(bits.tolist(), abs=0.051)
+    order = logits.argsort(dim=-1, descending=True).tolist()
+    assert [int(place) for _, place in shown] == [order[at].index(ids[at + 1]) + 1 for at in range(len(ids) - 1)]
+
+
+def test_a_long_text_is_cut_and_the_page_says_so(model: Path) -> None:
+    text = small_model.document(1)["text"]
+    tokens = len(transformers.AutoTokenizer.from_pretrained(model)(text, add_special_tokens=False)["input_ids"])
+    assert f"The last {tokens + 1 - small_model.CONTEXT} tokens" in inspect.describe(model, text)
+
+
+def test_what_cannot_be_looked_at_is_one_line(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for folder, sentence, problem in ((tmp_path, "a", "no model that transformers can load"), (model, "", "no token")):
+        assert inspect.main(["--model", str(folder), "--page", str(tmp_path / "page.html"), sentence]) == 1
+        error = capsys.readouterr().err
+        assert problem in error
+        assert error.count("\n") == 1
+    assert not (tmp_path / "page.html").exists()
