@@ -19,39 +19,38 @@ Classes = npt.NDArray[np.int64]
 def classes(true: Classes, guessed: Classes, names: Sequence[str]) -> dict[str, Any]:
     """Accuracy, precision, recall and F1, of each class and in the mean over classes; micro averages are the accuracy.
 
-    A class that is never guessed has precision 0. ``majority`` is the accuracy of always guessing the commonest class.
+    A class that is never guessed has precision 0. ``confusion`` says of each class as what its rows were taken, and
+    ``majority`` is the accuracy of always guessing the commonest class.
 
     Args:
         true: (rows,)
         guessed: (rows,)
         names: Of the classes.
     """
-    matrix = confusion(true, guessed, len(names))
-    everything = uncertainty.of_counts(matrix.astype(np.float64), lambda counts: _figures(counts, names))
-    by_class = {name: {kind: everything.pop(f"{kind} {name}") for kind in _KINDS} for name in names}
-    return {
-        **everything,
-        "by_class": by_class,
-        "confusion": {
-            name: dict(zip(names, map(int, row), strict=True)) for name, row in zip(names, matrix, strict=True)
-        },
-        "majority": float(matrix.sum(1).max() / len(true)),
-        "rows": len(true),
-    }
+    count = len(names)
+    cells, counts = np.unique(true * count + guessed, return_counts=True)
+    places = (cells // count, cells % count, np.where(cells // count == cells % count, cells % count, count))
 
+    def sums(rows: Numbers) -> Numbers:
+        """Of each class the rows that are of it, that were said to be, and both."""
+        return np.concatenate([np.bincount(place, rows, count + 1)[:count] for place in places])
 
-def confusion(true: Classes, guessed: Classes, count: int) -> Classes:
-    """(true classes, guessed classes): how many rows."""
-    return np.bincount(true * count + guessed, minlength=count**2).reshape(count, count)
+    found = uncertainty.of_counts(counts.astype(np.float64), sums, lambda drawn: _figures(drawn, names))
+    by_class = {name: {kind: found.pop(f"{kind} {name}") for kind in _KINDS} for name in names}
+    confusion: dict[str, dict[str, int]] = {name: {} for name in names}
+    for row, column, number in zip(*places[:2], counts, strict=True):
+        confusion[names[row]][names[column]] = int(number)
+    majority = float(np.bincount(true).max() / len(true))
+    return {**found, "by_class": by_class, "confusion": confusion, "majority": majority, "rows": len(true)}
 
 
 _KINDS = ("precision", "recall", "f1")
 
 
-def _figures(counts: Numbers, names: Sequence[str]) -> dict[str, Numbers]:
-    right = counts.diagonal(axis1=1, axis2=2)
-    of_class = dict(zip(_KINDS, _told(right, counts.sum(1), counts.sum(2)), strict=True))
-    figures = {"accuracy": right.sum(1) / counts.sum((1, 2))}
+def _figures(sums: Numbers, names: Sequence[str]) -> dict[str, Numbers]:
+    true, guessed, right = np.split(sums, 3, axis=1)
+    of_class = dict(zip(_KINDS, _told(right, guessed, true), strict=True))
+    figures = {"accuracy": right.sum(1) / true.sum(1)}
     figures |= {f"{kind}_macro": values.mean(1) for kind, values in of_class.items()}
     return figures | {f"{kind} {name}": of_class[kind][:, at] for kind in _KINDS for at, name in enumerate(names)}
 

@@ -1,4 +1,7 @@
-"""How far a figure would be another on other rows of the same kind: the bootstrap (Efron and Tibshirani 1993)."""
+"""How far a figure would be another on other rows of the same kind: the bootstrap (Efron and Tibshirani 1993).
+
+Where no row speaks against a figure of 0 or 1, every draw gives it again: its error is 0, and that says nothing.
+"""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -15,18 +18,22 @@ _SEED = 0
 _INTERVAL = (2.5, 97.5)  # percentiles
 
 
-def of_counts(counts: Numbers, measure: Callable[[Numbers], Mapping[str, Numbers]]) -> dict[str, Any]:
+def of_counts(
+    counts: Numbers, sums: Callable[[Numbers], Numbers], measure: Callable[[Numbers], Mapping[str, Numbers]]
+) -> dict[str, Any]:
     """Figures that are functions of how many rows are of which kind, such as those of a confusion matrix.
 
     To draw rows with replacement is to draw from the multinomial distribution of their kinds.
 
     Args:
-        counts: Rows of each kind, any shape.
-        measure: Figures of several such arrays, shape (draws, …), each of shape (draws,).
+        counts: (kinds,), rows of each.
+        sums: Adds up counts, shape (sums,).
+        measure: Figures of several such sums, shape (draws, sums), each of shape (draws,).
     """
     total = int(counts.sum())
-    draws = np.random.default_rng(_SEED).multinomial(total, counts.ravel() / total, SAMPLES)
-    return _told(measure(counts[None]), measure(draws.reshape(-1, *counts.shape).astype(np.float64)))
+    generator = np.random.default_rng(_SEED)
+    drawn = [sums(generator.multinomial(total, counts / total).astype(np.float64)) for _ in range(SAMPLES)]
+    return _told(measure(sums(counts)[None]), measure(np.stack(drawn)))
 
 
 def of_sums(rows: Numbers, measure: Callable[[Numbers], Mapping[str, Numbers]]) -> dict[str, Any]:
