@@ -6,12 +6,14 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
 from stages import report
 from stages.core import params
 from stages.core.errors import HeadwaterError
+from stages.scoring import classification
 from tests.release import small_build
 
 VALUES: dict[str, Any] = {
@@ -103,6 +105,21 @@ def test_counts_reasons_examples_and_groups_are_there(page: Path) -> None:
     assert "+5.0 standard errors" in text
     assert "7 25.0 to 75.0 %" in text
     assert re.search(r"-0\.100 -0\.200 to -0\.010\s*worse", text)
+
+
+def test_classes_that_were_learned_are_shown_with_their_confusion(inputs: dict[str, Any], tmp_path: Path) -> None:
+    classes = classification.classes(
+        np.array([0, 0, 0, 1, 1]), np.array([0, 0, 1, 1, 1]), [small_build.HOSTILE[0], "b"]
+    )
+    tuned = tmp_path / "finetune.json"
+    tuned.write_text(json.dumps({"in": 5, "out": 5, "dropped": {}, "test": classes}), "utf-8")
+    measured = tuple(tuned if path.stem == "finetune" else path for path in inputs["measured"])
+    report.run(parameters(), **inputs | {"measured": measured}, report=tmp_path / "index.html")
+
+    found = Page(tmp_path / "index.html")
+    assert found.elements <= ELEMENTS
+    assert re.search(r"accuracy\s*0\.800\s*0\.\d+ to 1\.000", found.text)
+    assert re.search(r"alert\(1\)</script>\s*2\s*1\s*b\s*0\s*2", found.text)
 
 
 def test_held_out_loss_is_drawn_where_it_was_measured(page: Path) -> None:

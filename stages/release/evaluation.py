@@ -30,6 +30,18 @@ class Change:
 
 
 @dataclass(frozen=True)
+class Learned:
+    """How well a model tells what it was tuned for, on rows that it has not learned from."""
+
+    rows: int
+    figures: list[tuple[str, float, tuple[float, float]]]
+    """Name, value, 95 % interval; those of one class by the name of the class behind theirs."""
+    classes: list[str]
+    confusion: list[tuple[str, list[tuple[int, float]]]]
+    """Of each class its name, and how many of its rows were taken for each class, as a count and a share."""
+
+
+@dataclass(frozen=True)
 class Score:
     """One figure of one task."""
 
@@ -123,6 +135,28 @@ def changes(figures: Mapping[str, Any]) -> list[Change]:
             counted = (change["questions"], change["before"], change["after"])
             found.append(Change(task, metric, *counted, interval, change["verdict"]))
     return found
+
+
+def learned(tested: Mapping[str, Any]) -> Learned | None:
+    """What the stage finetune measured on its test rows (``test`` of its metrics): classes, tags or numbers.
+
+    None where nothing of the kind was learned.
+    """
+    groups = {**tested.get("by_class", {}), **tested.get("by_type", {})}
+    figures = [(name, figure) for name, figure in tested.items() if _is_measured(figure)]
+    figures += [(f"{kind}, {name}", figure) for name, kinds in groups.items() for kind, figure in kinds.items()]
+    if not figures:
+        return None
+    matrix = tested.get("confusion", {})
+    confusion = [
+        (name, [(count, count / (sum(row.values()) or 1)) for count in row.values()]) for name, row in matrix.items()
+    ]
+    listed = [(name, figure["value"], (figure["interval"][0], figure["interval"][1])) for name, figure in figures]
+    return Learned(tested["rows"], listed, list(matrix), confusion)
+
+
+def _is_measured(figure: Any) -> bool:
+    return isinstance(figure, Mapping) and "interval" in figure
 
 
 def repeated(figures: Mapping[str, Any], rows: int, characters: int) -> list[dict[str, Any]]:
