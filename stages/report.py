@@ -9,7 +9,7 @@ from stages.core import fingerprint, shards
 from stages.core.errors import HeadwaterError
 from stages.core.params import params
 from stages.core.stage import Metrics, main
-from stages.release import corpus, evaluation, figures, page, training_logs, vocabulary_figures
+from stages.release import corpus, evaluation, figures, optimizer_curves, page, training_logs, vocabulary_figures
 
 
 @params
@@ -44,6 +44,7 @@ def run(
     training: Path,
     tokenizer: Path,
     logs: tuple[Path, ...],
+    optimizers: Path,
     results: Path,
     exported: Path,
     dropped: tuple[Path, ...],
@@ -58,6 +59,7 @@ def run(
         training: training documents
         tokenizer: tokenizer folder
         logs: logs of training, data/<stage>/log.csv
+        optimizers: what optimizers reached, as tests/benchmarks/optimizers.py measured it
         results: folder of the evaluation
         exported: exported model
         dropped: folders of dropped documents, data/<stage>/dropped
@@ -80,6 +82,7 @@ def run(
             "duplicates": _duplicates(params, dropped, documents),
             "vocabulary": vocabulary_figures.describe(tokenizer, sample, params.longest_pieces, params.characters),
             "curves": {log.parent.name: training_logs.curves(log, params.curve_points) for log in logs},
+            "optimizers": optimizer_curves.compared(optimizers),
             "comparison": evaluation.comparison(found),
             "groups": {kind: evaluation.by_group(found, kind, params.rows) for kind in ("by_language", "by_host")},
             "scores": evaluation.scores(found),

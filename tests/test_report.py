@@ -104,6 +104,8 @@ def test_counts_reasons_examples_and_groups_are_there(page: Path) -> None:
     assert "1.500 ± 0.100" in text
     assert "+5.0 standard errors" in text
     assert "7 25.0 to 75.0 %" in text
+    assert "trained alike with adamw at 0.004, muon at 0.004. Not a part of this build" in " ".join(text.split())
+    assert "Held-out loss against seconds of one core; adamw at 0.004: 7.500 at 20" in text
     assert re.search(r"-0\.100 -0\.200 to -0\.010\s*worse", text)
 
 
@@ -123,7 +125,7 @@ def test_classes_that_were_learned_are_shown_with_their_confusion(inputs: dict[s
 
 
 def test_held_out_loss_is_drawn_where_it_was_measured(page: Path) -> None:
-    curves = re.findall(r'class="line s2" points="([^"]*)"', page.read_text("utf-8"))
+    curves = re.findall(r'points="([^"]*)"><title>loss of held-out rows<', page.read_text("utf-8"))
 
     assert [len(curve.split()) for curve in curves] == [10, 10]  # of 99 steps, with a measurement in every tenth
 

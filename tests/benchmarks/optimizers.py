@@ -19,8 +19,6 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-import yaml
-
 from stages import pretrain
 from stages.core import fingerprint, params
 from stages.core.tokens import DESCRIPTION
@@ -43,7 +41,7 @@ def curve(arguments: argparse.Namespace, optimizer: str, peak: float) -> dict[st
             return taken
 
     every = arguments.steps // _POINTS
-    values = yaml.safe_load(Path("params.yaml").read_text("utf-8"))["pretrain"]
+    values = params.read()["pretrain"]
     values |= {"steps": every * _POINTS, "epochs": 1000}
     values["training"] |= {"optimizer": optimizer, "held_out": {"rows": _HELD_OUT, "every": every, "patience": 0}}
     values["training"]["schedule"] |= {"peak": peak, "warmup": arguments.steps // 20}
@@ -67,12 +65,13 @@ def curve(arguments: argparse.Namespace, optimizer: str, peak: float) -> dict[st
 
 def measured_on(tokens: Path) -> dict[str, Any]:
     """Where and on what the curves were taken."""
-    names = [
-        line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "name" in line
-    ]
+    described = Path("/proc/cpuinfo").read_text().splitlines()
+    names = [line.partition(":")[2].strip() for line in described if line.startswith("model name")]
+    model = params.read()["pretrain"]["model"]
     return {
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        "machine": f"{next(iter(names), platform.machine())}, one thread",
+        "machine": f"one core of {next(iter(names), platform.machine())}",
+        "model": f"a {model['kind']} of {model['layers']} layers of width {model['hidden']}",
         "tokens": fingerprint.file_hash(tokens / DESCRIPTION),
     }
 

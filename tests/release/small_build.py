@@ -65,11 +65,28 @@ def write(root: Path, *, hostile: bool = True) -> dict[str, Any]:
         "training": root / "decontaminate/training",
         "tokenizer": root / "tokenizer",
         "logs": (root / "pretrain/log.csv", root / "finetune/log.csv"),
+        "optimizers": _optimizers(root / "optimizers.json"),
         "results": root / "evaluate",
         "exported": root / "export",
         "dropped": tuple(root / stage / "dropped" for stage in ("extract", "filter", "dedup", "decontaminate")),
         "measured": tuple(root / f"metrics/{stage}.json" for stage in STAGES),
     }
+
+
+def _optimizers(path: Path) -> Path:
+    runs = [
+        {
+            "optimizer": name,
+            "peak": 0.004,
+            "tokens": [1000, 2000],
+            "processor_seconds": [10.0, 20.0],
+            "held_out_loss": [8.0, low],
+        }
+        for name, low in (("adamw", 7.5), ("muon", 6.5))
+    ]
+    origin = {"date": "2026-11-22", "machine": "a core", "model": "a llama", "tokens": "0123456789abcdef"}
+    _write(path, json.dumps({"measured_on": origin, "runs": runs}))
+    return path
 
 
 def _document(index: int, text: str) -> dict[str, Any]:
