@@ -3,7 +3,7 @@
 import contextlib
 import fcntl
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,18 @@ _STOPPED = "stopped"  # mark of a trial that has no result because the sweep was
 
 
 class Study:
-    """The trials of a sweep so far; made by :func:`opened`."""
+    """The trials of a sweep so far; made by :func:`opened`.
 
-    def __init__(self, name: str, search_: Search, study: optuna.Study, folder: Path) -> None:
-        self.name, self.search, self.study, self.folder = name, search_, study, folder
+    Args:
+        name: Of the study; with a number, that of a trial's experiment.
+        wanted: What is searched, and how.
+        study: Optuna's.
+        folder: For what trials need while they run.
+        copied: Paths that trials read and git does not track.
+    """
+
+    def __init__(self, name: str, wanted: Search, study: optuna.Study, folder: Path, copied: Sequence[str]) -> None:
+        self.name, self.search, self.study, self.folder, self.copied = name, wanted, study, folder, copied
         self._drawing = threading.Lock()
 
     def missing(self) -> int:
@@ -97,7 +105,7 @@ def opened(file: Path, storage: str | None) -> Iterator[Study]:
     if wanted.target not in pipeline:
         raise HeadwaterError(f"{file}: target: dvc.yaml has no stage {wanted.target!r}")
     history.require_clean("a sweep")
-    sources = [path for stage in pipeline.values() for path in stage.get("deps", [])]
+    sources = _sources(pipeline.values())
     name = f"{file.stem}-{search.identity(wanted, history.identity(['params.yaml', 'dvc.yaml', *sources]))}"
     folder = get_current_settings().home / "sweeps" / name
     folder.mkdir(parents=True, exist_ok=True)
@@ -106,7 +114,8 @@ def opened(file: Path, storage: str | None) -> Iterator[Study]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # ends with the process, however that ends
         except BlockingIOError:
             raise HeadwaterError(f"{file}: this sweep is running already; wait for it, or stop it") from None
-        study = Study(name, wanted, _study(name, wanted, storage or f"sqlite:///{folder / 'study.db'}"), folder)
+        trials = _study(name, wanted, storage or f"sqlite:///{folder / 'study.db'}")
+        study = Study(name, wanted, trials, folder, history.untracked(sources))
         graph.mend_list_of_locks(trial.EXPERIMENTS)
         trial.forget(f"{name}-*")
         for left in study.study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
@@ -115,6 +124,13 @@ def opened(file: Path, storage: str | None) -> Iterator[Study]:
             for combination in search.combinations(wanted):
                 study.study.enqueue_trial(combination, skip_if_exists=True)
         yield study
+
+
+def _sources(stages: Collection[Any]) -> list[str]:
+    """Paths that stages read and none of them writes."""
+    read = {path for stage in stages for path in stage.get("deps", [])}
+    outs = [out for stage in stages for out in stage.get("outs", [])]
+    return sorted(read - {out if isinstance(out, str) else next(iter(out)) for out in outs})
 
 
 def _study(name: str, wanted: Search, storage: str) -> optuna.Study:

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-import yaml
 from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
@@ -74,10 +73,7 @@ def _try(study: Study, commands: Commands) -> State:
     name = study.experiment(drawn.number)
     get_run_logger().info("%s: %s", name, ", ".join(search.overrides(values)))
     wanted = study.search
-    sources = yaml.safe_load(Path("dvc.yaml").read_text("utf-8"))["stages"].values()
-    produced = {path for stage in sources for path in stage.get("outs", []) if isinstance(path, str)}
-    needed = {path for stage in sources for path in stage.get("deps", [])} - produced
-    one = trial.Trial(name, wanted.target, wanted.metric, values, study.folder, history.untracked(needed))
+    one = trial.Trial(name, wanted.target, wanted.metric, values, study.folder, study.copied)
     figure = wanted.pruning.figure if wanted.pruning else None
     try:
         result = trial.run(one, commands, figure, functools.partial(_judge, wanted, drawn))

@@ -77,7 +77,7 @@ def test_a_deployment_started_by_api_is_built_by_the_worker(served: "Project") -
     assert sorted(states) == ["Cached", "Completed"], (home / "worker.log").read_text()
     assert sorted(served.ran()) == ["joined", "left", "right", "source"]
 
-    assert served.build("source").count("Finished in state Cached") == 1  # on the same server, with its password
+    assert "Finished in state Cached" in served.build("source")  # on the same server, with its password
     served.environment["PREFECT_API_AUTH_STRING"] = "headwater:guess"
     wrong = served.build("source", status=1)
     assert wrong == f"error: {url}: wrong user or password; set PREFECT_API_AUTH_STRING=user:password\n"
