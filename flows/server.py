@@ -60,12 +60,13 @@ def used() -> Iterator[str]:
     Raises:
         HeadwaterError: the server does not answer, refuses the password, or none can be started.
     """
-    configured = get_current_settings().api.url
-    url = configured.removesuffix("/api") if configured else recorded() or _temporary()
+    configured, own = get_current_settings().api.url, recorded()
+    url = configured.removesuffix("/api") if configured else own or _temporary()
     if not _healthy(url):
         raise HeadwaterError(f"no Prefect server answers at {configured}; start it, or unset PREFECT_API_URL")
-    require_welcome(url)
-    with temporary_settings({PREFECT_API_URL: f"{url}/api", PREFECT_API_AUTH_STRING: secret()}):
+    given = secret() if url == own else _given_secret()  # another server is not told this one's password
+    require_welcome(url, given)
+    with temporary_settings({PREFECT_API_URL: f"{url}/api", PREFECT_API_AUTH_STRING: given}):
         yield url
 
 
@@ -75,10 +76,8 @@ def secret(*, make: bool = False) -> str | None:
     Args:
         make: Make them if there are none.
     """
-    settings = get_current_settings()
-    for given in (settings.api.auth_string, settings.server.api.auth_string):
-        if given is not None:
-            return str(given.get_secret_value())
+    if given := _given_secret():
+        return given
     path = secret_file()
     if make and not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -87,20 +86,26 @@ def secret(*, make: bool = False) -> str | None:
     return path.read_text("utf-8").strip() if path.exists() else None
 
 
+def _given_secret() -> str | None:
+    settings = get_current_settings()
+    given = settings.api.auth_string or settings.server.api.auth_string
+    return str(given.get_secret_value()) if given else None
+
+
 def secret_file() -> Path:
     """Where user and password of this project's own server lie."""
     home: Path = get_current_settings().home
     return home / "password"
 
 
-def require_welcome(url: str) -> None:
-    """Check that the server takes the user and password there are.
+def require_welcome(url: str, given: str | None) -> None:
+    """Check that a server takes a user and password, or asks for none.
 
     Raises:
         HeadwaterError: it does not.
     """
     request = urllib.request.Request(f"{url}/api/admin/version")
-    if given := secret():
+    if given:
         request.add_header("Authorization", f"Basic {base64.b64encode(given.encode()).decode()}")
     try:
         with urllib.request.urlopen(request, timeout=30):
@@ -160,7 +165,7 @@ def recorded() -> str | None:
     try:
         record = json.loads(_record().read_text("utf-8"))
         os.kill(record["pid"], 0)
-    except (FileNotFoundError, ProcessLookupError):
+    except (FileNotFoundError, ProcessLookupError, PermissionError, ValueError):  # none, gone, another's, cut off
         return None
     return record["url"] if _healthy(record["url"]) else None
 

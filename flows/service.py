@@ -48,7 +48,7 @@ def up(port: int) -> str:
         environment = {**_RETENTION, "PREFECT_SERVER_API_AUTH_STRING": server.secret(make=True) or ""}
         _start("server", [sys.executable, "-m", "flows.server", "--port", str(port)], environment)
         url = server.awaited(f"http://{server.HOST}:{port}", lambda: _running("server"), _log("server"))
-    server.require_welcome(url)
+    server.require_welcome(url, server.secret())
     client = {
         "PREFECT_API_URL": f"{url}/api",
         "PREFECT_API_AUTH_STRING": server.secret() or "",

@@ -39,15 +39,12 @@ def url() -> Iterator[str]:
 
 
 def test_a_wrong_password_is_told_in_one_line(url: str) -> None:
-    with temporary_settings({PREFECT_API_AUTH_STRING: "headwater:right"}):
-        server.require_welcome(url)
-    with (
-        temporary_settings({PREFECT_API_AUTH_STRING: "headwater:wrong"}),
-        pytest.raises(HeadwaterError, match="wrong user or password; set PREFECT_API_AUTH_STRING=user:password"),
-    ):
-        server.require_welcome(url)
+    server.require_welcome(url, "headwater:right")
+    for wrong in ("headwater:wrong", None):
+        with pytest.raises(HeadwaterError, match="wrong user or password; set PREFECT_API_AUTH_STRING=user:password"):
+            server.require_welcome(url, wrong)
     with pytest.raises(HeadwaterError, match="no Prefect server that this version can talk to"):
-        server.require_welcome(f"{url}/elsewhere")
+        server.require_welcome(f"{url}/elsewhere", None)
 
 
 def test_a_password_is_made_once_and_only_its_owner_reads_it(tmp_path: Path) -> None:
