@@ -8,9 +8,20 @@ from pathlib import Path
 from typing import Any
 
 from stages.core import shards
-from stages.core.params import params
+from stages.core.errors import HeadwaterError
+from stages.core.params import nearest, params
 from stages.core.stage import Metrics, main
-from stages.scoring import bits_per_byte, cloze, comparison, compression, generation, harness, memorisation, sample
+from stages.scoring import (
+    bits_per_byte,
+    cloze,
+    comparison,
+    compression,
+    generation,
+    harness,
+    memorisation,
+    sample,
+    together,
+)
 from stages.scoring.likelihood import Windows, writes
 
 
@@ -28,6 +39,8 @@ class Params:
     """More tasks, by name: of the YAML files in incoming/evaluation, or any that lm-evaluation-harness has."""
     samples: generation.Samples
     """Texts written by the models."""
+    together: together.Together
+    """Several models as one."""
     memorisation: memorisation.Memorisation
     """What the models repeat of their training data, and whether they write listed words."""
 
@@ -55,6 +68,8 @@ def run(
         results: folder for all figures, samples and the tasks made here
     """
     models = {name: folder for name, folder in (("pretrained", pretrained), ("tuned", tuned)) if writes(folder)}
+    if params.together.models:
+        models["together"] = _together(params.together, models, tasks)
     chosen = _build("sample", sample.select, params.sample, shards.files(heldout), documents="documents.parquet")
     documents = chosen.outputs["documents"]
     compressed = _build("compression", compression.measure, None, [documents], figures="compression.json")
@@ -83,8 +98,8 @@ def run(
         if name in models
     ]
     differences = {}
-    if len(models) == 2:
-        compared = _build("comparison", comparison.write, None, scores, differences="differences.json")
+    if {"pretrained", "tuned"} <= models.keys():
+        compared = _build("comparison", comparison.write, None, scores[:4], differences="differences.json")
         differences = _read(compared.outputs["differences"])
     compressors = _read(compressed.outputs["figures"])
     everything = {"models": figures, "compressors": compressors, "cloze": made.metrics, "tuning": differences}
@@ -94,6 +109,16 @@ def run(
     summary = {name: _summary(found) for name, found in figures.items()}
     bars = _bars(figures, compressors)
     return {**chosen.metrics, **summary, "bits_per_byte": bars, "cloze": made.metrics, "tuning": differences}
+
+
+def _together(chosen: together.Together, models: dict[str, Path], brought: Path) -> Path:
+    """The folder of several models made one."""
+    folders = [models[name] if name in models else brought / name for name in chosen.models]
+    for name, folder in zip(chosen.models, folders, strict=True):
+        if not folder.is_dir():
+            known = [*models, *(path.name for path in brought.iterdir() if path.is_dir())]
+            raise HeadwaterError(f"params.yaml: evaluate.together.models: no model {name!r}{nearest(name, known)}")
+    return _build("together", together.make, chosen, folders, model="model").outputs["model"]
 
 
 def _build(part: str, function: shards.Function, params: Any, inputs: Sequence[Path], **outputs: str) -> shards.Built:

@@ -1,5 +1,6 @@
 """The stage as a whole: figures that repeat, survive a change of batch size, and errors that say what to do."""
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -16,6 +17,7 @@ from stages.scoring.generation import Samples
 from stages.scoring.likelihood import Windows
 from stages.scoring.memorisation import Memorisation
 from stages.scoring.sample import Sample
+from stages.scoring.together import Together
 from tests import packed_tokens, small_model
 
 PARAMS = evaluate.Params(
@@ -33,6 +35,7 @@ PARAMS = evaluate.Params(
         temperature=0.7,
         top_p=0.95,
     ),
+    together=Together(models=(), mean="weights"),
     memorisation=Memorisation(seed=1, passages=3, prompt=8, max_tokens=8, window=8),
 )
 
@@ -93,6 +96,15 @@ def test_repeats_byte_for_byte_and_takes_what_is_built(paths: dict[str, Path], p
     built = (tmp_path / "second" / "pretrained.parquet").stat().st_ino
     assert evaluate.run(PARAMS, **paths, results=tmp_path / "second") == first
     assert (tmp_path / "second" / "pretrained.parquet").stat().st_ino == built
+
+
+def test_several_models_are_evaluated_like_one(paths: dict[str, Path], profile: Path, tmp_path: Path) -> None:
+    both = Together(models=("pretrained", "tuned"), mean="probabilities")
+    metrics = evaluate.run(dataclasses.replace(PARAMS, together=both), **paths, results=tmp_path / "results")
+    assert metrics["bits_per_byte"]["together"] == pytest.approx(metrics["bits_per_byte"]["tuned"], rel=1e-4)
+    unknown = dataclasses.replace(PARAMS, together=Together(models=("pretrain",), mean="weights"))
+    with pytest.raises(HeadwaterError, match=r"no model 'pretrain'; did you mean 'pretrained'\?"):
+        evaluate.run(unknown, **paths, results=tmp_path / "results")
 
 
 def test_one_held_out_document(paths: dict[str, Path], profile: Path, tmp_path: Path) -> None:

@@ -9,6 +9,8 @@ What fine-tuning writes, and all who read a model load with :func:`load`::
                                adapter_model.safetensors, tokenizer
     model/base/                the model that it goes with
 
+    model/                     several whose probabilities are averaged: ensemble.json with their folders below it
+
 An adapter names its base by what that holds, in `revision`: it loads only with the same weights, wherever they lie.
 """
 
@@ -24,11 +26,27 @@ from stages.core.errors import HeadwaterError
 
 ADAPTER, BASE = "adapter", "base"
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+ENSEMBLE = "ensemble.json"
 
 
 def is_adapter(folder: Path) -> bool:
     """Whether a folder holds an adapter, not a whole model."""
     return (folder / CONFIG).is_file()
+
+
+def members(folder: Path) -> list[Path]:
+    """The folders of the models that one is made of; none where it is itself one."""
+    described = folder / ENSEMBLE
+    if not described.is_file():
+        return []
+    return [folder / name for name in json.loads(described.read_text("utf-8"))["models"]]
+
+
+def configured(folder: Path) -> Path:
+    """The folder with the configuration of a model: its own, its base's, or that of the first of several."""
+    for first in members(folder)[:1]:
+        return configured(first)
+    return folder / BASE if is_adapter(folder) else folder
 
 
 def content(model: Any) -> str:
@@ -53,6 +71,10 @@ def load(folder: Path, **options: Any) -> Any:
     """
     from transformers import AutoModelForCausalLM
 
+    if several := members(folder):
+        from stages.core.ensemble import Ensemble
+
+        return Ensemble([load(one, **options) for one in several])
     options = {"local_files_only": True, "use_safetensors": True, "trust_remote_code": False} | options
     if not is_adapter(folder):
         return AutoModelForCausalLM.from_pretrained(folder, **options)

@@ -49,8 +49,7 @@ def head(folder: Path) -> Head:
         HeadwaterError: there is no model in the folder, or one that ends in something else.
     """
     try:
-        whole = folder / adapted.BASE if adapted.is_adapter(folder) else folder
-        config = json.loads((whole / "config.json").read_text("utf-8"))
+        config = json.loads((adapted.configured(folder) / "config.json").read_text("utf-8"))
     except FileNotFoundError:
         raise HeadwaterError(f"{folder}: no model here (config.json is missing); run `dvc repro`") from None
     except ValueError as error:

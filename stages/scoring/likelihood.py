@@ -58,7 +58,7 @@ def writes(folder: Path) -> bool:
         HeadwaterError: there is no model in the folder.
     """
     try:
-        names = json.loads((folder / "config.json").read_text("utf-8"))["architectures"]
+        names = json.loads((adapted.configured(folder) / "config.json").read_text("utf-8"))["architectures"]
     except (OSError, ValueError, KeyError):
         raise HeadwaterError(f"{folder}: no model here (config.json is missing or damaged); run `dvc repro`") from None
     return str(names[0]).endswith(("ForCausalLM", "LMHeadModel"))
