@@ -14,12 +14,12 @@ import transformers.utils.logging
 from pydantic import Field
 from transformers import AutoConfig
 
-from stages.core import shards
+from stages.core import adapted, shards
 from stages.core.params import params
 from stages.core.progress import log
 from stages.core.runtime import profile
 from stages.core.stage import Metrics, main
-from stages.release import compared_texts, figures, gguf_file, model_card, parity, transformers_folder
+from stages.release import compared_texts, figures, gguf_file, model_card, parity, transformers_folder, unmerged
 
 FORMATS: dict[str, ModuleType] = {"transformers": transformers_folder, "gguf": gguf_file}
 """Name to module; each has ``Settings``, ``check`` and ``write``, and a section of that name in the parameters."""
@@ -61,10 +61,15 @@ def export(params: Params, inputs: Sequence[Path], outputs: Mapping[str, Path]) 
     torch.set_num_threads(profile().threads)
     transformers.utils.logging.disable_progress_bar()
     source, heldout = inputs[:2]
-    for name in params.formats:
-        FORMATS[name].check(source, getattr(params, name))
     target = outputs["exported"]
     target.mkdir(exist_ok=True)
+    if adapted.is_adapter(source):
+        written = unmerged.write(source, target, params.formats)
+        model_card.write(target, source, params.name, params.licence, written, figures.read(inputs[2:]))
+        held = unmerged.tensors(source)
+        return {"in": held, "out": held, "dropped": {}, "formats": written, "compared": {"texts": 1}}
+    for name in params.formats:
+        FORMATS[name].check(source, getattr(params, name))
     expected = _expect(source, heldout, params.parity)
     formats: dict[str, dict[str, Any]] = {}
     for name in params.formats:

@@ -6,13 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import gguf
+import peft
 import pytest
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from stages import export
-from stages.core import fingerprint
+from stages.core import adapted, fingerprint
 from stages.core.errors import HeadwaterError
 from stages.core.params import check
+from stages.training import adapters
+from stages.training import model as models
 from tests.release import tiny
 
 VALUES: dict[str, Any] = {
@@ -235,3 +238,21 @@ def test_smaller_types_are_smaller_and_close(profile: Path, heldout: Path, tmp_p
         < figures["gguf-q4_0"]["max_logit_difference"]
     )
     assert figures["gguf-q4_0"]["bits_per_byte_added_stderr"] > 0
+
+
+def test_what_cannot_be_merged_is_exported_with_its_base(
+    model: Path, heldout: Path, measured: tuple[Path, ...], profile: Path, tmp_path: Path
+) -> None:
+    adapter = adapters.Adapter(rank=1, alpha=1, dropout=0.0, targets="attention", virtual_tokens=4)
+    tuned, exported = tmp_path / "tuned", tmp_path / "exported"
+    adapters.save({}, adapters.Tuning("prompt", adapter, 1, 1), models.load(model, 0.0), tuned, stop=[2])
+    models.copy_tokenizer(model, tuned)
+    paths: dict[str, Any] = {"model": tuned, "heldout": heldout, "measured": measured, "exported": exported}
+    with pytest.raises(HeadwaterError, match=r"cannot be merged into weights: set export\.formats to \[transformers\]"):
+        export.run(parameters(), **paths)
+    metrics = export.run(parameters(formats=["transformers"]), **paths)
+    assert metrics["formats"]["peft"]["max_logit_difference"] == 0
+    base = AutoModelForCausalLM.from_pretrained(exported / "base")
+    with adapted.quiet():
+        assert peft.PeftModel.from_pretrained(base, str(exported)).active_peft_config.num_virtual_tokens == 4
+    assert "PeftModel.from_pretrained" in (exported / "README.md").read_text("utf-8")

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from stages.core import adapted
 from stages.release import architecture, rendering
 from stages.release.figures import Measured, flat
 
@@ -37,6 +38,7 @@ def write(
             task=head.task,
             continues=head.continues,
             parameters=sum(parameter.numel() for parameter in model.parameters()),
+            adapter=adapted.is_adapter(source),
             formats=formats,
             sentencepiece=(folder / "tokenizer.model").exists(),
             gguf=sorted(path.name for path in folder.glob("*.gguf")),

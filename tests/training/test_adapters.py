@@ -12,6 +12,7 @@ import torch
 from torch.distributed.checkpoint import FileSystemReader
 
 from stages.core import adapted
+from stages.core.errors import HeadwaterError
 from stages.core.params import check
 from stages.training import adapters
 from stages.training import model as models
@@ -105,3 +106,25 @@ def test_the_folder_and_peft_give_the_same_logits(base: Path, method: str, tmp_p
     torch.testing.assert_close(ours, theirs)
     assert (ours[:, -8:] - plain).abs().max() > 1e-3
     assert str(tmp_path) not in (place / "adapter_config.json").read_text("utf-8")
+
+
+def test_an_adapter_for_another_base_is_refused(base: Path, tmp_path: Path) -> None:
+    adapters.save({}, tuning("prompt"), models.load(base, 0.0), tmp_path / "tuned", stop=[2])
+    assert adapted.load(tmp_path / "tuned").config.max_position_embeddings == 32 - ADAPTER.virtual_tokens
+    other = models.load(base, 0.0)
+    torch.nn.init.ones_(other.get_input_embeddings().weight)
+    with pytest.raises(HeadwaterError, match=r"tuned: an adapter for another base than "):
+        adapted.put_on(other, tmp_path / "tuned")
+
+
+@pytest.mark.parametrize(
+    ("method", "changes", "said"),
+    [
+        ("lora", {"adversarial": 1.0}, r"lora leaves the embeddings as they are"),
+        ("prompt", {"documents_apart": True}, r"prompt puts tokens before a row"),
+        ("prefix", {"activation_checkpointing": True}, r"prefix and training\.activation_checkpointing do not go"),
+    ],
+)
+def test_what_does_not_go_together_is_said(method: Any, changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(HeadwaterError, match=said):
+        adapters.check(method, training(**changes))
