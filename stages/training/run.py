@@ -133,7 +133,7 @@ class Run:
 
     def _backward(self, batches: list[Rows], targets: int) -> float:
         """Add up the gradients of the mean objective over ``targets``; this process's part of the cross-entropy."""
-        total = 0.0
+        entropies = []
         for number, rows in enumerate(batches):
             last = number + 1 == len(batches)
             losses = self._losses(rows)
@@ -145,7 +145,10 @@ class Run:
                 change = worst(losses.embedded.grad, self.training.adversarial)
                 with self._summing(last):
                     self._add_gradient(self._losses(rows, change), targets)
-            total += losses.cross_entropy.item() / targets
+            entropies.append(losses.cross_entropy.detach())
+        total = 0.0
+        for entropy in entropies:  # only now: an accelerator need not end one pass before it is given the next
+            total += entropy.item() / targets
         return total
 
     def _summing(self, last: bool) -> AbstractContextManager[None]:
@@ -164,7 +167,8 @@ class Run:
     def _summed(self, values: Sequence[float]) -> list[float]:
         """Sums over all processes."""
         totals = torch.tensor(values, dtype=torch.float64, device=self.accelerator.device)
-        return [float(total) for total in self.accelerator.reduce(totals, "sum")]
+        summed: list[float] = self.accelerator.reduce(totals, "sum").tolist()
+        return summed
 
 
 def worst(gradient: torch.Tensor | None, norm: float) -> torch.Tensor:

@@ -1,11 +1,14 @@
 """How fast the training loop is, beside a bare PyTorch loop and transformers' Trainer.
 
     python -m tests.benchmarks.training loops [--steps 12] [--rounds 3] [--hidden 384] [--context 512]
+    python -m tests.benchmarks.training step [--steps 12] [--hidden 384] [--context 512]
     python -m tests.benchmarks.training loss
 
 ``loops`` trains the same model on the same rows in turn, each in a process of its own, and prints tokens a second of
-wall and of processor time, the share of the measured matmul peak, and peak memory. ``loss`` times the output layer's
-loss beside PyTorch's. It prints, and asserts no time.
+wall and of processor time, the share of the measured matmul peak, and peak memory. ``step`` says how long a
+run takes from the start of its process to the end of its first step, which share of a step goes into reading packed
+rows, and which share of the time into saving at the default interval. ``loss`` times the output layer's loss beside
+PyTorch's. It prints, and asserts no time.
 """
 
 import argparse
@@ -21,18 +24,23 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import torch
 import yaml
 from torch.nn import functional
 
-from stages.core import params, runtime
+from stages.core import params, runtime, tokens
 from stages.core.order import Integers
 from stages.training import model as models
-from stages.training.data import Rows
+from stages.training.checkpoint import Checkpoints
+from stages.training.data import Rows, Split
 from stages.training.loop import train
 from stages.training.loss import Penalties, output_loss
+from stages.training.objective import Objective, Reader
+from stages.training.packed import Packed
+from stages.training.run import Run
 from stages.training.settings import Training
 from stages.training.speed import matmul_peak
 
@@ -176,7 +184,7 @@ def one(name: str, arguments: argparse.Namespace) -> None:
 def loops(arguments: argparse.Namespace) -> None:
     """All of them in turn."""
     found: dict[str, list[dict[str, float]]] = {name: [] for name in LOOPS}
-    flags = [f"--{name}={getattr(arguments, name)}" for name in ("steps", "hidden", "context")]
+    flags = [f"--{name}={getattr(arguments, name)}" for name in ("threads", "steps", "hidden", "context")]
     for _ in range(arguments.rounds):
         for name in LOOPS:
             command = [sys.executable, "-m", "tests.benchmarks.training", "loops", "--only", name, *flags]
@@ -186,6 +194,63 @@ def loops(arguments: argparse.Namespace) -> None:
     for name, runs in found.items():
         best = {key: max(run[key] for run in runs) for key in runs[0]}
         print(f"{name:12}{best['wall']:10,.0f}{best['cpu']:11,.0f}{best['mfu']:9.0%}{best['memory']:7,.0f}")
+
+
+def step(arguments: argparse.Namespace) -> None:
+    """What a run takes beside its arithmetic, in a process of its own."""
+    command = [sys.executable, "-m", "tests.benchmarks.training", "step", f"--began={time.time()}"]
+    command += [f"--{name}={getattr(arguments, name)}" for name in ("threads", "steps", "hidden", "context")]
+    subprocess.run(command, check=True)
+
+
+def one_step(arguments: argparse.Namespace) -> None:
+    """See :func:`step`."""
+    spent: dict[str, list[float]] = {}
+
+    def timed(owner: Any, name: str) -> Any:
+        """A patch that notes the wall and the processor seconds of each call."""
+        function = getattr(owner, name)
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            began, busy = time.perf_counter(), time.process_time()
+            result = function(*args, **kwargs)
+            taken = time.process_time() - busy
+            if name == "step" and not spent.get(name):
+                wall, cpu = time.time() - arguments.began, time.process_time()
+                print(f"start to first step: {wall:.1f} s, {cpu:.1f} of the processor", flush=True)
+            spent.setdefault(name, []).append(taken if name != "save" else time.perf_counter() - began)
+            return result
+
+        return mock.patch.object(owner, name, call)
+
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
+        for owner, name in ((Split, "batch"), (Run, "_micro_batches"), (Run, "step"), (Checkpoints, "save")):
+            stack.enter_context(timed(owner, name))
+        rows = BATCH * (arguments.steps + 1)
+        data = packed(Path(folder), Random(rows, arguments.context).ids)
+        model = models.build(architecture(arguments.hidden), vocab_size=VOCABULARY, context=arguments.context, seed=1)
+        steps = arguments.steps + 1
+        train(model.train(), data, settings(), steps=steps, seed=1, area=Path(folder), label="benchmark")
+    usual = sum(spent["step"][1:]) / arguments.steps
+    read = sum(sum(spent[name][1:]) for name in ("batch", "_micro_batches")) / arguments.steps
+    every = params.read(runtime.DEFAULT)["saving"]["every"]
+    print(f"a step: {usual:.3f} processor seconds, {read / usual:.2%} of them for its rows")
+    print(f"a checkpoint: {spent['save'][-1]:.2f} s, {spent['save'][-1] / (every * usual):.2%} of {every} steps")
+
+
+def packed(folder: Path, ids: Any) -> Packed:
+    """Rows as the stage pack leaves them."""
+    tokens.write(
+        folder / "0.npy", folder / "0.index.parquet", ids.astype(np.uint16), [tokens.Span("a", 0, ids.size, 0)]
+    )
+    shard = {"file": "0.npy", "rows": len(ids)}
+    described = {"context": ids.shape[1] - 1, "vocab_size": VOCABULARY, "pad_id": 3, "tokens": ids.size}
+    (folder / tokens.DESCRIPTION).write_text(json.dumps(described | {"shards": [shard]}))
+    objective = params.check(Objective, params.read()["pretrain"]["objective"], "objective")
+    return Packed(
+        tokens.TokenShards(folder),
+        Reader(objective, seed=1, vocab_size=VOCABULARY, first_text=8, begin=1, pad=3, documents_apart=False),
+    )
 
 
 def losses(arguments: argparse.Namespace) -> None:
@@ -216,8 +281,10 @@ def losses(arguments: argparse.Namespace) -> None:
 def main() -> None:
     """Read the command line and run."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["loops", "loss"])
+    parser.add_argument("what", choices=["loops", "step", "loss"])
     parser.add_argument("--only", choices=LOOPS, help="run one loop here")
+    parser.add_argument("--began", type=float, help="measure here; the time at which this process was started")
+    parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--steps", type=int, default=12)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--hidden", type=int, default=384)
@@ -225,12 +292,15 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as work:
         profile = Path(work) / "profile.yaml"
-        profile.write_text(f"work: {work}\nsaving: {{every: 1000000, keep_last: 1}}\n", "utf-8")
+        lines = [f"work: {work}", f"threads: {arguments.threads}", "saving: {every: 1000000, keep_last: 1}"]
+        profile.write_text("\n".join(lines), "utf-8")
         os.environ["HEADWATER_PROFILE"] = str(profile)
         if arguments.only:
             one(arguments.only, arguments)
+        elif arguments.began:
+            one_step(arguments)
         else:
-            {"loops": loops, "loss": losses}[arguments.what](arguments)
+            {"loops": loops, "step": step, "loss": losses}[arguments.what](arguments)
 
 
 if __name__ == "__main__":
