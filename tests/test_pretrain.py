@@ -86,6 +86,7 @@ EVERYTHING = {
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize("asynchronous", [False, True])
 def test_killed_twenty_times_it_ends_in_the_same_bytes(tmp_path: Path, asynchronous: bool) -> None:
     folder = small_run.prepare(tmp_path / "project", steps=80, every=1, asynchronous=asynchronous, training=EVERYTHING)

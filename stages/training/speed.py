@@ -1,5 +1,6 @@
 """How fast this machine multiplies matrices: what the speed of training is compared with on the screen."""
 
+import functools
 import time
 
 import torch
@@ -9,8 +10,9 @@ _SECONDS = 0.15
 _LEAST = 5  # products; the first, which may take longer than all the others, does not count
 
 
+@functools.cache
 def matmul_peak(device: torch.device, precision: str) -> float:
-    """Floating-point operations per second of square matrix products, measured for a moment.
+    """Floating-point operations per second of square matrix products, measured for a moment, once in a process.
 
     Shown beside the training speed as the share of it that the model reaches (MFU); never part of a result.
 

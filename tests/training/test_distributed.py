@@ -24,19 +24,34 @@ TRAINING: dict[str, Any] = {
 }
 
 
-def trained(folder: Path, processes: int, name: str, execution: str) -> list[dict[str, str]]:
-    """The log of a run of the stage, as DVC starts it."""
+def ended(folder: Path, processes: int, name: str, execution: str = "") -> "subprocess.CompletedProcess[str]":
+    """A run of the stage, as DVC starts it."""
     profile = small_run.profile(folder, processes, name)
     profile.write_text(profile.read_text() + execution)
     environment = {**os.environ, "HEADWATER_PROFILE": str(profile), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "stages.pretrain", *small_run.flags(name)]
-    ended = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-    assert ended.returncode == 0, ended.stderr
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+def trained(folder: Path, processes: int, name: str, execution: str) -> list[dict[str, str]]:
+    """The log of a run."""
+    run = ended(folder, processes, name, execution)
+    assert run.returncode == 0, run.stderr
     with (folder / f"{name}.csv").open() as file:
         return list(csv.DictReader(file))
 
 
 @pytest.mark.slow
+def test_more_processes_than_rows_are_one_line_of_each_before_the_first_step(tmp_path: Path) -> None:
+    training = {"batch_sequences": 1, "micro_batch": 1}
+    run = ended(small_run.prepare(tmp_path / "project", training=training), 2, "run")
+    assert run.returncode == 1
+    assert run.stderr.count("batch_sequences is 1, for 2 processes: take fewer of them") == 2
+    assert "Traceback" not in run.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_a_checkpoint_of_two_processes_continues_on_one_on_four_and_on_copies(tmp_path: Path) -> None:
     folder = small_run.prepare(tmp_path / "project", steps=STEPS, training=TRAINING)
     whole = trained(folder, 2, "two", "")
@@ -55,7 +70,7 @@ def test_gradients_are_summed_once_a_step_or_after_every_pass(tmp_path: Path, ex
     """Of eight rows two processes have four each, in four passes; FSDP2 sums each layer and the rest by itself."""
     folder = small_run.prepare(tmp_path / "project", steps=2, training={"micro_batch": 1}, execution=execution)
     command = [sys.executable, "-m", "tests.training.messages", str(folder)]
-    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert ended.returncode == 0, ended.stdout + ended.stderr
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stdout + run.stderr
     layers = small_run.PARAMS["model"]["layers"]
     assert json.loads((folder / "messages.json").read_text()) == 2 * sums * (layers + 1)

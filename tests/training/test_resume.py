@@ -48,11 +48,11 @@ ROWS: dict[str, dict[str, Any]] = {
 
 def attempt(folder: Path, changes: dict[str, Any]) -> dict[str, bytes]:
     """Everything that a run leaves."""
-    values = check(pretrain.Params, small_run.changed(steps=6, **changes), "pretrain")
+    values = check(pretrain.Params, small_run.changed(steps=4, **changes), "pretrain")
     paths = {name: folder / name for name in ("tokens", "tokenizer", "earlier", "model", "spikes")}
     pretrain.run(values, **paths, log=folder / "log.csv")
     (area,) = (folder / "run" / "pretrain").iterdir()
-    kept = [*(folder / "model").iterdir(), folder / "log.csv", *(area / "step-00000006").glob("*.distcp")]
+    kept = [*(folder / "model").iterdir(), folder / "log.csv", *(area / "step-00000004").glob("*.distcp")]
     return {path.name: path.read_bytes() for path in kept}
 
 
@@ -60,17 +60,17 @@ def check_resume(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], changes: dict[str, Any]
 ) -> None:
     """Train, take the last checkpoint and the results away, train again, and expect the same."""
-    folder = small_run.prepare(tmp_path / "project")
+    folder = small_run.prepare(tmp_path / "project", every=2)
     monkeypatch.setenv("HEADWATER_PROFILE", str(small_run.profile(folder, 1, "run")))
     runtime.profile.cache_clear()
     whole = attempt(folder, changes)
     (area,) = (folder / "run" / "pretrain").iterdir()
-    shutil.rmtree(area / "step-00000006")
+    shutil.rmtree(area / "step-00000004")
     shutil.rmtree(folder / "model")
     (folder / "log.csv").unlink()
     capsys.readouterr()
     assert attempt(folder, changes) == whole
-    assert "continues at step 3 of 6" in capsys.readouterr().err
+    assert "continues at step 2 of 4" in capsys.readouterr().err
     runtime.profile.cache_clear()
 
 
