@@ -74,13 +74,14 @@ def _torchrun(stage: str) -> NoReturn:
     # By name: what starts a stage is no part of what it makes.
     launcher = importlib.import_module("torch.distributed.run")
     elastic = importlib.import_module("torch.distributed.elastic.multiprocessing.api")
+    errors = importlib.import_module("torch.distributed.elastic.multiprocessing.errors")
     # The bare "--" keeps torchrun from taking the stage's flags for abbreviations of its own.
     arguments = ["--standalone", "--nproc-per-node", str(profile().processes), "-m", "--", f"stages.{stage}"]
     try:
         launcher.main([*arguments, *sys.argv[1:]])
     except elastic.SignalException as error:
         sys.exit(PreemptedError.code if error.sigval == signal.SIGTERM else 130)
-    except launcher.ChildFailedError as error:  # what each process had to say, it has said
+    except errors.ChildFailedError as error:  # what each process had to say, it has said
         codes = {failure.exitcode for failure in error.failures.values()}
         told = PreemptedError.code in codes and codes <= {PreemptedError.code, -signal.SIGTERM}
         sys.exit(PreemptedError.code if told else 1)
