@@ -103,6 +103,7 @@ def test_counts_reasons_examples_and_groups_are_there(page: Path) -> None:
     assert "0.900" in text
     assert "1.500 ± 0.100" in text
     assert "+5.0 standard errors" in text
+    assert "it wrote 50 tokens in a row" in text
     assert "7 25.0 to 75.0 %" in text
     assert "trained alike with adamw at 0.004, muon at 0.004. Not a part of this build" in " ".join(text.split())
     assert "Held-out loss against seconds of one core; adamw at 0.004: 7.500 at 20" in text

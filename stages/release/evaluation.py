@@ -160,7 +160,7 @@ def _is_measured(figure: Any) -> bool:
 
 
 def repeated(figures: Mapping[str, Any], rows: int, characters: int) -> list[dict[str, Any]]:
-    """What models repeat, by model and kind of passage: ``model``, ``kind``, ``passages``, the shares ``repeated`` and
+    """What models repeat, by model and kind of passage: ``model``, ``kind``, ``passages``, ``window``, the shares ``repeated`` and
     ``listed_words`` with their intervals, and of the repeated ``texts`` the first ``rows`` with their pages."""
     found = []
     for model, results in figures.get("models", {}).items():

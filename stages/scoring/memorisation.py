@@ -86,7 +86,7 @@ def measure(continued: Continued, inputs: Sequence[Path], outputs: Mapping[str, 
         _row(scorer, passage, ids, found, asked.window, pages)
         for passage, ids, found in zip(passages, written, places, strict=True)
     ]
-    outputs["figures"].write_text(json.dumps(_figures(rows), ensure_ascii=False, sort_keys=True), "utf-8")
+    outputs["figures"].write_text(json.dumps(_figures(rows, asked.window), ensure_ascii=False, sort_keys=True), "utf-8")
     return {"in": len(rows), "out": len(rows)}
 
 
@@ -146,13 +146,14 @@ def _row(
     }
 
 
-def _figures(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _figures(rows: Sequence[Mapping[str, Any]], window: int) -> dict[str, Any]:
     figures = {}
     for kind in ("training", "heldout"):
         chosen = [row for row in rows if row["kind"] == kind]
         repeated = [row for row in chosen if row["repeated"]]
         figures[kind] = {
             "passages": len(chosen),
+            "window": window,
             "repeated": share(len(repeated), len(chosen)),
             "listed_words": share(sum(bool(row["words"]) for row in chosen), len(chosen)),
             "texts": [{key: row[key] for key in ("text", "url")} for row in repeated],

@@ -117,7 +117,7 @@ def _evaluation(folder: Path, texts: list[str]) -> None:
     task = {"acc": 0.5, "acc_stderr": 0.05, "chance": 0.25, "acc_stderrs_above_chance": 5.0, "questions": 100}
     share = {"count": 7, "share": 0.5, "low": 0.25, "high": 0.75}
     copied = [{"text": text, "url": text} for text in texts]
-    repeated = {"training": {"passages": 14, "repeated": share, "listed_words": share, "texts": copied}}
+    repeated = {"training": {"passages": 14, "window": 50, "repeated": share, "listed_words": share, "texts": copied}}
     model = {
         "overall": {"all": figure},
         "by_language": {"en": figure},
