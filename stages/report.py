@@ -87,7 +87,7 @@ def run(
             "groups": {kind: evaluation.by_group(found, kind, params.rows) for kind in ("by_language", "by_host")},
             "scores": evaluation.scores(found),
             "changes": evaluation.changes(found),
-            "learned": evaluation.learned(counts.get("finetune", {}).get("test", {})),
+            "learned": evaluation.learned(counts.get("finetune", {}).get("test", {}), params.rows),
             "repeated": evaluation.repeated(found, params.rows, params.characters),
             "samples": evaluation.samples(results, params.characters),
             "files": _hashes(manifest, tokenizer, exported),

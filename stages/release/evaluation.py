@@ -137,22 +137,24 @@ def changes(figures: Mapping[str, Any]) -> list[Change]:
     return found
 
 
-def learned(tested: Mapping[str, Any]) -> Learned | None:
+def learned(tested: Mapping[str, Any], rows: int) -> Learned | None:
     """What the stage finetune measured on its test rows (``test`` of its metrics): classes, tags or numbers.
 
-    None where nothing of the kind was learned.
+    Of many classes the ``rows`` with most rows are kept. None where nothing of the kind was learned.
     """
+    matrix = tested.get("confusion", {})
+    names = sorted(matrix, key=lambda name: (-sum(matrix[name].values()), name))[:rows]
     groups = {**tested.get("by_class", {}), **tested.get("by_type", {})}
+    shown = names or sorted(groups)[:rows]
     figures = [(name, figure) for name, figure in tested.items() if _is_measured(figure)]
-    figures += [(f"{kind}, {name}", figure) for name, kinds in groups.items() for kind, figure in kinds.items()]
+    figures += [(f"{kind}, {name}", figure) for name in shown for kind, figure in groups[name].items()]
     if not figures:
         return None
-    matrix = tested.get("confusion", {})
-    confusion = [
-        (name, [(count, count / (sum(row.values()) or 1)) for count in row.values()]) for name, row in matrix.items()
-    ]
     listed = [(name, figure["value"], (figure["interval"][0], figure["interval"][1])) for name, figure in figures]
-    return Learned(tested["rows"], listed, list(matrix), confusion)
+    counts = {name: [matrix[name].get(other, 0) for other in names] for name in names}
+    of = {name: sum(matrix[name].values()) or 1 for name in names}
+    confusion = [(name, [(count, count / of[name]) for count in row]) for name, row in counts.items()]
+    return Learned(tested["rows"], listed, names, confusion)
 
 
 def _is_measured(figure: Any) -> bool:
@@ -160,8 +162,8 @@ def _is_measured(figure: Any) -> bool:
 
 
 def repeated(figures: Mapping[str, Any], rows: int, characters: int) -> list[dict[str, Any]]:
-    """What models repeat, by model and kind of passage: ``model``, ``kind``, ``passages``, ``window``, the shares ``repeated`` and
-    ``listed_words`` with their intervals, and of the repeated ``texts`` the first ``rows`` with their pages."""
+    """What models repeat, by model and kind of passage: ``model``, ``kind``, ``passages``, ``window``, the shares
+    ``repeated`` and ``listed_words``, and of the repeated ``texts`` the first ``rows`` with their pages."""
     found = []
     for model, results in figures.get("models", {}).items():
         for kind, row in results.get("memorisation", {}).items():
