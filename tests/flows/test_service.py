@@ -71,6 +71,12 @@ def test_a_deployment_started_by_api_is_built_by_the_worker(served: "Project") -
     limits = {name: one["concurrency_options"]["collision_strategy"] for name, one in deployments.items()}
     assert set(limits.values()) == {"ENQUEUE"}
 
+    scheduled = {"flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}}, "limit": 1}
+    deadline = time.monotonic() + 120
+    while not ask(url, "flow_runs/filter", password, **scheduled):
+        assert time.monotonic() < deadline, (home / "server.log").read_text()
+        time.sleep(1)
+
     build = deployments["flows/build.py:build"]["id"]
     runs = [ask(url, f"deployments/{build}/create_flow_run", password, parameters={})["id"] for _ in range(2)]
     deadline = time.monotonic() + 300
