@@ -75,8 +75,8 @@ test-engines: setup  ## the document stages on a real Ray
 	python -m pytest tests/core/test_engine_ray.py
 
 test-formats: setup  ## what export writes, in the programs that people run it with; builds llama.cpp
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check '.[llamacpp,serve]'
-	python -m pytest tests/release/test_llama_cpp.py tests/release/test_serve.py
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check '.[llamacpp,onnx,serve]'
+	python -m pytest tests/release/test_{llama_cpp,onnx_file,serve}.py
 
 lock: setup  ## resolve pyproject.toml anew into requirements.lock
 	python infra/lock.py

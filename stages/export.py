@@ -19,9 +19,18 @@ from stages.core.params import params
 from stages.core.progress import log
 from stages.core.runtime import profile
 from stages.core.stage import Metrics, main
-from stages.release import compared_texts, figures, gguf_file, model_card, parity, transformers_folder, unmerged
+from stages.release import (
+    compared_texts,
+    figures,
+    gguf_file,
+    model_card,
+    onnx_file,
+    parity,
+    transformers_folder,
+    unmerged,
+)
 
-FORMATS: dict[str, ModuleType] = {"transformers": transformers_folder, "gguf": gguf_file}
+FORMATS: dict[str, ModuleType] = {"transformers": transformers_folder, "gguf": gguf_file, "onnx": onnx_file}
 """Name to module; each has ``Settings``, ``check`` and ``write``, and a section of that name in the parameters."""
 
 
@@ -31,62 +40,81 @@ class Params:
     """Name of the model: in its card and of its GGUF file."""
     licence: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")]
     """Licence of the weights, as the Hugging Face hub spells it: apache-2.0, cc-by-sa-4.0, other."""
-    formats: Annotated[tuple[Literal["transformers", "gguf"], ...], Field(min_length=1)]
-    """What is written: the folder of transformers and vLLM, files of llama.cpp."""
+    energy: model_card.Energy
+    """What the model card's estimate of energy assumes."""
+    formats: Annotated[tuple[Literal["transformers", "gguf", "onnx"], ...], Field(min_length=1)]
+    """What is written: the folder of transformers and vLLM, files of llama.cpp, files of onnxruntime (extra `onnx`)."""
     parity: parity.Settings
     """How every format is compared with the model."""
     transformers: transformers_folder.Settings
     """The folder that transformers and vLLM load."""
     gguf: gguf_file.Settings
     """The files that llama.cpp loads."""
+    onnx: onnx_file.Settings
+    """The files that onnxruntime loads."""
 
 
-def run(params: Params, *, model: Path, heldout: Path, measured: tuple[Path, ...], exported: Path) -> Metrics:
+def run(
+    params: Params, *, model: Path, manifest: Path, heldout: Path, measured: tuple[Path, ...], exported: Path
+) -> Metrics:
     """Write, read back, compare.
 
     Args:
         model: model folder
+        manifest: what was crawled, for the model card
         heldout: held-out documents, to compare the formats on
         measured: metrics of the stages before, for the model card
         exported: folder for the exported model
     """
-    unit = shards.Unit(inputs=(model, heldout, *measured), outputs={"exported": "export"})
+    unit = shards.Unit(inputs=(model, manifest, heldout, *measured), outputs={"exported": "export"})
     (built,) = shards.build(export, params, [unit], label="export", count="tensors")
     shards.publish_file(built.outputs["exported"], exported)
     return built.metrics
 
 
 def export(params: Params, inputs: Sequence[Path], outputs: Mapping[str, Path]) -> Metrics:
-    """Export the model folder ``inputs[0]``, compare on the documents ``inputs[1]``; the other inputs are metrics."""
+    """Export the first of ``inputs``, the model; then come the manifest, the held-out documents, and metrics."""
     torch.set_num_threads(profile().threads)
     transformers.utils.logging.disable_progress_bar()
-    source, heldout = inputs[:2]
+    source, manifest, heldout = inputs[:3]
     target = outputs["exported"]
     target.mkdir(exist_ok=True)
     if adapted.is_adapter(source):
-        written = unmerged.write(source, target, params.formats)
-        model_card.write(target, source, params.name, params.licence, written, figures.read(inputs[2:]))
-        held = unmerged.tensors(source)
-        return {"in": held, "out": held, "dropped": {}, "formats": written, "compared": {"texts": 1}}
+        formats = unmerged.write(source, target, params.formats)
+        held, compared = unmerged.tensors(source), {"texts": 1}
+    else:
+        formats, compared = _formats(params, source, heldout, target)
+        held = transformers_folder.tensors(source)
+    described = model_card.Described(
+        name=params.name,
+        licence=params.licence,
+        energy=params.energy,
+        model=source,
+        manifest=manifest,
+        heldout=heldout,
+        formats=formats,
+        measured=figures.read(inputs[3:]),
+    )
+    model_card.write(target, described)
+    return {"in": held, "out": held, "dropped": {}, "formats": formats, "compared": compared}
+
+
+def _formats(
+    params: Params, source: Path, heldout: Path, target: Path
+) -> tuple[dict[str, dict[str, Any]], dict[str, int]]:
+    """Write and compare every format: its figures by label, and how much was compared."""
     for name in params.formats:
         FORMATS[name].check(source, getattr(params, name))
     expected = _expect(source, heldout, params.parity)
-    formats: dict[str, dict[str, Any]] = {}
-    for name in params.formats:
-        for variant in FORMATS[name].write(source, target, getattr(params, name), params.name):
-            formats[variant.label] = _compare(variant, expected)
-    held = transformers_folder.tensors(source)
-    model_card.write(target, source, params.name, params.licence, formats, figures.read(inputs[2:]))
-    return {
-        "in": held,
-        "out": held,
-        "dropped": {},
-        "formats": formats,
-        "compared": {
-            "texts": len(expected.texts),
-            "scored": len(expected.scored),
-            "continuations": len(expected.continuations),
-        },
+    formats = {
+        variant.label: _compare(variant, expected)
+        for name in params.formats
+        for variant in FORMATS[name].write(source, target, getattr(params, name), params.name)
+    }
+    return formats, {
+        "texts": len(expected.texts),
+        "scored": len(expected.scored),
+        "continuations": len(expected.continuations),
     }
 
 

@@ -1,6 +1,7 @@
 """The exported model is the trained model, in every format, for every text; and a broken export is refused."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import gguf
 import peft
 import pytest
+import yaml
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from stages import export
@@ -21,9 +23,11 @@ from tests.release import tiny
 VALUES: dict[str, Any] = {
     "name": "tiny",
     "licence": "apache-2.0",
+    "energy": {"hardware": "one | core", "flops_per_joule": 1e9},
     "formats": ["transformers", "gguf"],
     "parity": {"texts": 60, "scored": 12, "continuations": 2, "tokens": 64, "seed": 1},
     "transformers": {"max_shard_size": "5GB", "tolerance": 0},
+    "onnx": {"precisions": ["f32"], "tolerance": {"f32": 1e-3}},
     "gguf": {
         "precisions": ["f32"],
         "tolerance": {"f32": 1e-4, "f16": 1.0, "q8_0": 5, "q4_0": 50},
@@ -34,6 +38,20 @@ VALUES: dict[str, Any] = {
 
 def parameters(**changes: Any) -> export.Params:
     return check(export.Params, VALUES | changes, "export")
+
+
+def manifest(heldout: Path) -> Path:
+    """Beside the held-out documents."""
+    return heldout.parent / "manifest.json"
+
+
+def run(
+    params: export.Params, model: Path, heldout: Path, folder: Path, measured: tuple[Path, ...] = ()
+) -> dict[str, Any]:
+    """What the stage counts as it exports to ``folder``/export."""
+    return export.run(
+        params, model=model, manifest=manifest(heldout), heldout=heldout, measured=measured, exported=folder / "export"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +65,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def heldout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("decontaminate") / "heldout"
     tiny.write_documents(folder)
+    packages = [{"name": "manuals", "version": "1.0|<b>"}]
+    (folder.parent / "manifest.json").write_text(json.dumps({"source": "folder", "packages": packages}), "utf-8")
     return folder
 
 
@@ -54,6 +74,8 @@ def heldout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ...]:
     folder = tmp_path_factory.mktemp("metrics")
     figures = {
+        "pretrain": {"in": 1, "out": 1, "dropped": {}, "flops": 7.2e15},
+        "extract": {"in": 4, "out": 4, "dropped": {}, "languages": {"de": 1, "en": 3}},
         "crawl": {"in": 1234, "out": 1200, "dropped": {"too_large": 30, "no_text": 4}},
         "evaluate": {
             "in": 5,
@@ -71,7 +93,9 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ...]:
 def exported(model: Path, heldout: Path, measured: tuple[Path, ...]) -> tuple[Path, dict[str, Any]]:
     """A folder with both formats, and what was counted."""
     folder = model.parent / "export"
-    return folder, export.export(parameters(), [model, heldout, *measured], {"exported": folder})
+    return folder, export.export(
+        parameters(), [model, heldout.parent / "manifest.json", heldout, *measured], {"exported": folder}
+    )
 
 
 def test_people_can_load_it_and_ask(exported: tuple[Path, dict[str, Any]]) -> None:
@@ -94,12 +118,20 @@ def test_people_can_load_it_and_ask(exported: tuple[Path, dict[str, Any]]) -> No
 
 
 def test_the_card_is_filled_from_the_metrics_and_nothing_in_them_is_markup(
+    model: Path,
     exported: tuple[Path, dict[str, Any]],
 ) -> None:
     card = (exported[0] / "README.md").read_text("utf-8")
 
     assert card.startswith("---\nlicense: apache-2.0\n")
     assert r"| crawl | 1,234 | 1,200 | too\_large 30 (2.4 %), no\_text 4 (0.3 %) |" in card
+    assert "Crawled from folder: manuals 1.0\\|&lt;b&gt;." in card
+    assert "captured on 2026-01-01" in card
+    assert "before filters: en 75.0 %, de 25.0 %." in card
+    assert "about 2 kWh" in card
+    assert re.search(r"\| gguf-f32 \| [0-9,]+ \| [0-9.e-]+ \| 100.0 % \| 0 ± 0 \|", card)
+    assert yaml.safe_load(card.split("---\n")[1])["pipeline_tag"] == "text-generation"
+    assert fingerprint.file_hash(model) in card
     assert "<script" not in card
     assert r"\[x\]\(javascript\:alert\(2\)\) \| y" in card
 
@@ -112,7 +144,7 @@ def test_the_same_model_gives_the_same_bytes(
     exported: tuple[Path, dict[str, Any]],
     tmp_path: Path,
 ) -> None:
-    export.run(parameters(), model=model, heldout=heldout, measured=measured, exported=tmp_path / "export")
+    run(parameters(), model, heldout, tmp_path, measured)
 
     assert fingerprint.file_hash(tmp_path / "export") == fingerprint.file_hash(exported[0])
 
@@ -121,7 +153,7 @@ def test_large_weights_are_split(
     profile: Path, model: Path, heldout: Path, measured: tuple[Path, ...], tmp_path: Path
 ) -> None:
     small = parameters(transformers={"max_shard_size": "60KB", "tolerance": 0})
-    metrics = export.run(small, model=model, heldout=heldout, measured=measured, exported=tmp_path / "export")
+    metrics = run(small, model, heldout, tmp_path, measured)
 
     assert len(list((tmp_path / "export").glob("*.safetensors"))) > 1
     assert metrics["out"] == 20
@@ -129,9 +161,7 @@ def test_large_weights_are_split(
 
 def test_an_output_of_its_own_is_exported_too(profile: Path, heldout: Path, tmp_path: Path) -> None:
     tiny.write_model(tmp_path / "model", tied=False)
-    metrics = export.run(
-        parameters(), model=tmp_path / "model", heldout=heldout, measured=(), exported=tmp_path / "export"
-    )
+    metrics = run(parameters(), tmp_path / "model", heldout, tmp_path)
 
     names = [tensor.name for tensor in gguf.GGUFReader(tmp_path / "export/tiny-f32.gguf").tensors]
     assert "output.weight" in names
@@ -143,7 +173,7 @@ def test_a_difference_beyond_the_tolerance_names_format_and_text(
 ) -> None:
     strict = parameters(gguf=VALUES["gguf"] | {"tolerance": {"f32": 1e-9}})
     with pytest.raises(HeadwaterError, match=r"gguf-f32: logits for the text '.* the tolerance is 1e-09"):
-        export.run(strict, model=model, heldout=heldout, measured=measured, exported=tmp_path / "export")
+        run(strict, model, heldout, tmp_path, measured)
 
     assert not (tmp_path / "export").exists()
 
@@ -156,7 +186,7 @@ def test_a_tokenizer_that_differs_is_refused(profile: Path, model: Path, heldout
     (broken / "tokenizer.json").write_text(json.dumps(tokenizer), "utf-8")
 
     with pytest.raises(HeadwaterError, match=r"gguf-f32: the text 'The quick brown fox.*' becomes the tokens"):
-        export.run(parameters(), model=broken, heldout=heldout, measured=(), exported=tmp_path / "export")
+        run(parameters(), broken, heldout, tmp_path)
 
 
 def test_a_byte_level_tokenizer_is_exported_in_both_formats(
@@ -165,7 +195,7 @@ def test_a_byte_level_tokenizer_is_exported_in_both_formats(
     spelled = tmp_path / "model"
     shutil.copytree(model, spelled)
     tiny.write_byte_level_tokenizer(spelled)
-    metrics = export.run(parameters(), model=spelled, heldout=heldout, measured=(), exported=tmp_path / "export")
+    metrics = run(parameters(), spelled, heldout, tmp_path)
 
     assert metrics["formats"]["gguf-f32"]["max_logit_difference"] < 1e-4
     fields = gguf.GGUFReader(tmp_path / "export/tiny-f32.gguf").fields
@@ -186,33 +216,33 @@ def test_words_that_llama_cpp_has_no_name_for_are_refused(
     (spelled / "tokenizer.json").write_text(described, "utf-8")
 
     with pytest.raises(HeadwaterError, match=r"tokenizer\.json: llama\.cpp has no name for how"):
-        export.run(parameters(), model=spelled, heldout=heldout, measured=(), exported=tmp_path / "export")
+        run(parameters(), spelled, heldout, tmp_path)
 
 
 def test_what_cannot_be_exported_is_said(profile: Path, model: Path, heldout: Path, tmp_path: Path) -> None:
     with pytest.raises(HeadwaterError, match="no model here"):
-        export.run(parameters(), model=tmp_path, heldout=heldout, measured=(), exported=tmp_path / "export")
+        run(parameters(), tmp_path, heldout, tmp_path)
     incomplete = tmp_path / "model"
     shutil.copytree(model, incomplete)
     (incomplete / "tokenizer.model").unlink()
     with pytest.raises(HeadwaterError, match=r"tokenizer\.model is missing"):
-        export.run(parameters(), model=incomplete, heldout=heldout, measured=(), exported=tmp_path / "export")
+        run(parameters(), incomplete, heldout, tmp_path)
     tiny.write_model(tmp_path / "masked", kind="bert")
     with pytest.raises(HeadwaterError, match=r"GGUF has no bert for fill-mask: take gguf out of export\.formats"):
-        export.run(parameters(), model=tmp_path / "masked", heldout=heldout, measured=(), exported=tmp_path / "export")
+        run(parameters(), tmp_path / "masked", heldout, tmp_path)
     tiny.write_model(tmp_path / "qwen2", kind="qwen2")
     with pytest.raises(HeadwaterError, match="transformers gives every qwen2 the tokenizer of Qwen 2"):
-        export.run(parameters(), model=tmp_path / "qwen2", heldout=heldout, measured=(), exported=tmp_path / "export")
+        run(parameters(), tmp_path / "qwen2", heldout, tmp_path)
     tiny.write_model(tmp_path / "olmo2", kind="olmo2")
     with pytest.raises(HeadwaterError, match=r"does not read olmo2 from GGUF; set export\.gguf\.client to llama\.cpp"):
-        export.run(parameters(), model=tmp_path / "olmo2", heldout=heldout, measured=(), exported=tmp_path / "export")
+        run(parameters(), tmp_path / "olmo2", heldout, tmp_path)
     with pytest.raises(HeadwaterError, match=r"export\.formats\.0: Input should be 'transformers'.*got \"onyx\""):
         parameters(formats=["onyx"])
     with pytest.raises(HeadwaterError, match=r"export\.gguf\.precisions\.0: Input should be .*got \"q5_k\""):
         parameters(gguf=VALUES["gguf"] | {"precisions": ["q5_k"]})
     half = parameters(gguf=VALUES["gguf"] | {"precisions": ["q4_0"], "tolerance": {"f32": 1}})
     with pytest.raises(HeadwaterError, match=r"export\.gguf\.tolerance has none for q4_0"):
-        export.run(half, model=model, heldout=heldout, measured=(), exported=tmp_path / "export")
+        run(half, model, heldout, tmp_path)
     with pytest.raises(HeadwaterError, match=r"export\.name: "):
         parameters(name="../elsewhere")
 
@@ -220,7 +250,7 @@ def test_what_cannot_be_exported_is_said(profile: Path, model: Path, heldout: Pa
 def test_smaller_types_are_smaller_and_close(profile: Path, heldout: Path, tmp_path: Path) -> None:
     tiny.write_model(tmp_path / "model", intermediate=80)
     smaller = parameters(gguf=VALUES["gguf"] | {"precisions": ["f16", "q8_0", "q4_0"]})
-    metrics = export.run(smaller, model=tmp_path / "model", heldout=heldout, measured=(), exported=tmp_path / "export")
+    metrics = run(smaller, tmp_path / "model", heldout, tmp_path)
 
     def types(precision: str) -> dict[str, str]:
         tensors = gguf.GGUFReader(tmp_path / f"export/tiny-{precision}.gguf").tensors
@@ -247,7 +277,13 @@ def test_what_cannot_be_merged_is_exported_with_its_base(
     tuned, exported = tmp_path / "tuned", tmp_path / "exported"
     adapters.save({}, adapters.Tuning("prompt", adapter, 1, 1), models.load(model, 0.0), tuned, stop=[2])
     models.copy_tokenizer(model, tuned)
-    paths: dict[str, Any] = {"model": tuned, "heldout": heldout, "measured": measured, "exported": exported}
+    paths: dict[str, Any] = {
+        "manifest": manifest(heldout),
+        "model": tuned,
+        "heldout": heldout,
+        "measured": measured,
+        "exported": exported,
+    }
     with pytest.raises(HeadwaterError, match=r"cannot be merged into weights: set export\.formats to \[transformers\]"):
         export.run(parameters(), **paths)
     metrics = export.run(parameters(formats=["transformers"]), **paths)

@@ -3,6 +3,9 @@
 import shutil
 from pathlib import Path
 
+import torch
+from transformers import AutoConfig, AutoModelForSequenceClassification, AutoModelForTokenClassification
+
 from stages.core import documents
 from stages.core.params import check
 from stages.text import byte_level, conversion, tokenizers, vocabulary
@@ -60,6 +63,19 @@ def write_model(
     built = model.build(check(model.Architecture, values, "model"), vocab_size=400 + len(control), context=64, seed=1)
     stop = [tokenizers.END_OF_TURN, tokenizers.END]
     model.save(built.config, built.state_dict(), folder, stop=stop)
+
+
+def write_classifier(folder: Path, *, kind: str, ending: str) -> None:
+    """A classifier with three labels and random weights, on a model of a kind; ``ending`` is of its class's name."""
+    write_model(folder, kind=kind)
+    config = AutoConfig.from_pretrained(folder)
+    config.num_labels = 3
+    torch.manual_seed(1)
+    auto = {
+        "ForSequenceClassification": AutoModelForSequenceClassification,
+        "ForTokenClassification": AutoModelForTokenClassification,
+    }[ending]
+    auto.from_config(config).save_pretrained(folder)
 
 
 def write_documents(folder: Path) -> None:
