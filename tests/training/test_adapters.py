@@ -24,7 +24,12 @@ from tests.training import small_run
 
 STEPS, ROWS, LENGTH, VOCABULARY = 20, 16, 12, 64
 ADAPTER = Adapter(rank=4, alpha=8, dropout=0.1, targets="all_linear", virtual_tokens=3)
-METHODS = ("lora", "adalora", "ia3", "prefix", "prompt")
+
+
+def methods(*quick: str) -> list[Any]:
+    """All methods; those that are not named are slow."""
+    every = ("lora", "adalora", "ia3", "prefix", "prompt")
+    return [one if one in quick else pytest.param(one, marks=pytest.mark.slow) for one in every]
 
 
 def tuning(method: Any, **changes: Any) -> Tuning:
@@ -71,7 +76,7 @@ def losses(log: str) -> list[float]:
     return [float(line.split(",")[2]) for line in log.splitlines()[1:]]
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", methods("adalora", "prefix"))
 def test_a_run_learns_resumes_exactly_and_keeps_only_the_adapter(
     base: Path, method: str, tmp_path: Path, profile: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -93,7 +98,7 @@ def test_a_run_learns_resumes_exactly_and_keeps_only_the_adapter(
     assert [name for name in held if not any(one in name for one in added)] == []
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", methods("lora", "prompt"))
 def test_the_folder_and_peft_give_the_same_logits(base: Path, method: str, tmp_path: Path, profile: Path) -> None:
     (tmp_path / "run").mkdir()
     run(base, method, tmp_path / "run", tmp_path / "tuned", precision="bf16", optimizer="muon")
