@@ -270,7 +270,7 @@ def test_bad_settings_are_named() -> None:
     values = params.as_json(PARAMS)
     for change, message in (
         ({"task": "clasify"}, r"no such task: 'clasify'; did you mean 'classify'\?"),
-        ({"task": "tag"}, "headings makes conversations, for task chat; tag needs data: incoming"),
+        ({"task": "tag"}, "headings makes conversations, for chat or distill; tag needs data: incoming"),
         ({"folds": 1}, "one fold leaves nothing to learn from"),
     ):
         with pytest.raises(HeadwaterError, match=message):
