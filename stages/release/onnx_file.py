@@ -108,9 +108,7 @@ def write(source: Path, target: Path, settings: Settings, name: str) -> list[Var
     for precision in settings.precisions:
         path = folder / _FILES[precision]
         if precision == "int8":
-            from onnxruntime.quantization import QuantType, quantize_dynamic
-
-            quantize_dynamic(whole, path, weight_type=QuantType.QInt8)
+            _quantise(whole, path)
         files = sorted(folder.glob(f"{path.name}*"))
         label, tolerance = f"onnx-{precision}", settings.tolerance[precision]
         variants.append(Variant(label, files, tolerance, exact=precision == "f32", load=partial(load, path)))
@@ -160,6 +158,16 @@ def load(path: Path) -> Loaded:
     return Loaded(encode, logits, greedy if past else None)
 
 
+def _quantise(whole: Path, path: Path) -> None:
+    import onnx
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    model = onnx.load(whole)
+    # It turns matrices around and infers shapes anew, which those that torch has noted would contradict.
+    del model.graph.value_info[:]
+    quantize_dynamic(model, path, weight_type=QuantType.QInt8)
+
+
 def _export(model: Any, path: Path) -> None:
     config = model.config
     rows, length, before = 2, 3, 4  # of the example: any but 0 and 1, which are taken for constants
@@ -201,8 +209,5 @@ def _export(model: Any, path: Path) -> None:
     assert program
     for node in program.model.graph.all_nodes():
         node.metadata_props.clear()  # where in which file on this machine each comes from
-        for value in node.outputs:
-            if not value.is_graph_output():
-                value.shape = None  # onnxruntime infers it, and its quantisation refuses some that torch has noted
     size = sum(weights.numel() for weights in model.parameters()) * 4
     program.save(str(path), external_data=size > _IN_ONE_FILE)
