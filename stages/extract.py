@@ -1,10 +1,8 @@
 """Take the text out of the pages of a crawl: main content as Markdown-like text, with its language."""
 
-import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from stages.core import documents as shard
 from stages.core import shards
@@ -14,14 +12,9 @@ from stages.core.progress import log
 from stages.core.stage import Metrics, main
 from stages.core.takedown import host
 from stages.core.takedown import read as read_takedown
-from stages.web import withheld
-from stages.web.pages import charset, html, language, markdown
-from stages.web.records import http, warc
-
-_PAGE_KINDS = ("response", "resource", "conversion", "unreadable")
-_TOGETHER = 1 << 20  # bytes of records that wait to be looked at together
-_RECORD = 1000  # bytes that one takes besides
-_LEGIBLE = re.compile("[^\\s\ufffd]")  # a null byte in a page becomes U+FFFD
+from stages.web import archived, withheld
+from stages.web.pages import language
+from stages.web.records import warc
 
 
 @params
@@ -76,7 +69,7 @@ def extract(params: Params, inputs: Sequence[Path], outputs: Mapping[str, Path])
     counts: dict[str, Counter[str]] = {"dropped": Counter(), "languages": Counter(), "hosts": Counter()}
     characters = 0
     with shard.Writer(outputs["documents"]) as kept, shard.Writer(outputs["dropped"], dropped=True) as refused:
-        for batch in shard.batches(_documents(params, source, loss)):
+        for batch in shard.batches(archived.documents(params, source, loss)):
             texts = [page["text"] for page in batch if not page["reason"]]
             told = iter(identify(texts, params.language_windows, params.language_characters))
             for page in batch:
@@ -92,72 +85,6 @@ def extract(params: Params, inputs: Sequence[Path], outputs: Mapping[str, Path])
     counted = {name: dict(sorted(count.items())) for name, count in counts.items()}
     pages = {"in": kept.count + refused.count, "out": kept.count}
     return {**pages, **counted, "characters": characters, "lost": loss.counts}
-
-
-def recaptured(source: Path, offset: int, identity: str, params: Mapping[str, Any]) -> dict[str, Any] | None:
-    """What a WARC holds of a document, read again; None if the bytes at ``offset`` no longer make that document.
-
-    Args:
-        source: The WARC.
-        offset: Of the record, as its document says.
-        identity: The document's id.
-        params: Of the stage, as it was built.
-    """
-    for record in warc.read_at(source, offset, params["max_bytes"]):
-        if record.offset != offset:
-            break
-        if record.identity == identity:
-            return {"record": record.kind, "record_bytes": len(record.body), "read_back": True}
-    return None
-
-
-def _documents(params: Params, source: Path, loss: warc.Loss) -> Iterator[dict[str, Any]]:
-    """The document of every page, in a language not yet told; with the ``reason`` why it is dropped, or ""."""
-    waiting: list[tuple[dict[str, Any], html.Page | html.Content | str]] = []
-    size = 0
-    for record in warc.read(source, params.max_bytes, loss):
-        if record.kind in _PAGE_KINDS:
-            known = {
-                "id": record.identity,
-                "url": markdown.clean(record.url),
-                "date": record.date,
-                "source": source.name,
-                "offset": record.offset,
-            }
-            waiting.append((known, _page(params, record)))
-            size += len(record.body) + _RECORD
-            if size > _TOGETHER:
-                yield from _told(params, waiting)
-                waiting, size = [], 0
-    yield from _told(params, waiting)
-
-
-def _told(
-    params: Params, waiting: Sequence[tuple[dict[str, Any], html.Page | html.Content | str]]
-) -> Iterator[dict[str, Any]]:
-    """Documents with what their pages say."""
-    pages = [page for _, page in waiting if isinstance(page, html.Page)]
-    contents = iter(html.contents(pages, params.max_nodes, params.max_depth))
-    for known, page in waiting:
-        content = next(contents) if isinstance(page, html.Page) else page
-        if isinstance(content, html.Content) and not _LEGIBLE.search(content.text):
-            content = "no_text"
-        said = html.Content("", "", "") if isinstance(content, str) else content
-        reason = content if isinstance(content, str) else ""
-        yield {**known, "title": said.title, "published": said.published, "text": said.text, "reason": reason}
-
-
-def _page(params: Params, record: warc.Record) -> html.Page | html.Content | str:
-    """The page of a record, what it says if it is no HTML, or the reason why it says nothing."""
-    if record.problem:
-        return record.problem
-    page = http.page(record, params.max_bytes)
-    if isinstance(page, str):
-        return page
-    text = charset.decode(page.body, page.charset)
-    if page.is_html:
-        return html.Page(text, record.url, record.date)
-    return html.Content(markdown.clean(charset.mended(text)), "", "")
 
 
 def _report_loss(path: Path, lost: Mapping[str, int], max_lost: float) -> None:
