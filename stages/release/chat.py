@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoTokenizer, TextStreamer
+from transformers import PreTrainedTokenizerFast, TextStreamer
 from transformers.utils import logging
 
 from stages.core import adapted
@@ -89,7 +89,7 @@ def _load(folder: Path) -> tuple[Any, Any]:
     torch.set_num_threads(profile().threads)
     logging.disable_progress_bar()
     model = adapted.load(folder, dtype=torch.float32).eval()
-    return model, AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    return model, PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
 
 
 def _talk(model: Any, tokenizer: Any, options: argparse.Namespace) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 from markupsafe import Markup
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 from transformers.utils import logging
 
 from stages.core.errors import HeadwaterError
@@ -108,7 +108,7 @@ def _load(folder: Path) -> tuple[Any, Any]:
         model = AutoModelForCausalLM.from_pretrained(
             folder, dtype=torch.float32, use_safetensors=True, local_files_only=True, attn_implementation="eager"
         )
-        return model.eval(), AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        return model.eval(), PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError) as error:
         raise HeadwaterError(f"{folder}: no model that transformers can load: {str(error).splitlines()[0]}") from None
 

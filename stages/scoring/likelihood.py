@@ -82,7 +82,7 @@ class Scorer:
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         try:
             model = adapted.load(folder, dtype=torch.float32)
-            self.tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
+            self.tokenizer = transformers.PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
         except (OSError, ValueError) as error:
             reason = str(error).splitlines()[0]
             raise HeadwaterError(f"{folder}: no model that transformers can load: {reason}") from None
