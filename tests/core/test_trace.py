@@ -221,7 +221,8 @@ def test_a_damaged_index_is_built_again(built: Path, ask: Ask) -> None:
 
 
 def test_what_pages_say_acts_on_no_terminal() -> None:
-    shown = trace.shown(Fact("document", {"title": "a\x1b[2Jb\nc", "rows": list(range(40))}))
+    shown = trace.shown(Fact("document", {"title": "a\x1b[2Jb\nc", "rows": list(range(40)), "of": {"n": {2: 0.5}}}))
     assert "\x1b" not in shown
     assert "a⟨U+001B⟩[2Jb c" in shown
     assert "(40 in all)" in shown
+    assert "2  0.5" in shown

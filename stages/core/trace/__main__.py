@@ -71,13 +71,14 @@ def shown(fact: Fact) -> str:
 
 
 def _lines(about: Mapping[str, Any]) -> Iterator[str]:
-    width = max(map(len, about), default=0)
-    for name, value in about.items():
+    named = [(visible(str(name)), value) for name, value in about.items()]  # such as the n of n-grams
+    width = max((len(name) for name, _ in named), default=0)
+    for name, value in named:
         if isinstance(value, Mapping):
             yield f"  {name}"
             yield from (f"  {line}" for line in _lines(value))
         else:
-            yield f"  {visible(name):{width}}  {_value(value)}"
+            yield f"  {name:{width}}  {_value(value)}"
 
 
 def _value(value: Any) -> str:
