@@ -66,7 +66,7 @@ def heldout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("decontaminate") / "heldout"
     tiny.write_documents(folder)
     packages = [{"name": "manuals", "version": "1.0|<b>"}]
-    (folder.parent / "manifest.json").write_text(json.dumps({"source": "folder", "packages": packages}), "utf-8")
+    (folder.parent / "manifest.json").write_text(json.dumps({"source": "debian-docs", "packages": packages}), "utf-8")
     return folder
 
 
@@ -125,7 +125,7 @@ def test_the_card_is_filled_from_the_metrics_and_nothing_in_them_is_markup(
 
     assert card.startswith("---\nlicense: apache-2.0\n")
     assert r"| crawl | 1,234 | 1,200 | too\_large 30 (2.4 %), no\_text 4 (0.3 %) |" in card
-    assert "Crawled from folder: manuals 1.0\\|&lt;b&gt;." in card
+    assert "Crawled from debian-docs: manuals 1.0\\|&lt;b&gt;." in card
     assert "captured on 2026-01-01" in card
     assert "before filters: en 75.0 %, de 25.0 %." in card
     assert "about 2 kWh" in card
