@@ -111,8 +111,9 @@ def stage(folder: Path, processes: int, name: str) -> "subprocess.Popen[str]":
     return subprocess.Popen(command, cwd=folder, env=environment, stderr=subprocess.PIPE, text=True)
 
 
+# Where a gradient is rounding, both optimizers make a step of full length of it, in a direction of its own.
 @pytest.mark.parametrize(
-    ("training", "tolerance"), [({}, 1e-5), pytest.param(EVERYTHING, 1e-3, marks=pytest.mark.slow)]
+    ("training", "tolerance"), [({}, 1e-5), pytest.param(EVERYTHING, 4e-3, marks=pytest.mark.slow)]
 )
 def test_two_processes_share_the_work_and_agree_with_one(
     profile: Path, tmp_path: Path, training: dict[str, Any], tolerance: float
