@@ -31,7 +31,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         project.build(STAGES[0], STAGES[-1])
         for arguments in (("init", "--no-scm", "--quiet"), ("commit", "--force", "--quiet", *STAGES)):
             subprocess.run([sys.executable, "-m", "dvc", *arguments], check=True, cwd=project.folder)
-        for command in ("init --quiet", "add dvc.lock metrics", f"{_AUTHOR} commit --quiet --message Build"):
+        commit = f"{_AUTHOR} commit --quiet --message Build"
+        for command in ("init --quiet", "add dvc.lock metrics", commit, "tag model@v1.0.0"):
             subprocess.run(["git", *command.split()], check=True, cwd=project.folder)
         yield project.folder
 
@@ -180,6 +181,7 @@ def test_pages_to_be_taken_down_are_found_until_the_build_is_made_again(built: P
     assert places >= {"data/extract/documents", "data/decontaminate/training", "data/pack"}
     assert [fact["model"] for fact in _of(facts, "affected")] == ["data/pretrain/model"]
     assert [fact["path"] for fact in _of(facts, "disagrees")] == ["incoming/takedown.txt"]
+    assert [fact["tag"] for fact in _of(facts, "earlier")] == ["model@v1.0.0"]
 
 
 def test_the_copies_of_a_page_are_named(built: Path, ask: Ask) -> None:

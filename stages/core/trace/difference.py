@@ -1,7 +1,6 @@
 """What is different between two builds: parameters, code, documents that came, went or changed sides, and figures."""
 
 import json
-import subprocess
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -12,6 +11,7 @@ import pyarrow.parquet as pq
 from stages.core import shards
 from stages.core.errors import HeadwaterError
 from stages.core.trace.lineage import LOCK, Fact, Lineage, Stage
+from stages.core.trace.revisions import shown
 
 _EXAMPLES = 3
 _ABSENT = "not there"
@@ -23,7 +23,7 @@ def compare(now: Lineage, revision: str) -> Iterator[Fact]:
     Raises:
         HeadwaterError: the revision is unknown or has no build.
     """
-    before = Lineage(_show(revision, LOCK.as_posix()))
+    before = Lineage(shown(revision, LOCK.as_posix()))
     names = dict.fromkeys(stage.name for stage in [*before.stages, *now.stages])
     sides = [{stage.name: stage for stage in lineage.stages} for lineage in (before, now)]
     for name in names:
@@ -94,7 +94,7 @@ def _shards(lineage: Lineage, *, cached: bool) -> Iterator[tuple[str, str, Path]
 def _figures(name: str, revision: str) -> Iterator[Fact]:
     path = Path("metrics", f"{name}.json")
     try:
-        old, new = (json.loads(text) for text in (_show(revision, path.as_posix()), path.read_text("utf-8")))
+        old, new = (json.loads(text) for text in (shown(revision, path.as_posix()), path.read_text("utf-8")))
     except (HeadwaterError, OSError, ValueError):
         return
     for key, (was, became) in _changed(_flat(old), _flat(new)).items():
@@ -112,11 +112,3 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     for key, value in values.items():
         found |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
     return found
-
-
-def _show(revision: str, path: str) -> str:
-    command = ["git", "show", "--end-of-options", f"{revision}:./{path}"]
-    done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False)
-    if done.returncode:
-        raise HeadwaterError(f"{revision}: no {path} in that revision; `git log {LOCK}` lists the builds")
-    return done.stdout

@@ -1,11 +1,11 @@
 """What a model is made of: every stage behind it with its parameters, its code, and the hashes of what it read."""
 
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 from stages.core.errors import HeadwaterError
 from stages.core.trace.lineage import LOCK, Fact, Lineage, Stage
+from stages.core.trace.revisions import git
 
 
 def ingredients(lineage: Lineage, model: str) -> Iterator[Fact]:
@@ -49,16 +49,8 @@ def _sources(lineage: Lineage, stage: Stage) -> Iterator[Fact]:
 
 def _commit() -> dict[str, str | int]:
     """The commit that dvc.lock was last written in, and how many files of the build have changed since."""
-    commit = _git("log", "-1", "--format=%H", "--", LOCK.as_posix())
+    commit = git("log", "-1", "--format=%H", "--", LOCK.as_posix())
     if not commit:
         return {"commit": "unknown: dvc.lock is in no commit"}
-    changed = _git("diff", "--name-only", commit, "--", LOCK.as_posix(), "params.yaml", "stages")
+    changed = git("diff", "--name-only", commit, "--", LOCK.as_posix(), "params.yaml", "stages")
     return {"commit": commit, "changed_since": len(changed.splitlines())}
-
-
-def _git(*arguments: str) -> str:
-    try:
-        done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        return ""
-    return done.stdout.strip()

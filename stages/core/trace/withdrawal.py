@@ -1,5 +1,6 @@
 """What is left of the pages that were taken down, and which models were trained on them."""
 
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pyarrow.parquet as pq
 from stages.core import shards, takedown
 from stages.core.errors import HeadwaterError
 from stages.core.tokens import TokenShards, index_name
-from stages.core.trace import training
+from stages.core.trace import revisions, training
 from stages.core.trace.lineage import LOCK, Fact, Lineage
 
 _TOLD = 20  # documents of a folder
@@ -41,7 +42,22 @@ def check(lineage: Lineage) -> Iterator[Fact]:
                 for model in training.holders(lineage, trainer):
                     yield Fact("affected", {"model": model, "until": "it is trained again: `dvc repro`"})
     entries = {kind: len(getattr(wanted, kind)) for kind in ("urls", "hosts", "ids", "texts")}
+    if any(entries.values()):
+        yield from _earlier(path, hashlib.md5(Path(path).read_bytes(), usedforsecurity=False).hexdigest())
     yield Fact("takedown", {"list": path, **entries, "documents_left": len(ids)})
+
+
+def _earlier(path: str, md5: str) -> Iterator[Fact]:
+    """Builds that were tagged, such as those promoted, with another list: what they hold, that list says."""
+    for tag in revisions.git("tag", "--list").splitlines():
+        try:
+            built = Lineage(revisions.shown(tag, LOCK.as_posix()))
+        except HeadwaterError:  # a tag of something else
+            continue
+        read = {stage.inputs.get(path) for stage in built.stages} - {None}
+        if md5 not in read:
+            look = f"`git checkout {tag} && dvc checkout`, then this command with today's list"
+            yield Fact("earlier", {"tag": tag, "because": "it was built with another list", "to_know": look})
 
 
 def _named(folder: Path, wanted: takedown.Takedown) -> dict[str, str]:
