@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from stages.core import documents, takedown
+from stages.core.errors import HeadwaterError
 from stages.web.records import warc
 from tests.document_path import Project, write_crawl
 
@@ -56,7 +57,7 @@ def test_a_page_leaves_the_crawl_and_its_neighbours_stay(project: Project) -> No
 def test_a_whole_host_can_go(project: Project) -> None:
     extracted = _rows(project.folder / "data/extract/documents")
     _list(project, takedown.host(extracted[0]["url"]))
-    with pytest.raises(Exception, match="no pages in"):
+    with pytest.raises(HeadwaterError, match="no pages in"):
         project.build("crawl", "crawl")
 
 
