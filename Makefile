@@ -70,9 +70,9 @@ test: check  ## the checks and the tests
 test-slow: setup  ## the tests that take long: many kills, whole data sets
 	python -m pytest -m slow
 
-test-engines: setup  ## the document stages on a real Ray
+test-engines: setup  ## a real Ray and, as root with Debian's slurm-wlm, a real Slurm on two machines in this one
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check '.[ray]'
-	python -m pytest tests/core/test_engine_ray.py
+	python -m pytest tests/core/test_engine_ray.py tests/engines
 
 test-formats: setup  ## what export writes, in the programs that people run it with; builds llama.cpp
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check '.[llamacpp,onnx,serve]'
