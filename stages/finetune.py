@@ -118,7 +118,9 @@ def run(
     # The first process fills the work area, the others then find it filled. The loop's Accelerator joins this state.
     with PartialState(cpu=not torch.accelerator.is_available()).main_process_first():
         given = TASKS[params.task](params, Sources(model, documents, conversations))
-    course = Course(params.training, params.epochs, params.seed, "finetune", params.method, params.adapter)
+    stop = [tokenizers.END_OF_TURN, tokenizers.END]
+    describe = functools.partial(models.describe, tokenizer=model, stop=stop)
+    course = Course(params.training, params.epochs, params.seed, "finetune", params.method, params.adapter, describe)
     kept: list[Path] = []
 
     def area(part: str) -> Path:
@@ -128,7 +130,6 @@ def run(
     figures: Metrics = {"folds": lesson.cross_validate(given, course, params.folds, area)} if params.folds else {}
     trained = lesson.learn(given, course, given.learned, area("all"))
     if trained.is_main:
-        stop = [tokenizers.END_OF_TURN, tokenizers.END]
         adapters.save(trained.weights, course.tuning(given.learned), given.model(), tuned, stop=stop)
         models.copy_tokenizer(model, tuned)
         log.write_text(trained.log, "utf-8")

@@ -1,5 +1,6 @@
 """Train a language model on the packed tokens, from nothing or from a model that is there."""
 
+import functools
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -71,13 +72,22 @@ def run(
     data = _data(params, packed, tokenizer, earlier)
     rows, batch = len(data) - params.training.held_out.rows, params.training.batch_sequences
     tokens_of.check_length(params.steps, batch, params.epochs, rows, tokens)
-    config = start.config
-    trained = train(start, data, params.training, steps=params.steps, seed=params.seed, area=area, label="pretrain")
+    config, stop, control = start.config, [tokenizers.END], params.objective.control_tokens
+    trained = train(
+        start,
+        data,
+        params.training,
+        steps=params.steps,
+        seed=params.seed,
+        area=area,
+        label="pretrain",
+        describe=functools.partial(models.describe, tokenizer=tokenizer, stop=stop, control=control),
+    )
     if trained.is_main:
         if shards.identity(run, params, inputs) != area.name:
             raise HeadwaterError(f"{' or '.join(map(str, inputs))} changed while it was trained on: run again")
-        models.save(config, trained.weights, model, stop=[tokenizers.END])
-        models.copy_tokenizer(tokenizer, model, params.objective.control_tokens)
+        models.save(config, trained.weights, model, stop=stop)
+        models.copy_tokenizer(tokenizer, model, control)
         log.write_text(trained.log, "utf-8")
         spikes.write_text(trained.spikes, "utf-8")
         shards.collect(keep=[area])

@@ -23,6 +23,7 @@ from stages.core import progress, runtime
 from stages.core.errors import HeadwaterError
 from stages.core.params import check
 from stages.training import model as models
+from stages.training import snapshot
 from tests.conftest import ROOT
 from tests.training import small_run
 
@@ -35,9 +36,14 @@ def run(folder: Path, name: str, **changes: Any) -> dict[str, Any]:
     return pretrain.run(params, **inputs, **outputs)
 
 
+def model_of(folder: Path, name: str) -> dict[str, bytes]:
+    """The files of a model."""
+    return {path.name: path.read_bytes() for path in sorted((folder / f"{name}.model").iterdir())}
+
+
 def files(folder: Path, name: str) -> dict[str, bytes]:
     """Everything that a run left, by name: its results, and the state of model and optimizer in its checkpoints."""
-    found = {path.name: path.read_bytes() for path in sorted((folder / f"{name}.model").iterdir())}
+    found = model_of(folder, name)
     found["log"] = (folder / f"{name}.csv").read_bytes()
     for path in sorted((folder / name).glob("pretrain/*/step-*/*.distcp")):
         found[f"{path.parent.name}/{path.name}"] = path.read_bytes()
@@ -130,6 +136,9 @@ def test_two_processes_share_the_work_and_agree_with_one(
     # The state lies across the processes, a part with each: it was really sharded.
     parts = sorted(path.name for path in (folder / "both").glob("pretrain/*/step-00000006/*.distcp"))
     assert parts == ["__0_0.distcp", "__1_0.distcp"]
+    (area,) = (folder / "both").glob("pretrain/*")
+    snapshot.write(area, 6, folder / "again.model", averaged="averaging" in training)
+    assert model_of(folder, "again") == model_of(folder, "both")
     one, two = (load_file(folder / f"{name}.model" / "model.safetensors") for name in ("alone", "both"))
     assert one.keys() == two.keys()
     for name, weights in one.items():

@@ -20,6 +20,7 @@ import torch.distributed as dist
 import torch.distributed.checkpoint as dcp
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
+from torch.distributed.checkpoint.metadata import TensorStorageMetadata
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_state_dict, set_state_dict
 
 from stages.core import fingerprint, shards
@@ -30,6 +31,12 @@ from stages.training import learner
 
 _RECORD = "record.json"
 _LATEST = "latest"
+
+# DCP warns that one process is one process, even those who say so.
+_ALONE = "torch.distributed is disabled"
+
+WEIGHTS, KEPT = "model", "kept"
+"""Of the parts of a checkpoint: the model's weights, and those that a run keeps beside them, by names."""
 
 
 class Checkpoints:
@@ -58,8 +65,7 @@ class Checkpoints:
         self._saving: Future[None] | None = None
         # Messages of the thread must not meet those of training.
         self._group = None if self._alone or self._thread is None else dist.new_group(backend="gloo")
-        # DCP warns that one process is one process, even those who say so.
-        warnings.filterwarnings("ignore", message="torch.distributed is disabled", category=UserWarning)
+        warnings.filterwarnings("ignore", message=_ALONE, category=UserWarning)
 
     def save(self, step: int, texts: Mapping[str, str], anchor: int) -> None:
         """Save the state after ``step`` steps, once what was saved before is on disk; called by every process.
@@ -92,7 +98,7 @@ class Checkpoints:
         self.wait()
 
     def _write(self, state: dict[str, Any], step: int, texts: Mapping[str, str], anchor: int) -> None:
-        final = self.folder / _name(step)
+        final = place(self.folder, step)
         partial = self.folder / f"{final.name}.partial"
         if self.accelerator.is_main_process:
             shutil.rmtree(partial, ignore_errors=True)
@@ -126,22 +132,22 @@ class Checkpoints:
             HeadwaterError: its checkpoint is not there or damaged.
         """
         self.wait()
-        name = _name(step)
-        problem: list[str | None] = [self._problem(self.folder / name) if self.accelerator.is_main_process else None]
-        broadcast_object_list(problem)
-        if problem[0]:
-            raise HeadwaterError(f"{self.folder / name}: cannot go back to it, {problem[0]}; remove {self.folder}")
+        folder = place(self.folder, step)
+        found: list[str | None] = [problem(folder) if self.accelerator.is_main_process else None]
+        broadcast_object_list(found)
+        if found[0]:
+            raise HeadwaterError(f"{folder}: cannot go back to it, {found[0]}; remove {self.folder}")
         if self.accelerator.is_main_process:
-            self._point(name)
-            for later in (folder for folder in self._saved() if folder.name > name):
-                shutil.rmtree(later)
-        return self._load(name)
+            self._point(folder.name)
+            for later in (one for one in steps(self.folder) if one > step):
+                shutil.rmtree(place(self.folder, later))
+        return self._load(folder.name)
 
     def _load(self, name: str) -> tuple[int, dict[str, str]]:
         folder = self.folder / name
         state = self._state()
         dcp.load(state, storage_reader=dcp.FileSystemReader(folder), no_dist=self._alone)
-        model, optimizer = state["model"], state["optimizer"]
+        model, optimizer = state[WEIGHTS], state["optimizer"]
         set_state_dict(
             self.model,
             self.optimizers,
@@ -155,7 +161,7 @@ class Checkpoints:
     def _state(self) -> dict[str, Any]:
         model, optimizer = get_state_dict(self.model, self.optimizers)
         trained = learner.trained(self.model, model)  # what is frozen, a run begins with anyway
-        return {"model": trained, "optimizer": optimizer, "kept": self.kept}  # loading fills kept's tensors in place
+        return {WEIGHTS: trained, "optimizer": optimizer, KEPT: self.kept}  # loading fills kept's tensors in place
 
     def _record(self, folder: Path, step: int, written: list[str]) -> None:
         files = {path.name: fingerprint.file_hash(path) for path in shards.files(folder)}
@@ -168,45 +174,72 @@ class Checkpoints:
         shards.replace(partial, self.folder / _LATEST)
 
     def _prune(self, anchor: int) -> None:
-        for old in self._saved()[profile().saving.keep_last :]:
-            step = int(old.name.removeprefix("step-"))
-            every = profile().saving.keep_every
+        every = profile().saving.keep_every
+        for step in steps(self.folder)[: -profile().saving.keep_last]:
             if step != anchor and not (every and step % every == 0):
-                shutil.rmtree(old)
-
-    def _saved(self) -> list[Path]:
-        """Folders of checkpoints, the newest first."""
-        return sorted((path for path in self.folder.glob("step-*") if path.suffix != ".partial"), reverse=True)
+                shutil.rmtree(place(self.folder, step))
 
     def _newest(self) -> str | None:
         for partial in self.folder.glob("*.partial"):
             shutil.rmtree(partial) if partial.is_dir() else partial.unlink()
-        for folder in self._saved():
-            problem = self._problem(folder)
-            if problem is None:
+        for step in reversed(steps(self.folder)):
+            folder = place(self.folder, step)
+            found = problem(folder)
+            if found is None:
                 return folder.name
-            log(f"{folder}: refused, {problem}; the checkpoint before it is used")
-        return None
-
-    def _problem(self, folder: Path) -> str | None:
-        """What is wrong with a checkpoint, or nothing."""
-        try:
-            record = json.loads((folder / _RECORD).read_text("utf-8"))
-        except (OSError, ValueError):
-            return f"{_RECORD} is missing or damaged"
-        if record["run"] != self.folder.name:
-            return f"it belongs to run {record['run']}"
-        for name, expected in record["files"].items():
-            path = folder / name
-            if not path.is_file():
-                return f"{name} is missing"
-            if fingerprint.file_hash(path) != expected:
-                return f"{name} is damaged"
+            log(f"{folder}: refused, {found}; the checkpoint before it is used")
         return None
 
 
-def _name(step: int) -> str:
-    return f"step-{step:08d}"
+def steps(run: Path) -> list[int]:
+    """The steps of a run, from the first on, that there are checkpoints of."""
+    folders = (path.name for path in run.glob("step-*") if path.suffix != ".partial")
+    return sorted(int(name.removeprefix("step-")) for name in folders)
+
+
+def place(run: Path, step: int) -> Path:
+    """The folder of a checkpoint."""
+    return run / f"step-{step:08d}"
+
+
+def problem(folder: Path) -> str | None:
+    """What is wrong with a checkpoint, or nothing."""
+    try:
+        record = json.loads((folder / _RECORD).read_text("utf-8"))
+    except (OSError, ValueError):
+        return f"{_RECORD} is missing or damaged"
+    if record["run"] != folder.parent.name:
+        return f"it belongs to run {record['run']}"
+    for name, expected in record["files"].items():
+        path = folder / name
+        if not path.is_file():
+            return f"{name} is missing"
+        if fingerprint.file_hash(path) != expected:
+            return f"{name} is damaged"
+    return None
+
+
+def tensors(folder: Path, part: str) -> dict[str, torch.Tensor]:
+    """The tensors of a part of a checkpoint, whole, however many processes wrote them.
+
+    Args:
+        folder: Of the checkpoint.
+        part: :data:`WEIGHTS` or :data:`KEPT`.
+
+    Returns:
+        By name; empty where the checkpoint has no such part.
+    """
+    reader = dcp.FileSystemReader(folder)
+    described = reader.read_metadata().state_dict_metadata
+    found = {
+        name: torch.empty(one.size, dtype=one.properties.dtype)
+        for name, one in described.items()
+        if name.startswith(f"{part}.") and isinstance(one, TensorStorageMetadata)
+    }
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=_ALONE, category=UserWarning)
+        dcp.load(found, storage_reader=reader, no_dist=True)
+    return {name.removeprefix(f"{part}."): tensor for name, tensor in found.items()}
 
 
 def _copy(value: Any) -> Any:

@@ -7,6 +7,8 @@ from stages.training.run import Step
 from stages.training.settings import Training
 
 LOG = "log.csv"
+DESCRIBED = "model"
+"""Folder beside the checkpoints of a run: what makes a folder of a model of one, but for the weights."""
 HEADER = "step,tokens,loss,learning_rate,gradient_norm"
 
 

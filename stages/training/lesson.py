@@ -46,6 +46,8 @@ class Course(NamedTuple):
     """The stage's name, for progress."""
     method: Method
     adapter: Adapter
+    describe: Callable[[Any, Path], None]
+    """See :func:`stages.training.loop.train`."""
 
     def tuning(self, rows: Fixed | Padded) -> Tuning:
         """How the weights change in a run on these rows."""
@@ -72,6 +74,7 @@ def learn(lesson: Lesson, course: Course, rows: Fixed | Padded, area: Path) -> T
         label=course.label,
         making=lesson.making,
         ranks=ranks,
+        describe=course.describe if course.method == "full" else None,
     )
 
 

@@ -22,6 +22,7 @@ continues at its last checkpoint and ends in the same bytes.
 import contextlib
 import functools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ from stages.core.runtime import profile
 from stages.core.shards import Metrics
 from stages.training import distributed, held_out, learner, spikes
 from stages.training.checkpoint import Checkpoints
-from stages.training.course import LOG, Course
+from stages.training.course import DESCRIBED, LOG, Course
 from stages.training.data import Data, Split
 from stages.training.learner import Learner, Making
 from stages.training.model import flops_per_token
@@ -71,6 +72,7 @@ def train(
     label: str,
     making: Making = Learner,
     ranks: Ranks | None = None,
+    describe: Callable[[Any, Path], None] | None = None,
 ) -> Trained:
     """Train ``model`` for ``steps`` steps, from its last checkpoint in ``area`` if there is one.
 
@@ -84,6 +86,8 @@ def train(
         label: The stage's name, for progress.
         making: Gives the model its objective; without one, the next token or the masked ones.
         ranks: Of AdaLoRA, where that changed the model.
+        describe: Writes what a folder of the model holds besides weights, given its configuration: with that its
+            checkpoints become models, see :mod:`stages.training.snapshot`.
 
     Raises:
         HeadwaterError: the data make no batch, the batch does not divide, or too many steps cannot be learned from.
@@ -103,6 +107,8 @@ def train(
     course = begin(*checkpoints.load())
     if accelerator.is_main_process:
         _say(label, training, course.done, steps)
+        if describe:
+            describe(model.config, area / DESCRIBED)
     peak = matmul_peak(accelerator.device, training.precision) if course.done < steps else 0.0
     pace = Pace(flops, peak * accelerator.num_processes, training.batch_sequences, run.split.rows)
     with (

@@ -172,15 +172,20 @@ def writer(folder: Path, dropout: float) -> Any:
 
 def described(folder: Path, dropout: float) -> Any:
     """The configuration of a folder's model, to be trained with ``dropout``; see :func:`load`."""
+    config = configured(folder)
+    for name in _options(config.model_type) & set(_DROPOUTS):
+        setattr(config, name, dropout)
+    return config
+
+
+def configured(folder: Path) -> Any:
+    """The configuration of a folder's model as it stands; see :func:`load`."""
     if not (folder / "config.json").is_file():
         raise HeadwaterError(f"{folder}: no model here (config.json is missing)")
     kind = json.loads((folder / "config.json").read_text("utf-8")).get("model_type")
     if kind not in KINDS:
         raise HeadwaterError(f"{folder}: holds a model of kind {kind}; these can be trained: {', '.join(KINDS)}")
-    config = CONFIG_MAPPING[kind].from_pretrained(folder, local_files_only=True)
-    for name in _options(kind) & set(_DROPOUTS):
-        setattr(config, name, dropout)
-    return config
+    return CONFIG_MAPPING[kind].from_pretrained(folder, local_files_only=True)
 
 
 def load_as(config: Any, folder: Path) -> Any:
@@ -205,13 +210,22 @@ def save(config: Any, weights: dict[str, torch.Tensor], folder: Path, *, stop: l
     model.load_state_dict(weights, assign=True, strict=not config.tie_word_embeddings)
     model.tie_weights()
     if model.can_generate():
-        model.generation_config = GenerationConfig(
-            bos_token_id=config.bos_token_id, eos_token_id=stop, pad_token_id=config.pad_token_id
-        )
+        model.generation_config = _generation(config, stop)
     disable_progress_bar()
     model.save_pretrained(folder)
     for path in folder.glob("*.safetensors"):
         path.chmod(0o644)  # safetensors lets the owner alone read
+
+
+def describe(config: Any, folder: Path, *, tokenizer: Path, stop: list[int], control: Sequence[str] = ()) -> None:
+    """Write all that a model's folder holds but weights; see :func:`save` and :func:`copy_tokenizer`."""
+    config.save_pretrained(folder)
+    _generation(config, stop).save_pretrained(folder)
+    copy_tokenizer(tokenizer, folder, control)
+
+
+def _generation(config: Any, stop: list[int]) -> GenerationConfig:
+    return GenerationConfig(bos_token_id=config.bos_token_id, eos_token_id=stop, pad_token_id=config.pad_token_id)
 
 
 def copy_tokenizer(source: Path, folder: Path, control: Sequence[str] = ()) -> None:
