@@ -48,7 +48,7 @@ def measured(paths: Sequence[Path]) -> Metrics:
     for path in paths:
         text = path.read_text("utf-8") if path.exists() else _committed(path)
         if text:
-            figures.update(_flatten(json.loads(text)))
+            figures.update(flat(json.loads(text)))
     return figures
 
 
@@ -128,10 +128,11 @@ def _size(size: int | None) -> str:
     return f"{value:.3g} {_UNITS[unit]}" if unit else f"{size} B"
 
 
-def _flatten(metrics: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
+def flat(metrics: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
+    """The numbers of a metrics file by dotted name."""
     for name, value in metrics.items():
         if isinstance(value, Mapping):
-            yield from _flatten(value, f"{prefix}{name}.")
+            yield from flat(value, f"{prefix}{name}.")
         elif isinstance(value, int | float):
             yield f"{prefix}{name}", value
 

@@ -1,4 +1,4 @@
-"""A sweep file: what is searched for the best value of which metric, and how."""
+"""A sweep file: what is searched for the best value of which metrics, and how."""
 
 import dataclasses
 import hashlib
@@ -49,20 +49,32 @@ class Pruning:
 
 
 @params
+class Repeats:
+    """A trial is built once for each of several values, such as seeds or splits, and its result is their mean."""
+
+    parameter: str
+    """Dotted name in params.yaml."""
+    values: tuple[Any, ...]
+    """At least two."""
+
+
+@params
 class Search:
     """A sweep file, ``infra/sweeps/<name>.yaml``."""
 
     target: str
     """Stage that a trial ends with."""
-    metric: str
-    """What is compared, as <stage>.<name in its metrics>."""
-    direction: Literal["minimize", "maximize"]
+    objectives: dict[str, Literal["minimize", "maximize"]]
+    """What is compared, as <stage>.<name in its metrics>; of several, what no other trial beats in all of them."""
     sampler: Literal["tpe", "grid"]
     """Tree-structured Parzen estimator, which learns from the trials before; or every combination of ``values``."""
     seed: int
     trials: PositiveInt
     """How many there are in the end, those of earlier runs included."""
     pruning: Pruning | None
+    """Needs a single objective; of a trial that repeats, the first build is looked at."""
+    repeats: Repeats | None
+    """Of every trial; None builds it once. Folds of the rows that are tuned on are `finetune.folds`."""
     fixed: dict[str, Any]
     """Parameters that are the same in every trial and differ from params.yaml."""
     parameters: dict[str, Range | Choice]
@@ -77,8 +89,9 @@ def load(file: Path) -> Search:
     """
     search = check(Search, read(file), where=str(file))
     values = read(FILE)
-    for name in [*search.fixed, *search.parameters]:
+    for name in [*search.fixed, *search.parameters, *([search.repeats.parameter] if search.repeats else [])]:
         _require(name, values, str(file))
+    _check_objectives(search, str(file))
     for name, space in search.parameters.items():
         where = f"{file}: parameters.{name}"
         if isinstance(space, Choice):
@@ -90,6 +103,8 @@ def load(file: Path) -> Search:
             raise HeadwaterError(f"{where}: low must be less than high, and more than 0 where the scale is log")
     if search.pruning and search.pruning.factor < 2:
         raise HeadwaterError(f"{file}: pruning.factor must be at least 2")
+    if search.repeats and len(search.repeats.values) < 2:
+        raise HeadwaterError(f"{file}: repeats.values must be at least two, or repeats null")
     return search
 
 
@@ -105,6 +120,13 @@ def sampler(search: Search, number: int) -> optuna.samplers.BaseSampler:
     return optuna.samplers.TPESampler(seed=search.seed * 1_000_003 + number, constant_liar=True)
 
 
+def taking(search: Search, place: int) -> optuna.samplers.BaseSampler:
+    """What gives a trial the combination at a place of the grid."""
+    found = combinations(search)
+    chosen = found[place % len(found)]
+    return optuna.samplers.PartialFixedSampler(chosen, optuna.samplers.RandomSampler(seed=search.seed))
+
+
 def pruner(search: Search) -> optuna.pruners.BasePruner:
     """What ends a trial early."""
     if search.pruning is None:
@@ -117,6 +139,13 @@ def pruner(search: Search) -> optuna.pruners.BasePruner:
 def size(search: Search) -> int:
     """Trials that the sweep takes."""
     return search.trials if search.sampler == "tpe" else len(combinations(search))
+
+
+def builds(search: Search, values: Mapping[str, Value]) -> list[dict[str, Value]]:
+    """The parameters of each build of a trial."""
+    if search.repeats is None:
+        return [dict(values)]
+    return [{**values, search.repeats.parameter: one} for one in search.repeats.values]
 
 
 def drawn(search: Search, trial: optuna.Trial) -> dict[str, Value]:
@@ -144,6 +173,16 @@ def combinations(search: Search) -> list[dict[str, str]]:
     found = [dict(zip(spaces, map(json.dumps, one), strict=True)) for one in itertools.product(*spaces.values())]
     random.Random(search.seed).shuffle(found)
     return found[: search.trials]
+
+
+def _check_objectives(search: Search, where: str) -> None:
+    if not search.objectives:
+        raise HeadwaterError(f"{where}: objectives is empty; name a metric, such as {{pretrain.loss: minimize}}")
+    for name in search.objectives:
+        if not all(name.partition(".")):
+            raise HeadwaterError(f"{where}: objectives: {name} must be <stage>.<name in its metrics>")
+    if search.pruning and len(search.objectives) > 1:
+        raise HeadwaterError(f"{where}: pruning compares one figure: set it to null, or name a single objective")
 
 
 def _require(name: str, values: Any, where: str) -> None:

@@ -2,11 +2,11 @@
 
 A sweep file says what is searched (flows/search.py; infra/sweeps/ has examples). Trials run side by side in folders of
 their own and share the work area, so that what two have in common is built once. A sweep that was stopped goes on where
-it was: what was under way is tried again. `dvc exp apply` takes over the parameters and results of any trial.
+it was: what was under way is tried again. What it found is a page beside the study (flows/findings.py), and
+`python -m flows.apply` takes over the parameters and results of any trial.
 """
 
 import argparse
-import csv
 import functools
 import logging
 import sys
@@ -23,12 +23,13 @@ from prefect.runtime import flow_run
 from prefect.states import Cancelled, Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows import artifacts, charts, history, search, server, trial
+from flows import artifacts, findings, history, search, server, trial
 from flows.build import Commands, has_cause
-from flows.graph import Plot
 from flows.search import Search
 from flows.study import Study, opened
 from stages.core.errors import HeadwaterError
+
+_NOTHING_LEFT = "NothingLeft"  # of a trial that another machine has made meanwhile
 
 
 @flow(name="sweep", flow_run_name=lambda: Path(flow_run.parameters["file"]).stem, persist_result=False)
@@ -40,54 +41,79 @@ def sweep(file: str, parallel: int = 1, storage: str | None = None) -> State:
         parallel: Trials at the same time.
         storage: URL of the study's database; none takes one in the project.
     """
-    commands = Commands()
-    logging.getLogger("prefect.task_runs").addFilter(has_cause)
     try:
-        with opened(Path(file), storage) as study, ThreadPoolTaskRunner(max_workers=parallel) as runner:
-            work = task(
-                functools.partial(_try, study, commands),
-                name="trial",
-                cache_policy=NO_CACHE,
-                persist_result=False,
-            )
-            runs = [work.with_options(task_run_name=f"trial {number}") for number in range(study.missing())]
-            futures = [runner.submit(one, parameters={}) for one in runs]
-            try:
-                wait(futures)
-            except (KeyboardInterrupt, TerminationSignal) as signal:
-                commands.stop()
-                wait(futures)
-                if isinstance(signal, TerminationSignal):
-                    raise
-            _show(study)
-            return _outcome(study, bool(futures), commands.stopped)
+        with opened(Path(file).stem, search.load(Path(file)), storage) as study:
+            return tried(study, parallel)
     except HeadwaterError as error:
         return Failed(message=str(error))
+
+
+def tried(study: Study, parallel: int) -> State:
+    """Make the trials that a study lacks, and show what it found; how that ended."""
+    commands = Commands()
+    logging.getLogger("prefect.task_runs").addFilter(has_cause)
+    with ThreadPoolTaskRunner(max_workers=parallel) as runner:
+        work = task(functools.partial(_try, study, commands), name="trial", cache_policy=NO_CACHE, persist_result=False)
+        runs = [work.with_options(task_run_name=f"trial {number}") for number in range(study.missing())]
+        futures = [runner.submit(one, parameters={}) for one in runs]
+        try:
+            wait(futures)
+        except (KeyboardInterrupt, TerminationSignal) as signal:
+            commands.stop()
+            wait(futures)
+            if isinstance(signal, TerminationSignal):
+                raise
+    hopeless = [one.state.message for one in futures if one.state.name == trial.NoSuchMetricError.__name__]
+    if hopeless:
+        return Failed(message=str(hopeless[0]))
+    if study.results():
+        _show(study)
+    return _outcome(study, bool(futures), commands.stopped)
 
 
 def _try(study: Study, commands: Commands) -> State:
     """One trial; the work of one task."""
     if commands.stopped:
         return Cancelled(message="not begun")
-    drawn, values = study.draw()
-    name = study.experiment(drawn.number)
-    get_run_logger().info("%s: %s", name, ", ".join(search.overrides(values)))
-    wanted = study.search
-    one = trial.Trial(name, wanted.target, wanted.metric, values, study.folder, study.copied)
-    figure = wanted.pruning.figure if wanted.pruning else None
+    next_one = study.draw()
+    if next_one is None:
+        return Completed(name=_NOTHING_LEFT, message="others have made the last one")
+    drawn, values = next_one
+    get_run_logger().info("trial %d: %s", drawn.number, ", ".join(search.overrides(values)))
     try:
-        result = trial.run(one, commands, figure, functools.partial(_judge, wanted, drawn))
+        built = _built(study, drawn, values, commands)
     except HeadwaterError as failure:
         if commands.stopped:
             study.again(drawn.number)
             return Cancelled(message="stopped; it is tried again by the next run")
-        study.close(drawn, None, optuna.trial.TrialState.FAIL)
+        study.fail(drawn)
+        if isinstance(failure, trial.NoSuchMetricError):
+            commands.stop()
+            return Failed(name=trial.NoSuchMetricError.__name__, message=str(failure))
         return Failed(message=str(failure))
-    if result is None:
-        study.close(drawn, None, optuna.trial.TrialState.PRUNED)
+    if built is None:
+        study.prune(drawn)
         return Completed(name="Pruned", message="others were better at this step")
-    study.close(drawn, result, optuna.trial.TrialState.COMPLETE)
-    return Completed(message=f"{wanted.metric} {result:.6g}")
+    means = study.close(drawn, built)
+    shown = ", ".join(f"{name} {mean:.6g}" for name, mean in zip(study.search.objectives, means, strict=True))
+    return Completed(message=shown)
+
+
+def _built(study: Study, drawn: optuna.Trial, values: dict[str, Any], commands: Commands) -> list[list[float]] | None:
+    """The results of each build of a trial; None where the first was ended early."""
+    wanted, found = study.search, []
+    for number, one in enumerate(search.builds(wanted, values)):
+        name = study.experiment(drawn.number, number)
+        asked = trial.Trial(name, wanted.target, tuple(wanted.objectives), one, study.folder, study.copied)
+        if wanted.pruning and number == 0:
+            judge = functools.partial(_judge, wanted, drawn)
+            results = trial.run(asked, commands, wanted.pruning.figure, judge)
+        else:
+            results = trial.run(asked, commands)
+        if results is None:
+            return None
+        found.append(results)
+    return found
 
 
 def _judge(wanted: Search, drawn: optuna.Trial, step: int, value: float) -> bool:
@@ -103,51 +129,43 @@ def _judge(wanted: Search, drawn: optuna.Trial, step: int, value: float) -> bool
 
 
 def _show(study: Study) -> None:
-    """Leave the trials as a table, and what they found as charts."""
-    metric = study.search.metric
-    results = study.results()
-    if not results:
-        return
-    rows = [_row(study, one) for one in [*results, *study.pruned()]]
-    shares = [{"share": share, "parameter": name} for name, share in study.importance().items()]
-    files = {"trials": rows, "importance": shares}
-    for name, table in files.items():
-        with (study.folder / f"{name}.csv").open("w", encoding="utf-8", newline="") as file:
-            writer = csv.DictWriter(file, list(table[0]) if table else [])
-            writer.writeheader()
-            writer.writerows(table)
-    plots = [Plot("best", study.folder / "trials.csv", metric, "trial", f"{metric}, the best first", "", "", True)]
-    if shares:
-        plots.append(Plot("share", study.folder / "importance.csv", "share", "parameter", "Importance", "", "", True))
-    images = [f"![{artifacts.escape(plot.title)}]({image})" for plot in plots if (image := charts.image(plot))]
+    """Leave the trials as a table in the UI, and what they found as a page."""
+    rows = [_row(study, one) for one in [*study.results(), *study.pruned()]]
+    page = findings.write(study)
+    take_over = f"python -m flows.apply {rows[0]['trial']} takes it over"
     found: list[artifacts.Found] = [
-        ("trials", rows, f"Trials, the best first; dvc exp apply {rows[0]['trial']} takes it over"),
-        ("charts", "\n\n".join(images), f"What {study.name} found"),
+        ("trials", rows, f"Trials, the best first; {take_over}; charts: {page}"),
     ]
     artifacts.publish(f"sweep-{study.name}", found)
 
 
 def _row(study: Study, made: optuna.trial.FrozenTrial) -> dict[str, Any]:
     """What is shown of a trial."""
-    drawn = {name: artifacts.escape(value) if isinstance(value, str) else value for name, value in made.params.items()}
     pruned = made.state == optuna.trial.TrialState.PRUNED
+    drawn = findings.drawn(study, made)
     return {
         "trial": study.experiment(made.number),
-        study.search.metric: "" if pruned else made.value,
+        **{name: "" if pruned else made.values[place] for place, name in enumerate(study.search.objectives)},
         "ended": f"at step {made.last_step}" if pruned else "",
-        **{name: drawn[name] for name in study.search.parameters},
+        **{
+            name: value if isinstance(value, int | float) else artifacts.escape(findings.shown(value))
+            for name, value in drawn.items()
+        },
     }
 
 
 def _outcome(study: Study, any_made: bool, stopped: bool) -> State:
     if stopped:
         return Cancelled(message="stopped; run it again to continue")
-    results = study.results()
-    if not results:
+    best = study.best()
+    if not best:
         return Failed(message="no trial has a result; the tasks say why")
-    best = results[0]
-    found = ", ".join(f"{name} {value}" for name, value in best.params.items())
-    message = f"{study.search.metric} {best.value:.6g} with {found}: dvc exp apply {study.experiment(best.number)}"
+    values = ", ".join(f"{name} {findings.shown(value)}" for name, value in findings.drawn(study, best[0]).items())
+    pairs = zip(study.search.objectives, best[0].values, strict=True)
+    figures = ", ".join(f"{name} {value:.6g}" for name, value in pairs)
+    others = f", and {len(best) - 1} more that none beats" if len(best) > 1 else ""
+    command = f"python -m flows.apply {study.experiment(best[0].number)}"
+    message = f"{figures} with {values}{others}: {command}; charts: {study.folder / findings.FILE}"
     return Completed(message=message) if any_made else Completed(name="Cached", message=message)
 
 

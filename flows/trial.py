@@ -1,4 +1,4 @@
-"""One trial of a sweep: an experiment of DVC's in a folder of its own, which `dvc exp apply` brings into this one."""
+"""One build of a trial: an experiment of DVC's in a folder of its own, which `python -m flows.apply` takes over."""
 
 import contextlib
 import dataclasses
@@ -13,9 +13,10 @@ from typing import Any
 
 import yaml
 
-from flows import guard, history, search
+from flows import artifacts, guard, history, search
 from flows.build import Commands, reason
 from stages.core.errors import HeadwaterError
+from stages.core.params import nearest
 from stages.core.runtime import profile
 
 _LOOK = 0.5  # seconds between looks at the figures of a trial
@@ -34,8 +35,8 @@ class Trial:
     """Of the experiment."""
     target: str
     """Stage that it ends with."""
-    metric: str
-    """Its result, as <stage>.<name>."""
+    metrics: Sequence[str]
+    """Its results, each as <stage>.<name>."""
     values: Mapping[str, Any]
     """Parameters that differ from params.yaml."""
     folder: Path
@@ -44,8 +45,12 @@ class Trial:
     """Paths that git does not track and the experiment needs."""
 
 
-def run(trial: Trial, commands: Commands, figure: str | None = None, judge: Judge | None = None) -> float | None:
-    """Build an experiment; its result, or None where the judge ended it early.
+class NoSuchMetricError(HeadwaterError):
+    """A stage was built and did not measure what the sweep compares; no other trial would."""
+
+
+def run(trial: Trial, commands: Commands, figure: str | None = None, judge: Judge | None = None) -> list[float] | None:
+    """Build an experiment; its results, or None where the judge ended it early.
 
     Args:
         trial: What to build.
@@ -54,7 +59,8 @@ def run(trial: Trial, commands: Commands, figure: str | None = None, judge: Judg
         judge: Whether to end it early.
 
     Raises:
-        HeadwaterError: a stage failed, or its metrics have no such result.
+        NoSuchMetricError: the metrics have no such result.
+        HeadwaterError: a stage failed, or a result is not finite.
     """
     scalars = trial.folder / f"{trial.name}.jsonl"
     scalars.unlink(missing_ok=True)
@@ -64,7 +70,7 @@ def run(trial: Trial, commands: Commands, figure: str | None = None, judge: Judg
         command += ["--copy-paths", path]
     for override in search.overrides(trial.values):
         command += ["--set-param", override]
-    for reference in _references(trial.name):  # of a study that was deleted, and begins anew
+    for reference in references(trial.name):  # of a study that was deleted, and begins anew
         history.git("update-ref", "-d", reference)
     watch = _Watch(scalars, figure, judge) if figure and judge else None
     try:
@@ -81,26 +87,29 @@ def run(trial: Trial, commands: Commands, figure: str | None = None, judge: Judg
         return None
     if status:
         raise HeadwaterError(reason(trial.target, lines))
-    return result(trial.name, trial.metric)
+    return [result(trial.name, metric) for metric in trial.metrics]
 
 
 def result(name: str, metric: str) -> float:
     """What an experiment measured.
 
     Raises:
-        HeadwaterError: its metrics do not have it.
+        NoSuchMetricError: its metrics do not have it.
+        HeadwaterError: it is not finite.
     """
     stage, _, dotted = metric.partition(".")
-    references = _references(name)
-    value: Any = json.loads((references and history.shown(f"metrics/{stage}.json", references[0])) or "null")
-    for part in dotted.split("."):
-        value = value.get(part) if isinstance(value, dict) else None
-    if not isinstance(value, int | float) or not math.isfinite(value):
-        raise HeadwaterError(f"metrics/{stage}.json has no number {dotted}")
-    return float(value)
+    found = references(name)
+    text = history.shown(f"metrics/{stage}.json", found[0]) if found else None
+    figures = dict(artifacts.flat(json.loads(text or "{}")))
+    if dotted not in figures:
+        raise NoSuchMetricError(f"metrics/{stage}.json has no number {dotted}{nearest(dotted, figures)}")
+    if not math.isfinite(figures[dotted]):
+        raise HeadwaterError(f"metrics/{stage}.json: {dotted} is {figures[dotted]}")
+    return float(figures[dotted])
 
 
-def _references(name: str) -> list[str]:
+def references(name: str) -> list[str]:
+    """Git's references to an experiment of DVC's; none where there is none of this name."""
     return history.git("for-each-ref", "--format=%(refname)", f"refs/exps/**/{name}").split()
 
 

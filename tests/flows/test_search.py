@@ -17,12 +17,12 @@ ROOT = Path(__file__).resolve().parents[2]
 PARAMS = {"train": {"rate": 0.5, "kind": "a", "mix": [], "name": "", "flag": True}}
 SWEEP: dict[str, Any] = {
     "target": "train",
-    "metric": "train.loss",
-    "direction": "minimize",
+    "objectives": {"train.loss": "minimize"},
     "sampler": "tpe",
     "seed": 1,
     "trials": 4,
     "pruning": None,
+    "repeats": None,
     "fixed": {},
     "parameters": {"train.rate": {"low": "1e-2", "high": 1, "scale": "log"}},
 }
@@ -52,6 +52,18 @@ def loaded(file: Path, **changes: Any) -> search.Search:
         ({"parameters": {"train.rate": {"low": 0, "high": 1, "scale": "log"}}}, "more than 0 where the scale is log"),
         ({"parameters": {"train.rate": {"values": []}}}, "train.rate.values is empty"),
         ({"pruning": {"figure": "training/loss", "first": 1, "factor": 1}}, "pruning.factor must be at least 2"),
+        (
+            {
+                "objectives": {"train.loss": "minimize", "train.size": "minimize"},
+                "pruning": {"figure": "training/loss", "first": 1, "factor": 2},
+            },
+            "pruning compares one figure",
+        ),
+        ({"objectives": {}}, "objectives is empty"),
+        ({"objectives": {"loss": "minimize"}}, "loss must be <stage>.<name in its metrics>"),
+        ({"objectives": {"train.loss": "least"}}, "train.loss: Input should be 'minimize' or 'maximize'"),
+        ({"repeats": {"parameter": "train.sed", "values": [1, 2]}}, "train.sed is not in params.yaml"),
+        ({"repeats": {"parameter": "train.kind", "values": [1]}}, "repeats.values must be at least two"),
         ({"seeds": 1}, "s.yaml.seeds is not a parameter; did you mean 'seed'?"),
         ({"trials": "many"}, 's.yaml.trials must be a whole number, got "many"'),
     ],
@@ -113,6 +125,13 @@ def test_a_grid_has_every_combination_once_or_as_many_as_asked_for(file: Path) -
     whole = search.combinations(loaded(file, sampler="grid", trials=10, parameters=spaces))
     assert len({json.dumps(one, sort_keys=True) for one in whole}) == len(whole) == 6
     assert search.combinations(loaded(file, sampler="grid", trials=2, parameters=spaces)) == whole[:2]
+
+
+def test_a_trial_that_repeats_is_built_once_for_each_value(file: Path) -> None:
+    once = loaded(file)
+    thrice = loaded(file, repeats={"parameter": "train.kind", "values": ["a", "b", "c"]})
+    assert search.builds(once, {"train.rate": 1}) == [{"train.rate": 1}]
+    assert [one["train.kind"] for one in search.builds(thrice, {"train.rate": 1})] == ["a", "b", "c"]
 
 
 def test_more_trials_are_the_same_sweep_and_anything_else_is_another(file: Path) -> None:

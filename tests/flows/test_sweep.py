@@ -44,6 +44,7 @@ Path("data", stage, "text").write_text(Path("incoming").read_text())
 if stage == "train":
     params = yaml.safe_load(Path("params.yaml").read_text())["train"]
     loss = abs(float(params["rate"]) - 0.1) + (params["mix"] != [{"host": "a.org", "weight": 2}])
+    size = 10 * float(params["rate"]) + (params["kind"] == "b")
     if params["kind"] == "broken":
         sys.exit("error: train: no such kind")
     if (home / "slow").exists():
@@ -56,19 +57,19 @@ if stage == "train":
         if step == 2 and loss > 0.5 and (home / "pruned").exists():
             time.sleep(300)
     Path("metrics").mkdir(exist_ok=True)
-    Path("metrics/train.json").write_text(json.dumps({"held_out": {"loss": loss}}))
+    Path("metrics/train.json").write_text(json.dumps({"held_out": {"loss": loss}, "size": size}))
 """
 
 PARAMS: dict[str, Any] = {"train": {"rate": 0.5, "kind": "a", "mix": []}}
 
 SWEEP: dict[str, Any] = {
     "target": "train",
-    "metric": "train.held_out.loss",
-    "direction": "minimize",
+    "objectives": {"train.held_out.loss": "minimize"},
     "sampler": "tpe",
     "seed": 1,
     "trials": 4,
     "pruning": None,
+    "repeats": None,
     "fixed": {"train.mix": [{"host": "a.org", "weight": 2}]},
     "parameters": {"train.rate": {"low": "1e-2", "high": 1, "scale": "log"}},
 }
@@ -78,7 +79,11 @@ SWEEP: dict[str, Any] = {
 def searched(project: "Project") -> "Project":
     """A project with parameters, whose graph is built and committed."""
     project.environment["SWEEP_TEST"] = str(project.root.parent)
-    for name, text in (("dvc.yaml", PIPELINE), ("work.py", WORK), ("params.yaml", yaml.safe_dump(PARAMS))):
+    for name, text in (
+        ("dvc.yaml", PIPELINE),
+        ("work.py", WORK),
+        ("params.yaml", f"# What changes the bytes.\n{yaml.safe_dump(PARAMS)}"),
+    ):
         project.write(name, text)
     project.write(".gitignore", "/data/\n")
     subprocess.run([sys.executable, "-m", "dvc", "repro", "-q"], cwd=project.root, env=project.environment, check=True)
@@ -112,18 +117,20 @@ def test_a_trial_is_an_experiment_that_can_be_applied_and_more_trials_go_on(
     assert [row for row in best if row in first] == first
     assert (searched.root.parent / "ran").read_text().split().count("source") == 1  # trials share what they have alike
 
-    assert f"dvc exp apply {first[0]['trial']}" in output
-    subprocess.run(
-        [sys.executable, "-m", "dvc", "exp", "apply", best[0]["trial"]],
-        cwd=searched.root,
-        env=searched.environment,
-        check=True,
-        capture_output=True,
-    )
-    assert float(yaml.safe_load((searched.root / "params.yaml").read_text())["train"]["rate"]) == best[0]["train.rate"]
+    assert f"python -m flows.apply {first[0]['trial']}" in output
+    before = (searched.root / "params.yaml").read_text()
+    applied = searched.run("apply", best[0]["trial"])
+    assert f"+  rate: {best[0]['train.rate']}" in applied
+    after = (searched.root / "params.yaml").read_text()
+    assert after.splitlines()[0] == before.splitlines()[0] == "# What changes the bytes."
+    assert float(yaml.safe_load(after)["train"]["rate"]) == best[0]["train.rate"]
     assert json.loads((searched.root / "metrics/train.json").read_text())["held_out"]["loss"] == min(
         row["train.held_out.loss"] for row in best
     )
+    status = subprocess.run(
+        [sys.executable, "-m", "dvc", "status"], cwd=searched.root, capture_output=True, text=True, check=True
+    )
+    assert "Data and pipelines are up to date." in status.stdout
 
 
 def test_a_stopped_sweep_goes_on_where_it_was(searched: "Project", server: "Server") -> None:
@@ -160,3 +167,25 @@ def test_a_trial_that_is_behind_is_ended_and_one_that_fails_is_told_of(searched:
 def test_what_is_not_committed_is_refused(searched: "Project") -> None:
     searched.write("incoming", "changed ")
     assert sweep(searched, status=1) == "error: incoming is not committed; commit it or take it back before a sweep\n"
+
+
+def test_a_metric_that_is_not_measured_ends_the_sweep_with_the_nearest_name(searched: "Project") -> None:
+    output = sweep(searched, status=1, objectives={"train.held_out.los": "minimize"})
+    lines = output.splitlines()
+    assert lines[-1] == "error: metrics/train.json has no number held_out.los; did you mean 'held_out.loss'?"
+    assert (searched.root.parent / "ran").read_text().split().count("train") == 2  # the first build, and one trial
+    other = sweep(searched, status=1, objectives={"left.loss": "minimize"})
+    assert other.splitlines()[-1].startswith("error: s: objectives: left.loss: target train builds no left")
+
+
+def test_what_several_objectives_and_builds_found_is_a_page(searched: "Project", server: "Server") -> None:
+    goals = {"train.held_out.loss": "minimize", "train.size": "maximize"}
+    repeats = {"parameter": "train.kind", "values": ["a", "b"]}
+    spaces = {"train.rate": {"values": [0.1, 0.2, 0.4]}}
+    output = sweep(searched, objectives=goals, repeats=repeats, parameters=spaces, sampler="grid")
+    shown = rows(server)
+    assert sorted(row["train.rate"] for row in shown) == [0.1, 0.2, 0.4]
+    assert {row["train.rate"]: row["train.size"] for row in shown}[0.4] == pytest.approx(4.5)
+    page = searched.root / output.splitlines()[-1].rpartition("charts: ")[2]
+    assert page.exists()
+    assert "Pareto front" in page.read_text()
