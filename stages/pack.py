@@ -67,7 +67,8 @@ def run(params: Params, *, documents: Path, tokenizer: Path, tokens: Path) -> Me
         "tokenizer": fingerprint.file_hash(file),
         **{key: metrics[key] for key in ("rows", "tokens", "padding")},
         "shards": [
-            {"file": one.outputs["shard"].name, **{key: one.metrics[key] for key in ("rows", "tokens", "padding")}}
+            token_shards.described(one.outputs["shard"], one.outputs["index"])
+            | {key: one.metrics[key] for key in ("rows", "tokens", "padding")}
             for one in filled
         ],
     }

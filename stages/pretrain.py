@@ -11,8 +11,9 @@ from stages.core import shards
 from stages.core.errors import HeadwaterError
 from stages.core.params import params
 from stages.core.stage import Metrics, main
-from stages.core.tokens import TokenShards
+from stages.core.tokens import DESCRIPTION, TokenShards
 from stages.text import tokenizers
+from stages.training import distributed
 from stages.training import model as models
 from stages.training import packed as tokens_of
 from stages.training.data import Data, Replay
@@ -64,14 +65,20 @@ def run(
         log: CSV file for the loss of every step
         spikes: JSON lines of the steps that were not learned from, with their documents
     """
-    packed = TokenShards(tokens)
-    tokens_of.check_tokens(packed, tokenizers.file(tokenizer))
-    inputs = [tokens, tokenizer, *(earlier / name for name in (params.init_from, params.replay.tokens) if name)]
+    file = tokenizers.file(tokenizer)
+    packed = tokens_of.opened(tokens, file)
+    old = tokens_of.opened(earlier / params.replay.tokens, file) if params.replay.tokens else None
+    read = [packed] if old is None else [packed, old]
+    # A description has the hash of each shard.
+    inputs = [*(one.folder / DESCRIPTION for one in read), tokenizer]
+    inputs += [earlier / params.init_from] if params.init_from else []
     area = shards.area("pretrain", shards.identity(run, params, inputs))
     start = _start(params, packed, tokenizer, earlier)
-    data = _data(params, packed, tokenizer, earlier)
+    data = _data(params, packed, old)
     rows, batch = len(data) - params.training.held_out.rows, params.training.batch_sequences
     tokens_of.check_length(params.steps, batch, params.epochs, rows, tokens)
+    for one in read:
+        tokens_of.check_shards(one, *distributed.place())
     config, stop, control = start.config, [tokenizers.END], params.objective.control_tokens
     trained = train(
         start,
@@ -86,6 +93,8 @@ def run(
     if trained.is_main:
         if shards.identity(run, params, inputs) != area.name:
             raise HeadwaterError(f"{' or '.join(map(str, inputs))} changed while it was trained on: run again")
+        for one in read:
+            tokens_of.check_shards(one)
         models.save(config, trained.weights, model, stop=stop)
         models.copy_tokenizer(tokenizer, model, control)
         log.write_text(trained.log, "utf-8")
@@ -113,7 +122,7 @@ def _start(params: Params, packed: TokenShards, tokenizer: Path, earlier: Path) 
     return model
 
 
-def _data(params: Params, packed: TokenShards, tokenizer: Path, earlier: Path) -> Data:
+def _data(params: Params, packed: TokenShards, old: TokenShards | None) -> Data:
     """What it is trained on."""
     reader = Reader(
         params.objective,
@@ -125,10 +134,8 @@ def _data(params: Params, packed: TokenShards, tokenizer: Path, earlier: Path) -
         documents_apart=params.training.documents_apart,
     )
     data = tokens_of.Packed(packed, reader)
-    if not params.replay.tokens:
+    if old is None:
         return data
-    old = TokenShards(earlier / params.replay.tokens)
-    tokens_of.check_tokens(old, tokenizers.file(tokenizer))
     if old.context != packed.context:
         raise HeadwaterError(
             f"{old.folder} holds rows of {old.context} tokens, {packed.folder} of {packed.context}: pack both alike"

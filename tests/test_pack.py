@@ -98,6 +98,15 @@ def test_it_says_which_tokenizer_made_the_tokens(documents: Path, made: Path, tm
     assert description["dtype"] == "uint16"
 
 
+def test_it_says_what_every_shard_holds(documents: Path, made: Path, tmp_path: Path) -> None:
+    pack.run(PARAMS, documents=documents, tokenizer=made, tokens=tmp_path / "tokens")
+    described = json.loads((tmp_path / "tokens" / "pack.json").read_text("utf-8"))["shards"]
+    for one in described:
+        shard = tmp_path / "tokens" / one["file"]
+        index = shard.with_suffix(".index.parquet")
+        assert (one["hash"], one["index_hash"]) == (file_hash(shard), file_hash(index))
+
+
 def test_a_mix_repeats_and_leaves_out_whole_documents_and_every_use_leads_back(
     documents: Path, made: Path, tmp_path: Path
 ) -> None:

@@ -256,32 +256,53 @@ def test_tokens_of_another_tokenizer_are_refused(profile: Path, tmp_path: Path) 
         run(folder, "run")
 
 
+def change(folder: Path, token: int) -> None:
+    """Put another id into the last row of the packed tokens."""
+    shard = np.load(folder / "tokens" / "00000.npy", mmap_mode="r+")
+    shard[-1, 3] = token
+    shard.flush()
+
+
 def test_shards_that_change_under_it_make_no_model(
     profile: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = small_run.prepare(tmp_path / "project")
     told = progress.log
 
-    def change(message: str) -> None:
+    def harm(message: str) -> None:
         told(message)
         if "100 %" in message:  # trained, and nothing written yet
-            shard = np.load(folder / "tokens" / "00000.npy", mmap_mode="r+")
-            shard[3, 3] ^= 1
-            shard.flush()
+            change(folder, 9)
 
-    monkeypatch.setattr(progress, "log", change)
-    with pytest.raises(HeadwaterError, match=r"tokens or .*tokenizer changed while it was trained on: run again"):
+    monkeypatch.setattr(progress, "log", harm)
+    with pytest.raises(HeadwaterError, match=r"00000.npy: is not as it was packed"):
         run(folder, "run", steps=2)
     assert not (folder / "run.model").exists()
     monkeypatch.undo()
     runtime.profile.cache_clear()
 
 
+def test_a_shard_that_was_changed_is_found_before_the_first_step(
+    profile: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = small_run.prepare(tmp_path / "project")
+    run(folder, "run", steps=1)
+    change(folder, 9)
+    capsys.readouterr()
+    with pytest.raises(HeadwaterError, match=r"00000.npy: is not as it was packed, pack.json has another hash"):
+        run(folder, "run", steps=1)
+    assert "step" not in capsys.readouterr().err
+    (folder / "tokens" / "00000.index.parquet").unlink()
+    with pytest.raises(HeadwaterError, match=r"00000.index.parquet: is not as it was packed"):
+        run(folder, "run", steps=1)
+
+
 def test_a_token_beyond_the_vocabulary_is_found_before_the_first_step(profile: Path, tmp_path: Path) -> None:
     folder = small_run.prepare(tmp_path / "project")
-    shard = np.load(folder / "tokens" / "00000.npy")
-    shard[-1, 3] = 301
-    np.save(folder / "tokens" / "00000.npy", shard)
-    with pytest.raises(HeadwaterError, match="row 89 holds token 301, beyond the vocabulary of 300"):
-        run(folder, "run", steps=1)
+    change(folder, 301)
+    packed = folder / "tokens"
+    small_run.describe(packed, json.loads((packed / "pack.json").read_text()))
+    for _ in range(2):  # it is not noted as read
+        with pytest.raises(HeadwaterError, match="row 89 holds token 301, beyond the vocabulary of 300"):
+            run(folder, "run", steps=1)
     assert not list(profile.glob("pretrain/*/step-*"))

@@ -2,7 +2,7 @@
 
 A folder of token shards holds, for each shard, ``NNNNN.npy`` with rows of ``context + 1`` ids (a row predicts its own
 tokens from the second on) and ``NNNNN.index.parquet`` with the ranges that documents take in it; ``pack.json`` says how
-they were made. A document is ``<s> tokens </s>``; what is in no range is padding.
+they were made and has the hash of each. A document is ``<s> tokens </s>``; what is in no range is padding.
 """
 
 import functools
@@ -16,6 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from stages.core import fingerprint
 from stages.core.errors import HeadwaterError
 
 Ids = npt.NDArray[np.integer[Any]]
@@ -60,6 +61,11 @@ def write(shard: Path, index: Path, rows: Ids, spans: Sequence[Span]) -> None:
     columns = {name: [getattr(span, name) for span in spans] for name in INDEX.names}
     table = pa.table(columns, schema=INDEX)
     pq.write_table(table, index, compression="zstd")
+
+
+def described(shard: Path, index: Path) -> dict[str, str]:
+    """What ``pack.json`` says of the files of one shard: the name of the first, and the hash of both."""
+    return {"file": shard.name, "hash": fingerprint.file_hash(shard), "index_hash": fingerprint.file_hash(index)}
 
 
 class TokenShards:

@@ -41,9 +41,14 @@ def start(training: Training, wrapped: str, parallel: Literal["fsdp2", "ddp"]) -
     torch.utils.deterministic.fill_uninitialized_memory = False
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = training.precision == "tf32"
     torch.backends.cudnn.benchmark = False
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+    if place()[1] == 1:
         return Accelerator(mixed_precision="no")
     return _sharded(wrapped) if parallel == "fsdp2" else _copied()
+
+
+def place() -> tuple[int, int]:
+    """The number of this process and how many train together, as torchrun tells them, before they have met."""
+    return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def _sharded(wrapped: str) -> Accelerator:

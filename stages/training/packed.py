@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from stages.core import fingerprint
+from stages.core import fingerprint, shards
 from stages.core.errors import HeadwaterError
 from stages.core.order import Integers
-from stages.core.tokens import TokenShards
+from stages.core.tokens import DESCRIPTION, TokenShards, index_name
 from stages.training import model as models
 from stages.training.data import Rows
 from stages.training.objective import Reader
@@ -40,16 +40,17 @@ class Packed:
         return list(dict.fromkeys(span.id for row in indices for span in self.packed.documents(int(row))))
 
 
-def check_tokens(packed: TokenShards, tokenizer: Path) -> None:
-    """Read all tokens once.
+def opened(folder: Path, tokenizer: Path) -> TokenShards:
+    """The packed tokens of a folder.
 
     Args:
-        packed: The tokens.
+        folder: Of the tokens.
         tokenizer: The file of the tokenizer that decides its ids; tokenizer.json lies beside it.
 
     Raises:
-        HeadwaterError: they are those of another tokenizer, or one is beyond its vocabulary.
+        HeadwaterError: there are none, or they are those of another tokenizer.
     """
+    packed = TokenShards(folder)
     size = models.vocabulary(tokenizer.parent)
     if size != packed.vocab_size:
         raise HeadwaterError(
@@ -60,8 +61,47 @@ def check_tokens(packed: TokenShards, tokenizer: Path) -> None:
         raise HeadwaterError(
             f"{packed.folder} was packed with another tokenizer than {tokenizer.parent}: run `dvc repro pack`"
         )
-    for start in range(0, len(packed), _CHECKED):  # reading finds ids beyond the vocabulary
-        packed.rows(np.arange(start, min(start + _CHECKED, len(packed))))
+    return packed
+
+
+def check_shards(packed: TokenShards, rank: int = 0, ranks: int = 1) -> None:
+    """Read the tokens once, and see that they are those that were packed.
+
+    A note in the work area keeps the size and the time of change of every shard that was read, and one that still has
+    both is not read again: a run that continues over terabytes starts at once. Of several processes each reads a part.
+
+    Args:
+        packed: The tokens.
+        rank: Of this process.
+        ranks: How many share the shards.
+
+    Raises:
+        HeadwaterError: a shard or its index is not what ``pack.json`` says, or holds an id beyond the vocabulary.
+    """
+    notes = shards.area("pretrain-shards", fingerprint.file_hash(packed.folder / DESCRIPTION)[:32])
+    first = 0
+    for number, described in enumerate(packed.description["shards"]):
+        rows, first = range(first, first + described["rows"]), first + described["rows"]
+        if number % ranks == rank:
+            name, index = described["file"], index_name(described["file"])
+            _check(packed, index, described.get("index_hash"), notes / index, range(0))
+            _check(packed, name, described.get("hash"), notes / name, rows)
+
+
+def _check(packed: TokenShards, name: str, expected: str | None, note: Path, rows: range) -> None:
+    """See that a file has the hash that is expected, and ids of the vocabulary alone, if there is no note of it."""
+    path = packed.folder / name
+    seen = f"{path.stat().st_size} {path.stat().st_mtime_ns}" if path.is_file() else "missing"
+    if note.is_file() and note.read_text("utf-8") == seen:
+        return
+    if seen == "missing" or fingerprint.file_hash(path) != expected:
+        raise HeadwaterError(
+            f"{path}: is not as it was packed, {DESCRIPTION} has another hash; remove {packed.folder} and run "
+            "`dvc repro pack`"
+        )
+    for start in rows[::_CHECKED]:  # reading finds ids beyond the vocabulary
+        packed.rows(np.arange(start, min(start + _CHECKED, rows.stop)))
+    note.write_text(seen, "utf-8")
 
 
 def check_length(steps: int, batch: int, epochs: int, rows: int, folder: Path) -> None:

@@ -246,7 +246,7 @@ def packed(folder: Path, ids: Any) -> Packed:
     tokens.write(
         folder / "0.npy", folder / "0.index.parquet", ids.astype(np.uint16), [tokens.Span("a", 0, ids.size, 0)]
     )
-    shard = {"file": "0.npy", "rows": len(ids)}
+    shard = tokens.described(folder / "0.npy", folder / "0.index.parquet") | {"rows": len(ids)}
     described = {"context": ids.shape[1] - 1, "vocab_size": VOCABULARY, "pad_id": 3, "tokens": ids.size}
     (folder / tokens.DESCRIPTION).write_text(json.dumps(described | {"shards": [shard]}))
     objective = params.check(Objective, params.read()["pretrain"]["objective"], "objective")

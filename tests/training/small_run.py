@@ -99,16 +99,23 @@ def prepare(
     ids[::7, 14:] = 3  # padding
     tokens.write(packed / "00000.npy", packed / "00000.index.parquet", ids, [tokens.Span("a", 0, ids.size, 0)])
     description: dict[str, Any] = {"context": CONTEXT, "vocab_size": VOCABULARY, "pad_id": 3, "tokens": ids.size}
-    description["shards"] = [{"file": "00000.npy", "rows": rows}]
+    description["shards"] = [{"rows": rows}]
     vocabulary = {"model": {"vocab": {str(token): token for token in range(VOCABULARY)}}, "added_tokens": []}
     (tokenizer / "tokenizer.json").write_text(json.dumps(vocabulary))
     (tokenizer / "tokenizer_config.json").write_text("{}")
     description["tokenizer"] = fingerprint.file_hash(tokenizer / "tokenizer.json")
-    (packed / tokens.DESCRIPTION).write_text(json.dumps(description))
+    describe(packed, description)
     (folder / "params.yaml").write_text(yaml.safe_dump({"pretrain": changed(**changes)}))
     saving = f"every: {every}, keep_last: 2, asynchronous: {str(asynchronous).lower()}"
     (folder / "saving.yaml").write_text(f"saving: {{{saving}}}\n{execution}")
     return folder
+
+
+def describe(packed: Path, description: dict[str, Any]) -> None:
+    """Write the description of the one shard of packed tokens as it stands."""
+    (shard,) = description["shards"]
+    shard |= tokens.described(packed / "00000.npy", packed / "00000.index.parquet")
+    (packed / tokens.DESCRIPTION).write_text(json.dumps(description))
 
 
 def profile(folder: Path, processes: int, name: str) -> Path:
