@@ -1,15 +1,28 @@
 """One page about the build that opens in any browser, offline: what came in, what was dropped, what was learned.
 
-Text from the web is shown escaped and shortened, addresses as text; the page runs no script and asks for nothing.
+Text from the web is shown escaped and shortened, addresses as text; the page asks for nothing, and can be read without
+its one script, which searches, opens and marks what is there.
 """
 
 from pathlib import Path
 
-from stages.core import fingerprint, shards
+from stages.core import shards
 from stages.core.errors import HeadwaterError
 from stages.core.params import params
 from stages.core.stage import Metrics, main
-from stages.release import corpus, evaluation, figures, optimizer_curves, page, training_logs, vocabulary_figures
+from stages.release import (
+    corpus,
+    dropped_index,
+    evaluation,
+    figures,
+    lineage,
+    optimizer_curves,
+    page,
+    score_histograms,
+    spread,
+    training_logs,
+    vocabulary_figures,
+)
 
 
 @params
@@ -19,17 +32,27 @@ class Params:
     examples: int
     """Documents shown for each reason to drop one."""
     characters: int
-    """Length at which the text of a document or of a sample is cut off."""
+    """Length at which the text of a document, of a sample or of a compared line is cut off."""
+    search_bytes: int
+    """Size of the list of dropped documents that the page searches; of more it holds some of each reason."""
+    search_characters: int
+    """Of the beginning of each text in it."""
     duplicate_groups: int
-    """Groups of duplicates shown, the largest."""
+    """Groups of duplicates shown: so many of the largest, and so many of those that are least alike."""
     duplicate_copies: int
-    """Copies shown of each group."""
-    longest_pieces: int
-    """Pieces of the vocabulary shown, the longest."""
+    """Copies shown of each group, the least alike."""
+    compared_rows: int
+    """Lines shown of a copy beside what was kept."""
+    bins: int
+    """Of a histogram."""
+    pieces: int
+    """Pieces of the vocabulary shown in each list."""
     tokenized_documents: int
-    """Training documents on which bytes per token are measured."""
+    """Training documents on which the tokenizer is measured, beside some extracted ones of other languages."""
+    counted_tokens: int
+    """Packed tokens looked through for tokens that are never used, at most."""
     rows: int
-    """Languages and hosts shown, those with most bytes."""
+    """Languages, hosts and dates shown, those with most bytes or the last."""
     curve_points: int
     """Points of a curve at most."""
     max_bytes: int
@@ -39,14 +62,19 @@ class Params:
 def run(
     params: Params,
     *,
+    graph: Path,
     manifest: Path,
     documents: Path,
+    kept: Path,
     training: Path,
     tokenizer: Path,
+    tokens: Path,
     logs: tuple[Path, ...],
+    spikes: tuple[Path, ...],
     optimizers: Path,
     results: Path,
     exported: Path,
+    artifacts: tuple[Path, ...],
     dropped: tuple[Path, ...],
     measured: tuple[Path, ...],
     report: Path,
@@ -54,14 +82,19 @@ def run(
     """Gather, draw and write the page.
 
     Args:
+        graph: the stages, dvc.yaml
         manifest: what the crawl brought in, JSON
         documents: extracted documents
+        kept: documents that passed the filter, with their scores
         training: training documents
         tokenizer: tokenizer folder
+        tokens: packed tokens
         logs: logs of training, data/<stage>/log.csv
+        spikes: steps that were not learned from, data/<stage>/spikes.jsonl
         optimizers: what optimizers reached, as tests/benchmarks/optimizers.py measured it
         results: folder of the evaluation
         exported: exported model
+        artifacts: what else the stages wrote, of which the hashes are shown
         dropped: folders of dropped documents, data/<stage>/dropped
         measured: metrics of the stages before, in their order
         report: the page
@@ -70,35 +103,37 @@ def run(
     chain = _chain(counts, dropped)
     examples = corpus.examples(dropped, params.examples, params.characters)
     found = evaluation.read(results)
-    sample = corpus.draw(training, params.tokenized_documents)
-    rendered = page.render(
-        {
-            "title": params.title,
-            "headlines": page.headlines(counts, chain, evaluation.headline(found)),
-            "stages": counts,
-            "funnel": page.funnel(counts, chain),
-            "reasons": page.reasons(counts, chain, examples),
-            "languages": corpus.languages(documents, training),
-            "duplicates": _duplicates(params, dropped, documents),
-            "vocabulary": vocabulary_figures.describe(tokenizer, sample, params.longest_pieces, params.characters),
-            "curves": {log.parent.name: training_logs.curves(log, params.curve_points) for log in logs},
-            "optimizers": optimizer_curves.compared(optimizers),
-            "comparison": evaluation.comparison(found),
-            "groups": {kind: evaluation.by_group(found, kind, params.rows) for kind in ("by_language", "by_host")},
-            "scores": evaluation.scores(found),
-            "changes": evaluation.changes(found),
-            "learned": evaluation.learned(counts.get("finetune", {}).get("test", {}), params.rows),
-            "repeated": evaluation.repeated(found, params.rows, params.characters),
-            "samples": evaluation.samples(results, params.characters),
-            "files": _hashes(manifest, tokenizer, exported),
-            "every_figure": page.every_figure(counts),
-            "rows": params.rows,
-        }
-    )
-    size = _write(rendered, report, params.max_bytes)
+    given = (manifest, documents, kept, training, tokenizer, tokens, *logs, *spikes, optimizers, results, exported)
+    stages = lineage.read(graph, (*given, *artifacts, *dropped))
+    shown = corpus.Shown(params.duplicate_groups, params.duplicate_copies, params.compared_rows, params.characters)
+    sample = [*corpus.draw(training, params.tokenized_documents), *corpus.draw_by_language(documents, params.rows)]
+    sections = {
+        "title": params.title,
+        "headlines": page.headlines(counts, chain, evaluation.headline(found)),
+        "stages": stages,
+        "graph": lineage.draw(stages, counts),
+        "measured": counts,
+        "funnel": page.funnel(counts, chain),
+        "reasons": page.reasons(counts, chain, examples),
+        "index": dropped_index.build(dropped, params.search_bytes, params.search_characters),
+        "scores_of_documents": score_histograms.draw(kept, dropped, params.bins),
+        "spread": spread.measure(documents, training, params.rows),
+        "duplicates": corpus.duplicates(dropped, kept, shown),
+        "vocabulary": vocabulary_figures.describe(
+            tokenizer, sample, tokens, params.pieces, params.characters, params.counted_tokens
+        ),
+        "curves": {log.parent.name: training_logs.curves(log, spikes, params.curve_points) for log in logs},
+        "spikes": training_logs.told(spikes, training, params.rows),
+        "optimizers": optimizer_curves.compared(optimizers),
+        "files": lineage.files(manifest, tokenizer, exported),
+        "every_figure": page.every_figure(counts),
+        "rows": params.rows,
+        **evaluation.sections(found, counts, results, params.rows, params.characters),
+    }
+    size = _write(page.report(sections), report, params.max_bytes)
     available = sum(sum(counts[stage].get("dropped", {}).values()) for stage in chain[1:])
-    shown = sum(map(len, examples.values()))
-    return {"in": available, "out": shown, "dropped": {"not_shown": available - shown}, "bytes": size}
+    listed = sections["index"].listed
+    return {"in": available, "out": listed, "dropped": {"not_listed": available - listed}, "bytes": size}
 
 
 def _chain(counts: figures.Measured, dropped: tuple[Path, ...]) -> list[str]:
@@ -109,29 +144,12 @@ def _chain(counts: figures.Measured, dropped: tuple[Path, ...]) -> list[str]:
     return stages
 
 
-def _duplicates(params: Params, dropped: tuple[Path, ...], documents: Path) -> list[corpus.Duplicates]:
-    """Groups of the stage that names what a document is a duplicate of; none if no stage does."""
-    return [
-        group
-        for folder in dropped
-        for group in corpus.duplicates(folder, documents, params.duplicate_groups, params.duplicate_copies)
-    ]
-
-
-def _hashes(*paths: Path) -> list[tuple[str, int, str]]:
-    """Path, bytes and SHA-256 of every file in ``paths``, folders opened."""
-    files = [
-        file for path in paths for file in (sorted(path.rglob("*")) if path.is_dir() else [path]) if file.is_file()
-    ]
-    return [(file.as_posix(), file.stat().st_size, fingerprint.file_hash(file)) for file in files]
-
-
 def _write(rendered: str, report: Path, max_bytes: int) -> int:
     content = rendered.encode()
     if len(content) > max_bytes:
         raise HeadwaterError(
             f"the page would have {len(content):,} bytes, params.yaml allows report.max_bytes {max_bytes:,}: "
-            "lower report.examples or report.characters"
+            "lower report.search_bytes, report.examples or report.characters"
         )
     report.parent.mkdir(parents=True, exist_ok=True)
     partial = report.with_name(f".{report.name}.partial")

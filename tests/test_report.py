@@ -20,22 +20,28 @@ VALUES: dict[str, Any] = {
     "title": "A small build",
     "examples": 10,
     "characters": 300,
+    "search_bytes": 20_000,
+    "search_characters": 100,
     "duplicate_groups": 3,
     "duplicate_copies": 4,
-    "longest_pieces": 10,
+    "compared_rows": 5,
+    "bins": 8,
+    "pieces": 10,
     "tokenized_documents": 5,
+    "counted_tokens": 10_000,
     "rows": 20,
     "curve_points": 50,
     "max_bytes": 200_000,
 }
 
-# All elements of the page; none of them runs, loads or sends anything.
+# All elements of the page; none of them but its own script runs, none loads or sends anything.
 ELEMENTS = frozenset(
     {
         *("html", "head", "meta", "title", "style", "body", "header", "nav", "main", "section", "article", "footer"),
         *("a", "h1", "h2", "h3", "p", "span", "strong", "bdi", "mark", "pre", "code", "details", "summary"),
         *("dl", "dt", "dd", "div", "ul", "ol", "li", "table", "caption", "thead", "tbody", "tr", "th", "td"),
-        *("figure", "figcaption", "svg", "rect", "text", "line", "polyline"),
+        *("figure", "figcaption", "svg", "rect", "text", "line", "polyline", "path", "h4", "br", "del", "ins"),
+        *("script", "noscript", "form", "label", "input", "select", "option", "button"),
     }
 )
 
@@ -85,12 +91,53 @@ def test_hostile_text_is_shown_and_is_never_markup(page: Path) -> None:
         assert re.sub("[\u202a-\u202e\u2066-\u2069\x00\x1b]", lambda c: f"⟨U+{ord(c[0]):04X}⟩", text) in found.text
 
 
-def test_the_page_allows_its_own_style_and_nothing_else(page: Path) -> None:
+def test_the_page_allows_its_own_style_and_script_and_nothing_else(page: Path) -> None:
     content = page.read_text("utf-8")
 
     (policy,) = re.findall(r'Content-Security-Policy" content="([^"]*)"', content)
-    assert policy.replace("&#39;", "'").startswith("default-src 'none'; style-src 'sha256-")
+    allowed = (
+        r"default-src 'none'; style-src 'sha256-[^']*'; base-uri 'none'; form-action 'none'; script-src 'sha256-[^']*'"
+    )
+    assert re.fullmatch(allowed, policy.replace("&#39;", "'"))
     assert not re.findall(r"url\(|@import|https?://", re.sub(r"https://example.org", "", content))
+
+
+def test_dropped_documents_are_listed_for_the_search_as_data_that_ends_no_element(page: Path) -> None:
+    (data,) = re.findall(r'<script type="application/json" id="index">(.*?)</script>', page.read_text("utf-8"), re.S)
+
+    assert not set("<>&") & set(data)
+    index = json.loads(data)
+    assert [stage for stage, _ in index["reasons"]] == ["extract", "filter", "dedup", "decontaminate"]
+    addresses, before = [], ""
+    for shared, rest, *_ in index["rows"]:
+        before = before[:shared] + rest
+        addresses.append(before)
+    assert addresses == sorted(addresses)
+    assert addresses.count(f"https://example.org/{small_build.HOSTILE[0]}") == 4
+
+
+def test_a_list_that_would_be_too_long_holds_some_of_every_reason(inputs: dict[str, Any], tmp_path: Path) -> None:
+    report.run(parameters(search_bytes=600), **inputs, report=tmp_path / "index.html")
+
+    content = (tmp_path / "index.html").read_text("utf-8")
+    (data,) = re.findall(r'<script type="application/json" id="index">(.*?)</script>', content, re.S)
+    listed = [row[2] for row in json.loads(data)["rows"]]
+    assert sorted(set(listed)) == [0, 1, 2, 3]
+    assert f"Search {len(listed)} of the 28 dropped documents" in " ".join(Page(tmp_path / "index.html").text.split())
+
+
+def test_limits_of_scores_spikes_unused_tokens_and_lineage_are_there(page: Path) -> None:
+    text = " ".join(Page(page).text.split())
+
+    assert "words at least 50, at most 100,000" in text
+    assert "4 of 12 beyond" in text
+    assert "limit 50" in text
+    assert "Step 7 was not learned from: leap, loss 9.5" in text
+    assert "learned pieces are not among the 5 packed tokens" in text
+    attributes = Page(page).attributes
+    assert ("href", "#stage-extract") in attributes
+    assert ("data-from", "extract") in attributes
+    assert re.search(r"extract/documents from extract [0-9a-f]{64} ?1 file, [\d,]+ bytes", text)
 
 
 def test_counts_reasons_examples_and_groups_are_there(page: Path) -> None:
@@ -139,7 +186,7 @@ def test_the_same_build_gives_the_same_page(inputs: dict[str, Any], page: Path, 
 
 def test_a_build_in_which_nothing_happened_has_a_page(tmp_path: Path) -> None:
     inputs = small_build.write(tmp_path, hostile=False)
-    for folder in (inputs["documents"], inputs["training"], *inputs["dropped"]):
+    for folder in (inputs["documents"], inputs["training"], inputs["kept"], *inputs["dropped"]):
         shard = folder / "00000.parquet"
         pq.write_table(pq.read_table(shard).slice(0, 0), shard)
     inputs["logs"][0].write_text("step,tokens,loss,learning_rate,gradient_norm\n1,100,2.0,0.1,1.0\n", "utf-8")
@@ -181,7 +228,8 @@ def test_a_larger_group_of_duplicates_comes_first(tmp_path: Path) -> None:
     pq.write_table(pq.read_table(shard).from_pylist(table, pq.read_schema(shard)), shard)
     report.run(parameters(), **inputs, report=tmp_path / "index.html")
 
-    assert re.findall(r"(\d) copies", Page(tmp_path / "index.html").text) == ["5", "2"]
+    largest, least_alike = Page(tmp_path / "index.html").text.split("The least alike")
+    assert re.findall(r"(\d) copies", largest) == re.findall(r"(\d) copies", least_alike) == ["5", "2"]
 
 
 def test_figures_of_other_stages_may_be_more_than_the_page_knows(inputs: dict[str, Any], tmp_path: Path) -> None:

@@ -1,8 +1,9 @@
 """Charts as inline SVG: drawn here, coloured by the page's style sheet, with a title for who cannot see them."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from markupsafe import Markup
 
@@ -36,8 +37,27 @@ class Bar:
     """Standard error of the whole, drawn as a whisker of two of them to either side."""
 
 
-def lines(title: str, x_label: str, series: Sequence[Series]) -> Markup:
-    """A line chart of half a page's width; the axes span the data."""
+class Node(NamedTuple):
+    """A box of a graph."""
+
+    name: str
+    note: str
+    link: str
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """What a histogram is of, and where its bins lie."""
+
+    title: str
+    edges: Sequence[float]
+    """Of the bins, one more than there are."""
+    limits: Sequence[float] = ()
+    """Drawn as upright lines."""
+
+
+def lines(title: str, x_label: str, series: Sequence[Series], marked: Sequence[tuple[float, str]] = ()) -> Markup:
+    """A line chart of half a page's width; the axes span the data. ``marked`` are upright lines with their meaning."""
     width, height = _HALF, 250
     x_ticks = ticks(min(min(s.x) for s in series), max(max(s.x) for s in series))
     y_ticks = ticks(min(min(s.y) for s in series), max(max(s.y) for s in series))
@@ -55,6 +75,9 @@ def lines(title: str, x_label: str, series: Sequence[Series]) -> Markup:
         drawn.append(_line("tick", x, bottom, x, bottom + 4) + _text("middle", x, bottom + 18, text))
     drawn.append(_line("axis", _LEFT, bottom, width - _RIGHT, bottom))
     drawn.append(_text("middle", (_LEFT + width - _RIGHT) / 2, height - 6, x_label))
+    for at, meaning in marked:
+        x = place(at, x_ticks, _LEFT, width - _RIGHT)
+        drawn.append(_upright("spike", x, bottom, meaning))
     for one in series:
         points = " ".join(
             f"{place(x, x_ticks, _LEFT, width - _RIGHT):.1f},{place(y, y_ticks, bottom, _TOP):.1f}"
@@ -66,6 +89,62 @@ def lines(title: str, x_label: str, series: Sequence[Series]) -> Markup:
             )
         )
     return Markup("").join([*drawn, Markup("</svg>")])
+
+
+def histogram(
+    drawn: Histogram,
+    counts: Sequence[Sequence[int]],
+    names: tuple[str, str],
+    label: Callable[[float], str] | None = None,
+) -> Markup:
+    """Two counts of the same bins: the first as bars, the second as an outline before them.
+
+    Heights are logarithmic, of one more than the count: a bin with a single document is seen beside one with thousands.
+
+    Args:
+        drawn: What it is of.
+        counts: Of both, in each bin.
+        names: Of both.
+        label: Writes a place on the axis, by default as a number.
+    """
+    width, height = _HALF, 190
+    bottom, edges = height - _BOTTOM + 14, drawn.edges
+    most = max(1, *(count for side in counts for count in side))
+
+    def across(value: float) -> float:
+        return _LEFT + (value - edges[0]) / (edges[-1] - edges[0]) * (width - _RIGHT - _LEFT)
+
+    def up(count: float) -> float:
+        return bottom - math.log1p(count) / math.log1p(most) * (bottom - _TOP)
+
+    parts = [_open("half", drawn.title, width, height)]
+    for power in range(int(math.log10(most)) + 1):
+        y = up(10**power)
+        parts.append(_line("grid", _LEFT, y, width - _RIGHT, y) + _text("end", _LEFT - 8, y + 4, f"{10**power:,}"))
+    bars_path = "".join(
+        f"M{across(start) + 0.5:.1f} {bottom}V{up(count):.1f}H{across(end) - 0.5:.1f}V{bottom}z"
+        for count, start, end in zip(counts[0], edges, edges[1:], strict=False)
+        if count
+    )
+    steps = [f"V{up(count):.1f}H{across(end):.1f}" for count, end in zip(counts[1], edges[1:], strict=True)]
+    outline = f"M{across(edges[0]):.1f} {bottom}{''.join(steps)}V{bottom}"
+    parts.append(Markup('<path class="bins" d="{}"><title>{}</title></path>').format(bars_path, names[0]))
+    parts.append(Markup('<path class="outline" d="{}"><title>{}</title></path>').format(outline, names[1]))
+    parts.append(_line("axis", _LEFT, bottom, width - _RIGHT, bottom))
+    if label is None:
+        inside = [mark for mark in ticks(edges[0], edges[-1], 5) if edges[0] <= mark <= edges[-1]]
+        written = list(zip(inside, marks(inside), strict=True))
+    else:
+        written = [(edge, label(edge)) for edge in edges[:: max(1, len(edges) // 8)]]
+    parts += [_text("middle", across(at), bottom + 18, text) for at, text in written]
+    parts += [_upright("limit", across(limit), bottom, f"limit {limit:g}") for limit in drawn.limits]
+    return Markup("").join([*parts, Markup("</svg>")])
+
+
+def binary(power: float) -> str:
+    """Two to a power as bytes: ``512``, ``4 K``, ``1 M``."""
+    step = min(3, int(power) // 10)
+    return f"{2 ** (int(power) - 10 * step)}{('', ' K', ' M', ' G')[step]}"
 
 
 def bars(title: str, rows: Sequence[Bar], label_width: int = 140) -> Markup:
@@ -123,6 +202,29 @@ def cells(title: str, rows: Sequence[Sequence[float]], labels: Sequence[str]) ->
     return Markup("").join([*drawn, Markup("</svg>")])
 
 
+def graph(title: str, nodes: Sequence[Node], edges: Sequence[tuple[str, str]]) -> Markup:
+    """Boxes one below the other, with a line from each to the next one and an arc to those further on."""
+    left, wide, high, down = 110, 180, 40, 14
+    tops = {node.name: 2 + at * (high + down) for at, node in enumerate(nodes)}
+    drawn = [_open("graph", title, left + wide + 4, len(nodes) * (high + down) - down + 4, "group")]
+    longest = max((abs(tops[after] - tops[before]) for before, after in edges), default=1)
+    for before, after in sorted(edges, key=lambda edge: tops[edge[0]] - tops[edge[1]]):
+        start, end = tops[before] + high / 2, tops[after] + high / 2
+        if end - start == high + down:
+            path = f"M{left + wide / 2:g} {start:g}V{end:g}"
+        else:
+            reach = left - (12 + (left - 14) * math.sqrt(abs(end - start) / longest)) * 4 / 3
+            path = f"M{left} {start + 6:g}C{reach:.1f} {start + 6:g} {reach:.1f} {end - 6:g} {left} {end - 6:g}"
+        drawn.append(Markup('<path class="edge" data-from="{}" data-to="{}" d="{}"/>').format(before, after, path))
+    for node in nodes:
+        y = tops[node.name]
+        box = Markup('<rect x="{}" y="{}" width="{}" height="{}" rx="6"/>').format(left, y, wide, high)
+        words = _text("name", left + 12, y + 17, node.name) + _text("count", left + 12, y + 32, node.note)
+        link = Markup('<a class="node" href="{}" data-stage="{}">{}</a>')
+        drawn.append(link.format(node.link, node.name, box + words))
+    return Markup("").join([*drawn, Markup("</svg>")])
+
+
 def ticks(low: float, high: float, about: int = 6) -> list[float]:
     """Round numbers at equal distances that enclose ``low`` to ``high``; at least two."""
     if low == high:
@@ -149,15 +251,21 @@ def marks(values: Sequence[float]) -> list[str]:
     return [f"{round(value / size, 12):g}{letter if value else ''}" for value in values]
 
 
-def _open(style: str, title: str, width: float, height: float) -> Markup:
-    return Markup('<svg class="chart {}" role="img" viewBox="0 0 {} {}" aria-label="{}"><title>{}</title>').format(
-        style, width, height, title, title
+def _open(style: str, title: str, width: float, height: float, role: str = "img") -> Markup:
+    return Markup('<svg class="chart {}" role="{}" viewBox="0 0 {} {}" aria-label="{}"><title>{}</title>').format(
+        style, role, width, height, title, title
     )
 
 
 def _line(style: str, x1: float, y1: float, x2: float, y2: float) -> Markup:
     return Markup('<line class="{}" x1="{}" y1="{}" x2="{}" y2="{}"/>').format(
         style, f"{x1:.1f}", f"{y1:.1f}", f"{x2:.1f}", f"{y2:.1f}"
+    )
+
+
+def _upright(style: str, x: float, bottom: float, meaning: str) -> Markup:
+    return Markup('<line class="{}" x1="{}" y1="{}" x2="{}" y2="{}"><title>{}</title></line>').format(
+        style, f"{x:.1f}", _TOP - 8, f"{x:.1f}", f"{bottom:.1f}", meaning
     )
 
 

@@ -1,4 +1,4 @@
-"""What the report shows of the documents: languages, examples of what was dropped, groups of duplicates."""
+"""What the report shows of single documents: examples of what was dropped, groups of duplicates, a sample."""
 
 import heapq
 from collections import Counter, defaultdict
@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from stages.core import shards
 from stages.core.untrusted import shorten
+from stages.release import side_by_side
 
 _URL = 200  # characters of an address that are shown
 _HELD = 4096  # candidates for examples of one reason in memory
@@ -22,14 +23,14 @@ Example = dict[str, str]
 
 
 @dataclass(frozen=True)
-class Language:
-    """How much there is of a language, before and after the stages that drop documents."""
+class Copy:
+    """A document that was dropped for another."""
 
-    code: str
-    documents: int
-    bytes: int
-    training_documents: int
-    training_bytes: int
+    url: str
+    similarity: float
+    """0–1."""
+    beside: side_by_side.Comparison | None
+    """With what was kept; None where the text is the same, or was not compared."""
 
 
 @dataclass(frozen=True)
@@ -37,17 +38,24 @@ class Duplicates:
     """A document that was kept and the near or exact copies of it that were dropped."""
 
     url: str
-    copies: list[tuple[str, float]]
-    """URL and similarity (0–1) of some copies, the most similar first."""
+    copies: list[Copy]
+    """Some, the least alike first."""
     count: int
     """Copies in all."""
 
 
-def languages(extracted: Path, training: Path) -> list[Language]:
-    """Every language of the extracted documents, the one with most bytes first."""
-    before, after = _sizes(extracted), _sizes(training)
-    counted = [Language(code, *before.get(code, (0, 0)), *after.get(code, (0, 0))) for code in before.keys() | after]
-    return sorted(counted, key=lambda language: (-language.bytes, language.code))
+@dataclass(frozen=True)
+class Shown:
+    """How much of the duplicates is shown."""
+
+    groups: int
+    """The largest, and as many of those whose copies are least alike."""
+    copies: int
+    """Of a group."""
+    rows: int
+    """Of two texts beside each other."""
+    characters: int
+    """Of a line."""
 
 
 def examples(folders: Iterable[Path], per_reason: int, characters: int) -> dict[tuple[str, str], list[Example]]:
@@ -79,29 +87,71 @@ def examples(folders: Iterable[Path], per_reason: int, characters: int) -> dict[
     return {key: [texts[one] for one in found] for key, found in wanted.items()}
 
 
-def duplicates(folder: Path, documents: Path, groups: int, copies: int) -> list[Duplicates]:
-    """The largest groups of duplicates among the dropped documents of ``folder``.
+def duplicates(folders: Iterable[Path], kept: Path, shown: Shown) -> dict[str, list[Duplicates]]:
+    """Groups of duplicates among the dropped documents: the ``largest``, and the ``least_alike``.
 
     Args:
-        folder: Shards of dropped documents with ``duplicate_of`` and ``similarity``.
-        documents: Shards in which the kept documents are found.
-        groups: Groups shown.
-        copies: Copies shown of each.
+        folders: Shards of dropped documents; those of the stage that finds duplicates have ``duplicate_of`` and
+            ``similarity``.
+        kept: Shards in which the kept documents are found, as they were compared.
+        shown: How much of them.
     """
     found: dict[str, list[tuple[float, str]]] = defaultdict(list)
-    for row in _rows(folder, ("id", "url", "duplicate_of", "similarity")):
+    searched = [folder for folder in folders if _has(folder, "duplicate_of")]
+    for row in (row for folder in searched for row in _rows(folder, ("id", "duplicate_of", "similarity"))):
         if row["duplicate_of"]:
-            found[row["duplicate_of"]].append((row["similarity"] or 0.0, row["url"]))
-    largest = sorted(found, key=lambda kept: (-len(found[kept]), kept))[:groups]
-    urls = {row["id"]: row["url"] for row in _rows(documents, ("id", "url")) if row["id"] in largest} if largest else {}
-    return [
-        Duplicates(
-            url=shorten(urls.get(kept, kept), _URL),
-            copies=[(shorten(url, _URL), score) for score, url in sorted(found[kept], key=_closest)[:copies]],
-            count=len(found[kept]),
-        )
-        for kept in largest
-    ]
+            found[row["duplicate_of"]].append((row["similarity"] or 0.0, row["id"]))
+    groups = {
+        "largest": sorted(found, key=lambda one: (-len(found[one]), one))[: shown.groups],
+        "least_alike": sorted((one for one in found if min(found[one])[0] < 1), key=lambda one: (min(found[one]), one)),
+    }
+    groups["least_alike"] = groups["least_alike"][: shown.groups]
+    wanted = {one for chosen in groups.values() for one in chosen}
+    copies = {one: sorted(found[one])[: shown.copies] for one in wanted}
+    texts = _texts([kept], wanted) | _texts(searched, {copy for chosen in copies.values() for _, copy in chosen})
+    return {
+        kind: [_group(one, copies[one], len(found[one]), texts, shown) for one in chosen]
+        for kind, chosen in groups.items()
+    }
+
+
+def _group(
+    kept: str, copies: list[tuple[float, str]], count: int, texts: Mapping[str, tuple[str, str]], shown: Shown
+) -> Duplicates:
+    url, text = texts.get(kept, (kept, ""))
+    listed = []
+    for similarity, copy in copies:
+        other, said = texts[copy]
+        beside = None
+        if text and said != text:
+            beside = side_by_side.compare(text, said, shown.rows, shown.characters)
+        listed.append(Copy(shorten(other, _URL), similarity, beside))
+    return Duplicates(shorten(url, _URL), listed, count)
+
+
+def addresses(folder: Path, ids: set[str]) -> dict[str, str]:
+    """URLs of some documents by id."""
+    return {one: shorten(url, _URL) for one, (url, _) in _texts([folder], ids).items()}
+
+
+def _has(folder: Path, column: str) -> bool:
+    return any(column in pq.read_schema(path).names for path in shards.files(folder, "*.parquet")[:1])
+
+
+def _texts(folders: Iterable[Path], ids: set[str]) -> dict[str, tuple[str, str]]:
+    """URL and text of some documents by id; only the text of those is read."""
+    if not ids:
+        return {}
+    wanted = pa.array(sorted(ids), pa.string())
+    found = {}
+    for path in (path for folder in folders for path in shards.files(folder, "*.parquet")):
+        with pq.ParquetFile(path) as file:
+            for group in range(file.num_row_groups):
+                here = pc.is_in(file.read_row_group(group, columns=["id"]).column("id"), value_set=wanted)
+                if pc.any(here).as_py():
+                    rows = file.read_row_group(group, columns=["id", "url", "text"]).filter(here).to_pylist()
+                    found.update({row["id"]: (row["url"], row["text"]) for row in rows})
+    return found
 
 
 def draw(folder: Path, count: int) -> list[Mapping[str, Any]]:
@@ -111,30 +161,19 @@ def draw(folder: Path, count: int) -> list[Mapping[str, Any]]:
     return sorted(chosen, key=lambda row: row["id"])
 
 
-def _closest(copy: tuple[float, str]) -> tuple[float, str]:
-    return -copy[0], copy[1]
-
-
-def _sizes(folder: Path) -> dict[str, tuple[int, int]]:
-    """Language to documents and bytes."""
-    count: Counter[str] = Counter()
-    size: Counter[str] = Counter()
-    for batch in _batches(folder, ("language", "text")):
-        table = batch.append_column("bytes", pc.binary_length(batch.column("text"))).drop_columns(["text"])
-        for row in _grouped(table):
-            count[row["language"]] += row["bytes_count"]
-            size[row["language"]] += row["bytes_sum"]
-    return {language: (count[language], size[language]) for language in count}
-
-
-def _grouped(batch: Any) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = (
-        pa.Table.from_batches([batch])
-        .group_by("language")
-        .aggregate([("bytes", "count"), ("bytes", "sum")])
-        .to_pylist()
-    )
-    return rows
+def draw_by_language(folder: Path, languages: int, each: int = 8) -> list[Mapping[str, Any]]:
+    """Of the ``languages`` with most documents, those ``each`` documents that have the smallest ids."""
+    drawn: dict[str, list[str]] = defaultdict(list)
+    counts: Counter[str] = Counter()
+    for row in _rows(folder, ("id", "language")):
+        counts[row["language"]] += 1
+        drawn[row["language"]].append(row["id"])
+        if len(drawn[row["language"]]) > _HELD:
+            drawn[row["language"]] = heapq.nsmallest(each, drawn[row["language"]])
+    most = sorted(counts, key=lambda language: (-counts[language], language))[:languages]
+    ids = {one: language for language in most for one in heapq.nsmallest(each, drawn[language])}
+    texts = _texts([folder], set(ids))
+    return [{"id": one, "url": texts[one][0], "language": ids[one], "text": texts[one][1]} for one in sorted(texts)]
 
 
 def _rows(folder: Path, columns: Sequence[str]) -> Iterator[dict[str, Any]]:

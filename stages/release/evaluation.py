@@ -71,6 +71,21 @@ def read(folder: Path) -> dict[str, Any]:
     return figures
 
 
+def sections(
+    figures: Mapping[str, Any], measured: Mapping[str, Any], folder: Path, rows: int, characters: int
+) -> dict[str, Any]:
+    """What the page shows, by name of its template's variables; of groups at most ``rows``."""
+    return {
+        "comparison": comparison(figures),
+        "groups": {kind: by_group(figures, kind, rows) for kind in ("by_language", "by_host")},
+        "scores": scores(figures),
+        "changes": changes(figures),
+        "learned": learned(measured.get("finetune", {}).get("test", {}), rows),
+        "repeated": repeated(figures, rows, characters),
+        "samples": samples(folder, characters),
+    }
+
+
 def compared(figures: Mapping[str, Any]) -> list[tuple[str, float, float]]:
     """Name, bits per byte and standard error (0 if unknown) of every model and compressor, the best first."""
     rows = [

@@ -1,6 +1,6 @@
-"""The report's page: one file without a script or a request, that no text in it can change.
+"""The report's page: one file that asks for nothing, and that no text in it can change.
 
-The content security policy allows nothing but the page's own style sheet, by hash.
+The content security policy allows nothing but the page's own style sheet and script, by their hashes.
 """
 
 import base64
@@ -15,20 +15,53 @@ from stages.release.figures import Measured, flat, number
 
 _TEMPLATE = "templates/report.html"
 _STYLE = "templates/report.css"
+_SCRIPT = "templates/report.js"
+# In the order of the page; named here, for what a stage depends on is read from its modules.
+_PARTS = (
+    "templates/report/lineage.html",
+    "templates/report/dropped.html",
+    "templates/report/documents.html",
+    "templates/report/rules.html",
+    "templates/report/duplicates.html",
+    "templates/report/tokenizer.html",
+    "templates/report/training.html",
+    "templates/report/evaluation.html",
+    "templates/report/written.html",
+    "templates/report/provenance.html",
+)
+_MACROS = "templates/report/macros.html"
 
 
-def render(sections: dict[str, Any]) -> str:
+def report(sections: dict[str, Any]) -> str:
     """The report; ``sections`` are the variables of its template."""
-    return styled(_TEMPLATE, sections)
+    script = _own(_SCRIPT)
+    return styled(_TEMPLATE, {"script": script, "parts": _PARTS, "macros": _MACROS, **sections}, script)
 
 
-def styled(template: str, sections: dict[str, Any]) -> str:
-    """A page in the report's style; ``sections`` are the variables of ``template``, beside ``style`` and ``policy``."""
-    # Only our own style sheet is marked as safe: it comes from the source, not from data.
-    style = Markup((Path(__file__).parent / _STYLE).read_text("utf-8"))
-    digest = base64.b64encode(hashlib.sha256(f"\n{style}".encode()).digest()).decode()
-    policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+def styled(template: str, sections: dict[str, Any], script: str = "") -> str:
+    """A page in the report's style; ``sections`` are the variables of ``template``, beside ``style`` and ``policy``.
+
+    Args:
+        template: Its file.
+        sections: The variables.
+        script: The one script that may run in it.
+    """
+    style = _own(_STYLE)
+    policy = f"default-src 'none'; style-src {_hash(style)}; base-uri 'none'; form-action 'none'"
+    if script:
+        policy += f"; script-src {_hash(script)}"
     return rendering.html().get_template(template).render(style=style, policy=policy, **sections)
+
+
+def _own(name: str) -> Markup:
+    """A file of our own, which is safe as it stands: it comes from the source, not from data."""
+    return Markup((Path(__file__).parent / name).read_text("utf-8"))
+
+
+def _hash(content: str) -> str:
+    """As a policy names an element's content, which begins on its second line."""
+    digest = base64.b64encode(hashlib.sha256(f"\n{content}".encode()).digest()).decode()
+    return f"'sha256-{digest}'"
 
 
 def funnel(measured: Measured, stages: list[str]) -> Markup:

@@ -1,13 +1,17 @@
 """The logs of training, as curves that fit a page."""
 
 import csv
+import json
 import math
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from markupsafe import Markup
 
 from stages.core.errors import HeadwaterError
-from stages.release import charts
+from stages.release import charts, corpus
 
 # What is drawn, of the columns that a log may have.
 _CURVES = {"loss": "loss, nats per token", "learning_rate": "learning rate", "gradient_norm": "norm of the gradient"}
@@ -31,14 +35,57 @@ def read(path: Path) -> dict[str, list[float]]:
     return {name: [row[name] for row in rows] for name in names}
 
 
-def curves(path: Path, points: int) -> list[tuple[str, Markup]]:
-    """Name and chart of each curve of a log, of at most ``points`` points a line; none of a run of a single step."""
+@dataclass(frozen=True)
+class Spike:
+    """A step that was not learned from."""
+
+    step: int
+    why: str
+    loss: str
+    gradient_norm: str
+    back_to: int | None
+    """The step that the run went back to; None where it left the step out."""
+    sources: list[str]
+    """Addresses of the documents of its batch, or what else it was made of."""
+    more: int
+    """Documents that are left out."""
+
+
+def told(paths: Iterable[Path], training: Path, shown: int) -> dict[str, list[Spike]]:
+    """Stage to its steps that were not learned from; of each the first ``shown`` documents, and no more steps."""
+    records = {path.parent.name: _records(path) for path in paths}
+    ids = {source for steps in records.values() for record in steps[:shown] for source in record["sources"][:shown]}
+    urls = corpus.addresses(training, ids)
+    return {
+        stage: [
+            Spike(
+                **{name: record[name] for name in ("step", "why", "loss", "gradient_norm", "back_to")},
+                sources=[urls.get(source, source) for source in record["sources"][:shown]],
+                more=max(0, len(record["sources"]) - shown),
+            )
+            for record in steps[:shown]
+        ]
+        for stage, steps in records.items()
+    }
+
+
+def _records(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines() if line]
+
+
+def curves(path: Path, spikes: Iterable[Path], points: int) -> list[tuple[str, Markup]]:
+    """Name and chart of each curve of a log, of at most ``points`` points a line; none of a run of a single step.
+
+    Steps of the run's own file of ``spikes`` are marked in the loss.
+    """
     log = read(path)
     steps = log["step"]
     if len(steps) < 2:
         return []
     by_tokens = "tokens" in log and log["tokens"][-1] > log["tokens"][0]
     x = log["tokens"] if by_tokens else steps
+    struck = {record["step"] for file in spikes if file.parent == path.parent for record in _records(file)}
+    marked = [(at, f"step {step:g} was not learned from") for step, at in zip(steps, x, strict=True) if step in struck]
     drawn = []
     for name, label in _CURVES.items():
         if name not in log:
@@ -56,7 +103,7 @@ def curves(path: Path, points: int) -> list[tuple[str, Markup]]:
             label = "loss of training and held-out rows, nats per token"
         unit = "tokens" if by_tokens else "step"
         title = f"{path.parent.name}: {label}, from {y[0]:.4g} to {y[-1]:.4g} in {len(steps):,} steps"
-        drawn.append((label, charts.lines(title, unit, series)))
+        drawn.append((label, charts.lines(title, unit, series, marked if name == "loss" else ())))
     return drawn
 
 

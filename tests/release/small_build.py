@@ -7,6 +7,7 @@ from typing import Any
 import pyarrow as pa
 
 from stages.core import documents
+from tests import packed_tokens
 from tests.release import tiny
 
 HOSTILE = (
@@ -30,11 +31,13 @@ def write(root: Path, *, hostile: bool = True) -> dict[str, Any]:
     texts = [*HOSTILE, *tiny.SENTENCES] if hostile else list(tiny.SENTENCES)
     pages = [_document(index, text) for index, text in enumerate(texts)]
     _shard(root / "extract/documents", pages)
+    score = pa.field("words", pa.float64(), metadata={"at_least": "50", "at_most": "100000"})
+    scored = [page | {"words": 40.0 + index * 3} for index, page in enumerate(pages)]
+    _shard(root / "filter/kept", scored[-5:], [score])
     _shard(root / "decontaminate/training", pages[-5:])
     for stage in ("extract", "filter", "decontaminate"):
-        _shard(
-            root / stage / "dropped", [page | {"stage": stage, "reason": "odd"} for page in pages[:-5]], dropped=True
-        )
+        odd = [page | {"stage": stage, "reason": "odd"} for page in scored[:-5]]
+        _shard(root / stage / "dropped", odd, [score] if stage == "filter" else (), dropped=True)
     copies = [
         page | {"stage": "dedup", "reason": "near", "duplicate_of": pages[-1]["id"], "similarity": 0.9}
         for page in pages[:-5]
@@ -42,6 +45,7 @@ def write(root: Path, *, hostile: bool = True) -> dict[str, Any]:
     extra = [pa.field("duplicate_of", pa.string()), pa.field("similarity", pa.float32())]
     _shard(root / "dedup/dropped", copies, extra, dropped=True)
     tiny.write_tokenizer(root / "tokenizer")
+    packed_tokens.write(root / "pack", [(pages[-1]["id"], [5, 6, 7]), (pages[-2]["id"], [5, 300])], 400)
     _write(root / "crawl/manifest.json", json.dumps({"source": "folder"}))
     _write(root / "export/config.json", "{}")
     for stage in ("pretrain", "finetune"):
@@ -51,6 +55,9 @@ def write(root: Path, *, hostile: bool = True) -> dict[str, Any]:
             for step in range(1, 100)
         ]
         _write(root / stage / "log.csv", "\n".join([header, *rows]) + "\n")
+    spike = {"step": 7, "why": "leap", "loss": "9.5", "gradient_norm": "4.0", "back_to": None}
+    _write(root / "pretrain/spikes.jsonl", json.dumps(spike | {"sources": [pages[-1]["id"]]}) + "\n")
+    _write(root / "finetune/spikes.jsonl", "")
     count = len(pages) - 5
     for stage in STAGES:
         dropped = {"odd" if stage != "dedup" else "near": count} if hostile and stage in STAGES[1:5] else {}
@@ -60,10 +67,15 @@ def write(root: Path, *, hostile: bool = True) -> dict[str, Any]:
         )
     _evaluation(root / "evaluate", texts)
     return {
+        "graph": _graph(root),
         "manifest": root / "crawl/manifest.json",
         "documents": root / "extract/documents",
+        "kept": root / "filter/kept",
         "training": root / "decontaminate/training",
         "tokenizer": root / "tokenizer",
+        "tokens": root / "pack",
+        "spikes": (root / "pretrain/spikes.jsonl", root / "finetune/spikes.jsonl"),
+        "artifacts": (),
         "logs": (root / "pretrain/log.csv", root / "finetune/log.csv"),
         "optimizers": _optimizers(root / "optimizers.json"),
         "results": root / "evaluate",
@@ -71,6 +83,20 @@ def write(root: Path, *, hostile: bool = True) -> dict[str, Any]:
         "dropped": tuple(root / stage / "dropped" for stage in ("extract", "filter", "dedup", "decontaminate")),
         "measured": tuple(root / f"metrics/{stage}.json" for stage in STAGES),
     }
+
+
+def _graph(root: Path) -> Path:
+    """Stages of which each reads what the one before it has written; the paths are those of this build."""
+    made = {"crawl": "crawl/manifest.json", "extract": "extract/documents", "filter": "filter/kept", "report": "page"}
+    outs = {stage: (root / path).as_posix() for stage, path in made.items()}
+    stages = {}
+    read: list[str] = []
+    for stage, out in outs.items():
+        code = [f"stages/{stage}.py", "requirements.lock"]
+        stages[stage] = {"cmd": f"python -m stages.{stage}", "deps": [*read, *code], "outs": [out]}
+        read = [out]
+    _write(root / "dvc.yaml", json.dumps({"stages": stages}))
+    return root / "dvc.yaml"
 
 
 def _optimizers(path: Path) -> Path:
