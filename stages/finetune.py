@@ -137,7 +137,7 @@ def run(
         shards.collect(keep=kept)
         if given.tested is not None:
             figures["test"] = lesson.measure(given, course, lesson.taught(given, course, trained), given.tested)
-    figures |= {"first_loss": float(trained.log.splitlines()[1].split(",")[2]), "rows": len(given.learned)}
+    figures |= {"first_loss": trained.first_loss, "rows": len(given.learned)}
     return trained.metrics | figures | given.counts
 
 

@@ -57,6 +57,8 @@ class Trained:
     log: str
     spikes: str
     metrics: Metrics
+    first_loss: float
+    """Of the first step that was learned from."""
     is_main: bool
     """Whether this process is the one that publishes."""
 
@@ -146,7 +148,9 @@ def train(
     if course.watch.losses:
         metrics[held_out.COLUMN] = course.watch.result
     written = course.texts
-    return Trained(run.weights(), written[LOG], written[spikes.FILE], metrics, accelerator.is_main_process)
+    return Trained(
+        run.weights(), written[LOG], written[spikes.FILE], metrics, course.losses[0], accelerator.is_main_process
+    )
 
 
 def _spike(course: Course, run: Run, taken: Step, area: Path, label: str) -> int | None:

@@ -11,7 +11,9 @@ from transformers import AutoModelForCausalLM, AutoModelForMaskedLM
 
 from stages.core.errors import HeadwaterError
 from stages.core.params import check
+from stages.training import adapters
 from stages.training import model as models
+from stages.training.adapters import Adapter, Tuning
 from stages.training.learner import Learner
 from stages.training.settings import Training
 from tests.training.small_run import changed
@@ -68,6 +70,18 @@ def test_flops_are_those_that_a_counter_counts(tied: bool) -> None:
         model(input_ids=ids, use_cache=False).logits.sum().backward()
     # What is not multiplied is some scales of norms; the rotary angles are multiplied but not learned.
     assert models.flops_per_token(model, context) == pytest.approx(counter.get_total_flops() / ids.numel(), rel=0.02)
+
+
+def test_frozen_weights_cost_less() -> None:
+    context, adapter = 64, Adapter(rank=4, alpha=8, dropout=0.0, targets="attention", virtual_tokens=1)
+    model = models.build(shape(layers=8), vocab_size=300, context=context, seed=1)
+    model.set_attn_implementation("eager")
+    adapters.attach(model, Tuning("lora", adapter, 10, seed=1))
+    ids = torch.zeros(2, context, dtype=torch.int64)
+    with FlopCounterMode(display=False) as counter:
+        model(input_ids=ids, use_cache=False).logits.sum().backward()
+    # Below the first adapter no gradient is passed on, which is a share of the first layer.
+    assert models.flops_per_token(model, context) == pytest.approx(counter.get_total_flops() / ids.numel(), rel=0.05)
 
 
 def test_a_seed_gives_the_same_weights() -> None:

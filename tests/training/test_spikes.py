@@ -81,6 +81,11 @@ def test_a_step_that_is_skipped_changes_nothing(profile: Path, tmp_path: Path) -
     assert skipped.metrics["loss"] == without.metrics["loss"]
 
 
+def test_the_first_loss_is_that_of_the_first_step_that_was_learned_from(profile: Path, tmp_path: Path) -> None:
+    found = trained(tmp_path / "run", Poisoned({0}), steps=2)
+    assert found.first_loss == float(found.log.splitlines()[2].split(",")[2]) > 0
+
+
 def test_going_back_passes_the_data_since_then(
     profile: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
