@@ -70,8 +70,8 @@ test: check  ## the checks and the tests
 test-slow: setup  ## the tests that take long: many kills, whole data sets
 	python -m pytest -m slow
 
-test-engines: setup  ## a real Ray and, as root with Debian's slurm-wlm, a real Slurm on two machines in this one
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check '.[ray]'
+test-engines: setup  ## real Ray, DVC remotes and, as root with what infra/README.md names, Slurm and two machines
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check '.[ray,remote-tests,s3,ssh]'
 	python -m pytest tests/core/test_engine_ray.py tests/engines
 
 test-formats: setup  ## what export writes, in the programs that people run it with; builds llama.cpp

@@ -62,8 +62,8 @@ class Cluster:
         (folder / "gres.conf").write_text("Name=gpu File=/dev/null\n")  # a GPU for the asking
         (folder / "munge.key").write_bytes(secrets.token_bytes(128))
         (folder / "munge.key").chmod(0o400)
-        self.environment = {**os.environ, "SLURM_CONF": str(folder / "slurm.conf")}
-        self.environment["PATH"] += ":/usr/sbin:/sbin"
+        path = f"{os.environ['PATH']}:/usr/sbin:/sbin"
+        self.environment = {**os.environ, "SLURM_CONF": str(folder / "slurm.conf"), "PATH": path}
         munge = {name: f"--{name}-file={folder}/munge.{name}" for name in ("key", "pid", "log", "seed")}
         self._start(hosts[0], ["munged", "--foreground", "--force", f"--socket={folder}/munge.socket", *munge.values()])
         self._until((folder / "munge.socket").exists, "munged")
