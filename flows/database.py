@@ -1,12 +1,15 @@
 """The database that studies are kept in: SQLite in the project, or a PostgreSQL that several machines work on."""
 
+import contextlib
 import os
+from collections.abc import Iterator
 from typing import Any
 
 import optuna
 import sqlalchemy
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import NullPool
 
 from stages.core.errors import HeadwaterError
 
@@ -16,8 +19,9 @@ _PATIENCE = 60  # seconds for SQLite to wait while another thread writes
 _ANSWER = 10  # seconds for a server to take a connection
 
 
-def storage(url: str) -> optuna.storages.RDBStorage:
-    """The storage of studies at a URL, made where it is empty.
+@contextlib.contextmanager
+def opened(url: str) -> Iterator[optuna.storages.RDBStorage]:
+    """The storage of studies at a URL, made where it is empty; its connections end with the context.
 
     Args:
         url: Such as sqlite:///studies.db or postgresql://user@host:5432/name, its password in PGPASSWORD.
@@ -26,6 +30,14 @@ def storage(url: str) -> optuna.storages.RDBStorage:
         HeadwaterError: no database is there, it refuses the password, or the URL has one: every user of the machine
             sees the arguments of a command, and the UI those of a flow.
     """
+    kept = _storage(url)
+    try:
+        yield kept
+    finally:
+        kept.engine.dispose()
+
+
+def _storage(url: str) -> optuna.storages.RDBStorage:
     try:
         where = make_url(url)
         if where.password is not None:
@@ -43,10 +55,11 @@ def _postgresql(where: URL) -> optuna.storages.RDBStorage:
     if where.get_backend_name() != "postgresql":
         raise HeadwaterError(f"{where}: studies are kept in SQLite or PostgreSQL: postgresql://user@host/name")
     with_password = where.set(drivername=_DRIVER, password=os.environ.get(PASSWORD))
-    engine = {"connect_args": {"timeout": _ANSWER}, "pool_pre_ping": True}
+    options = {"timeout": _ANSWER}
     # Asked once by ourselves: Optuna's own words for a server that does not answer are a page long.
-    with sqlalchemy.create_engine(with_password, **engine).connect():
+    with sqlalchemy.create_engine(with_password, connect_args=options, poolclass=NullPool).connect():
         pass
+    engine = {"connect_args": options, "pool_pre_ping": True}
     return optuna.storages.RDBStorage(with_password.render_as_string(hide_password=False), engine_kwargs=engine)
 
 

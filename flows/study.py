@@ -171,12 +171,12 @@ def opened(label: str, wanted: Search, storage: str | None) -> Iterator[Study]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # ends with the process, however that ends
         except BlockingIOError:
             raise HeadwaterError(f"{label}: this sweep is running already; wait for it, or stop it") from None
-        kept = database.storage(storage or f"sqlite:///{folder / 'study.db'}")
-        study = Study(name, wanted, _study(name, wanted, kept), folder, history.untracked(sources))
-        graph.mend_list_of_locks(trial.EXPERIMENTS)
-        trial.forget(f"{name}-*")
-        study.reclaim()
-        yield study
+        with database.opened(storage or f"sqlite:///{folder / 'study.db'}") as kept:
+            study = Study(name, wanted, _study(name, wanted, kept), folder, history.untracked(sources))
+            graph.mend_list_of_locks(trial.EXPERIMENTS)
+            trial.forget(f"{name}-*")
+            study.reclaim()
+            yield study
 
 
 def _check_stages(wanted: Search, label: str) -> None:
