@@ -172,12 +172,20 @@ def collect(keep: Iterable[Path] = ()) -> None:
     results = [path for stage in root.iterdir() if stage.is_dir() for path in stage.iterdir() if path.is_dir()]
     sizes = {path: _bytes(path) for path in results}
     excess = sum(sizes.values()) - profile().work_limit_gb * 1e9
-    for path in sorted(results, key=lambda path: path.stat().st_mtime):
+    for path in sorted(results, key=_used):
         if excess <= 0:
             return
         if path.resolve() not in kept:
             shutil.rmtree(path, ignore_errors=True)
             excess -= sizes[path]
+
+
+def _used(folder: Path) -> float:
+    """When a result was used last; another process may be giving it its final name, or taking it away."""
+    try:
+        return folder.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
 
 
 def _bytes(folder: str | Path) -> int:
@@ -219,9 +227,12 @@ def _build(function: Function, params: Any, unit: Unit, folder: Path) -> None:
             "metrics": metrics,
         }
         (partial / RECORD).write_text(json.dumps(record, indent=1, ensure_ascii=False), "utf-8")
-        if folder.exists():  # a damaged result, or a twin that another process finished first
-            shutil.rmtree(folder)
-        replace(partial, folder)
+        try:
+            replace(partial, folder)
+        except OSError:  # a damaged result is there, or a twin that another process finished first and may be reading
+            if not _committed(folder):
+                shutil.rmtree(folder)
+                replace(partial, folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 

@@ -1,10 +1,12 @@
 """Shards: a result is taken only when it is whole and nothing it depends on has changed."""
 
+import itertools
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -24,6 +26,13 @@ def upper(params: dict[str, str], inputs: Sequence[Path], outputs: Mapping[str, 
     with (inputs[0].parent / "ran").open("a") as ran:
         ran.write(inputs[0].name + "\n")
     return {"in": 1, "out": 1, "dropped": {}}
+
+
+def overtaken(params: dict[str, str], inputs: Sequence[Path], outputs: Mapping[str, Path]) -> Metrics:
+    """Upper-case a file, while another process finishes the same result: it lies beside, and gets its name now."""
+    for aside in outputs["text"].parents[2].glob("*.aside"):
+        aside.rename(aside.with_suffix(""))
+    return upper(params, inputs, outputs)
 
 
 def die(params: None, inputs: Sequence[Path], outputs: Mapping[str, Path]) -> Metrics:
@@ -72,6 +81,42 @@ def test_a_damaged_or_unrecorded_result_is_not_there(profile: Path, sources: lis
     again = build(upper, {"end": "!"}, units(sources), label="stage")
     assert ran(sources) == ["a.txt", "b.txt"]
     assert [one.outputs["text"].read_text() for one in again] == ["AAA!", "BBB!", "CCC!"]
+
+
+def test_a_result_that_another_process_finished_first_is_left_to_those_who_read_it(
+    profile: Path, sources: list[Path]
+) -> None:
+    (first,) = build(overtaken, {"end": "!"}, units(sources[:1]), label="stage")
+    folder = first.outputs["text"].parents[1]
+    number = first.outputs["text"].stat().st_ino
+    folder.rename(f"{folder}.aside")
+    (again,) = build(overtaken, {"end": "!"}, units(sources[:1]), label="stage")
+    assert again.outputs["text"].stat().st_ino == number
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+
+
+def test_the_work_area_is_collected_while_others_build_in_it(profile: Path, tmp_path: Path) -> None:
+    area = runtime.profile().work / "stage"
+    results = [area / str(number) for number in range(100)]
+    for result in results:
+        result.mkdir(parents=True)
+    ended = threading.Event()
+
+    def others() -> None:
+        for result in itertools.cycle(results):
+            if ended.is_set():
+                return
+            partial = result.rename(result.with_suffix(".partial"))
+            partial.rename(result)
+
+    thread = threading.Thread(target=others)
+    thread.start()
+    try:
+        for _ in range(50):
+            shards.collect()
+    finally:
+        ended.set()
+        thread.join()
 
 
 def test_any_number_of_workers_makes_the_same_and_keeps_the_order(
