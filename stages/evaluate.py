@@ -3,32 +3,30 @@
 import csv
 import json
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from stages.core import shards
-from stages.core.errors import HeadwaterError
-from stages.core.params import nearest, params
+from stages.core.params import params
 from stages.core.stage import Metrics, main
 from stages.scoring import (
-    bits_per_byte,
     cloze,
     comparison,
     compression,
     generation,
     harness,
+    learning_curve,
     memorisation,
+    one_model,
     sample,
     together,
 )
 from stages.scoring.likelihood import Windows, writes
+from stages.scoring.one_model import Asked, Known, build
 
 
 @params
 class Params:
-    """Parameters of the stage."""
-
     sample: sample.Sample
     """Which held-out documents are evaluated."""
     windows: Windows
@@ -37,6 +35,11 @@ class Params:
     """The task made from the held-out documents."""
     tasks: tuple[str, ...]
     """More tasks, by name: of the YAML files in incoming/evaluation, or any that lm-evaluation-harness has."""
+    chat_template: harness.ChatTemplate
+    """For which models a task that asks for text puts its question as the user of a conversation: those that were
+    tuned to answer one, all, or none; the others continue the question as text."""
+    curve: learning_curve.Curve
+    """What snapshots of pretraining are measured on."""
     samples: generation.Samples
     """Texts written by the models."""
     together: together.Together
@@ -50,6 +53,8 @@ def run(
     *,
     pretrained: Path,
     tuned: Path,
+    snapshots: Path,
+    log: Path,
     heldout: Path,
     training: Path,
     tokens: Path,
@@ -61,6 +66,8 @@ def run(
     Args:
         pretrained: folder of the pretrained model
         tuned: folder of the fine-tuned model
+        snapshots: folder of models at earlier steps of pretraining
+        log: CSV file with the tokens of every step of pretraining
         heldout: folder of held-out document shards
         training: folder of the training documents
         tokens: folder of packed tokens
@@ -69,100 +76,71 @@ def run(
     """
     models = {name: folder for name, folder in (("pretrained", pretrained), ("tuned", tuned)) if writes(folder)}
     if params.together.models:
-        models["together"] = _together(params.together, models, tasks)
-    chosen = _build("sample", sample.select, params.sample, shards.files(heldout), documents="documents.parquet")
+        folders = together.folders(params.together, models, tasks)
+        models["together"] = build("together", together.make, params.together, folders, model="model").outputs["model"]
+    chosen = build("sample", sample.select, params.sample, shards.files(heldout), documents="documents.parquet")
     documents = chosen.outputs["documents"]
-    compressed = _build("compression", compression.measure, None, [documents], figures="compression.json")
-    made = _build("cloze", cloze.make, params.cloze, [documents], tasks="tasks")
-    wanted = harness.Tasks(names=params.tasks, windows=params.windows)
+    made = build("cloze", cloze.make, params.cloze, [documents], tasks="tasks")
+    wanted = harness.Tasks(names=params.tasks, chat_template=params.chat_template, windows=params.windows)
+    asked = Asked(wanted, documents, made.outputs["tasks"], tasks)
+    known = {name: one_model.measure(name, model, asked) for name, model in models.items()}
     continued = memorisation.Continued(memorisation=params.memorisation, windows=params.windows)
-    scores, answers, figures = [], [], {}
     for name, model in models.items():
-        outputs = {"scores": f"{name}.parquet", "figures": f"{name}.json"}
-        scored = _build("bits_per_byte", bits_per_byte.measure, params.windows, [model, documents], **outputs)
-        inputs = [model, made.outputs["tasks"], tasks]
-        outputs = {"figures": f"{name}.json", "questions": f"{name}_questions.parquet"}
-        solved = _build("tasks", harness.measure, wanted, inputs, **outputs, answers=f"{name}_answers.jsonl")
-        scores += [scored.outputs["scores"], solved.outputs["questions"]]
-        answers.append(solved.outputs["answers"])
         inputs = [model, tokens, training, documents]
-        repeated = _build("memorisation", memorisation.measure, continued, inputs, figures=f"{name}.json")
-        figures[name] = {
-            **_read(scored.outputs["figures"]),
-            "tasks": _read(solved.outputs["figures"]),
-            "memorisation": _read(repeated.outputs["figures"]),
-        }
+        repeated = build("memorisation", memorisation.measure, continued, inputs, figures=f"{name}.json")
+        known[name].figures["memorisation"] = one_model.read(repeated.outputs["figures"])
+    compressed = build("compression", compression.measure, None, [documents], figures="compression.json")
+    everything = {
+        "models": {name: one.figures for name, one in known.items()},
+        "compressors": one_model.read(compressed.outputs["figures"]),
+        "cloze": made.metrics,
+        "tuning": _tuning(known),
+    }
+    _publish(results, everything, known, made.outputs["tasks"], _samples(params, models, documents))
+    curve = learning_curve.measure(params.curve, sorted(snapshots.iterdir()), asked) if "pretrained" in known else {}
+    learning_curve.write(results / "learning_curve.csv", log, curve, known.get("pretrained"))
+    summary = {name: one_model.summary(one.figures) for name, one in known.items()}
+    shared = {name: everything[name] for name in ("cloze", "tuning")}
+    return {**chosen.metrics, **summary, "bits_per_byte": _bars(everything), **shared}
+
+
+def _samples(params: Params, models: dict[str, Path], documents: Path) -> str:
+    """What the models write, as JSON lines."""
     written = [
-        _build(f"samples-{name}", function, params.samples, [models[name], documents], samples=f"{name}.jsonl")
+        build(f"samples-{name}", function, params.samples, [models[name], documents], samples=f"{name}.jsonl")
         for name, function in (("pretrained", generation.continuations), ("tuned", generation.answers))
         if name in models
     ]
-    differences = {}
-    if {"pretrained", "tuned"} <= models.keys():
-        compared = _build("comparison", comparison.write, None, scores[:4], differences="differences.json")
-        differences = _read(compared.outputs["differences"])
-    compressors = _read(compressed.outputs["figures"])
-    everything = {"models": figures, "compressors": compressors, "cloze": made.metrics, "tuning": differences}
-    _publish(results, everything, [*scores, *answers], made.outputs["tasks"])
-    texts = [one.outputs["samples"].read_text("utf-8") for one in written]
-    (results / "samples.jsonl").write_text("".join(texts), "utf-8")
-    summary = {name: _summary(found) for name, found in figures.items()}
-    bars = _bars(figures, compressors)
-    return {**chosen.metrics, **summary, "bits_per_byte": bars, "cloze": made.metrics, "tuning": differences}
+    return "".join(one.outputs["samples"].read_text("utf-8") for one in written)
 
 
-def _together(chosen: together.Together, models: dict[str, Path], brought: Path) -> Path:
-    """The folder of several models made one."""
-    folders = [models[name] if name in models else brought / name for name in chosen.models]
-    for name, folder in zip(chosen.models, folders, strict=True):
-        if not folder.is_dir():
-            known = [*models, *(path.name for path in brought.iterdir() if path.is_dir())]
-            raise HeadwaterError(f"params.yaml: evaluate.together.models: no model {name!r}{nearest(name, known)}")
-    return _build("together", together.make, chosen, folders, model="model").outputs["model"]
+def _tuning(known: dict[str, Known]) -> dict[str, Any]:
+    """What tuning made of every figure."""
+    if not {"pretrained", "tuned"} <= known.keys():
+        return {}
+    files = [file for name in ("pretrained", "tuned") for file in (known[name].scores, known[name].questions)]
+    compared = build("comparison", comparison.write, None, files, differences="differences.json")
+    return dict(one_model.read(compared.outputs["differences"]))
 
 
-def _build(part: str, function: shards.Function, params: Any, inputs: Sequence[Path], **outputs: str) -> shards.Built:
-    """One part of the evaluation, committed on its own: a killed stage continues with the part it was in."""
-    (built,) = shards.build(function, params, [shards.Unit(tuple(inputs), outputs)], label=f"evaluate-{part}")
-    return built
-
-
-def _read(path: Path) -> Any:
-    return json.loads(path.read_text("utf-8"))
-
-
-def _bars(figures: dict[str, Any], compressors: dict[str, Any]) -> dict[str, float]:
+def _bars(everything: dict[str, Any]) -> dict[str, float]:
     """Bits per byte of all evaluated documents, for each model and compressor."""
-    models = {name: found["overall"]["all"]["bits_per_byte"] for name, found in figures.items()}
-    return {**models, **compressors["overall"]["all"]}
+    models = {name: found["overall"]["all"]["bits_per_byte"] for name, found in everything["models"].items()}
+    return {**models, **everything["compressors"]["overall"]["all"]}
 
 
-def _summary(found: dict[str, Any]) -> dict[str, Any]:
-    """What is worth comparing between two runs of ``dvc repro``; hosts and the rest are in the results."""
-    languages = {name: language["bits_per_byte"] for name, language in found["by_language"].items()}
-    repeated = {
-        kind: {name: figure for name, figure in figures.items() if name != "texts"}
-        for kind, figures in found["memorisation"].items()
-    }
-    return {
-        **found["overall"]["all"],
-        "by_language": languages,
-        "tasks": found["tasks"],
-        "memorisation": repeated,
-    }
-
-
-def _publish(results: Path, everything: dict[str, Any], files: Sequence[Path], tasks: Path) -> None:
+def _publish(results: Path, everything: dict[str, Any], known: dict[str, Known], tasks: Path, samples: str) -> None:
     if results.exists():
         shutil.rmtree(results)
     shards.publish_file(tasks, results / "tasks")
-    for path in files:
+    for path in (file for one in known.values() for file in (one.scores, one.questions, one.answers)):
         shards.publish_file(path, results / path.name)
     (results / "results.json").write_text(json.dumps(everything, indent=1, sort_keys=True) + "\n", "utf-8")
+    (results / "samples.jsonl").write_text(samples, "utf-8")
     with (results / "bits_per_byte.csv").open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(("name", "bits_per_byte"))
-        table.writerows(_bars(everything["models"], everything["compressors"]).items())
+        table.writerows(_bars(everything).items())
 
 
 if __name__ == "__main__":

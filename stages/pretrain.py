@@ -13,7 +13,7 @@ from stages.core.params import params
 from stages.core.stage import Metrics, main
 from stages.core.tokens import DESCRIPTION, TokenShards
 from stages.text import tokenizers
-from stages.training import distributed
+from stages.training import distributed, snapshot
 from stages.training import model as models
 from stages.training import packed as tokens_of
 from stages.training.data import Data, Replay
@@ -38,6 +38,9 @@ class Params:
     """Of the first weights, of the order of the data and of what is drawn in them."""
     steps: PositiveInt
     """Length of the run."""
+    snapshots: tuple[Annotated[float, Field(gt=0, lt=1)], ...]
+    """Shares of the run after which the model is kept, for learning curves; each costs a checkpoint in the work area
+    and a model among the results."""
     epochs: PositiveInt
     """Most times that the data are gone through, each in another order; `steps` that need more are refused."""
     init_from: str
@@ -53,7 +56,15 @@ class Params:
 
 
 def run(
-    params: Params, *, tokens: Path, tokenizer: Path, earlier: Path, model: Path, log: Path, spikes: Path
+    params: Params,
+    *,
+    tokens: Path,
+    tokenizer: Path,
+    earlier: Path,
+    model: Path,
+    snapshots: Path,
+    log: Path,
+    spikes: Path,
 ) -> Metrics:
     """Train and write the model.
 
@@ -62,6 +73,7 @@ def run(
         tokenizer: folder of the tokenizer that made them
         earlier: folder with models to continue from and the tokens that they were trained on
         model: folder for the model, with the tokenizer's files
+        snapshots: folder for models of earlier steps, each named for its step
         log: CSV file for the loss of every step
         spikes: JSON lines of the steps that were not learned from, with their documents
     """
@@ -80,6 +92,7 @@ def run(
     for one in read:
         tokens_of.check_shards(one, *distributed.place())
     config, stop, control = start.config, [tokenizers.END], params.objective.control_tokens
+    kept = sorted({max(1, round(share * params.steps)) for share in params.snapshots} - {params.steps})
     trained = train(
         start,
         data,
@@ -89,6 +102,7 @@ def run(
         area=area,
         label="pretrain",
         describe=functools.partial(models.describe, tokenizer=tokenizer, stop=stop, control=control),
+        snapshots=kept,
     )
     if trained.is_main:
         if shards.identity(run, params, inputs) != area.name:
@@ -97,6 +111,9 @@ def run(
             tokens_of.check_shards(one)
         models.save(config, trained.weights, model, stop=stop)
         models.copy_tokenizer(tokenizer, model, control)
+        reached = [step for step in kept if step < trained.metrics["steps"]]
+        averaged = params.training.averaging.method == "ema"  # of uniform, there is none before its first point
+        snapshot.publish(area, reached, snapshots, averaged=averaged)
         log.write_text(trained.log, "utf-8")
         spikes.write_text(trained.spikes, "utf-8")
         shards.collect(keep=[area])

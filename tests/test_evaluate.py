@@ -1,5 +1,6 @@
 """The stage as a whole: figures that repeat, survive a change of batch size, and errors that say what to do."""
 
+import csv
 import dataclasses
 import json
 import shutil
@@ -14,6 +15,7 @@ from stages.core import fingerprint
 from stages.core.errors import HeadwaterError
 from stages.scoring.cloze import Cloze
 from stages.scoring.generation import Samples
+from stages.scoring.learning_curve import Curve
 from stages.scoring.likelihood import Windows
 from stages.scoring.memorisation import Memorisation
 from stages.scoring.sample import Sample
@@ -25,6 +27,8 @@ PARAMS = evaluate.Params(
     windows=Windows(overlap=0.25, batch_tokens=512),
     cloze=Cloze(seed=1, questions_per_document=2, choices=4, context=80, continuation=40),
     tasks=(),
+    chat_template="tuned",
+    curve=Curve(seed=1, documents=4, questions=6),
     samples=Samples(
         seed=1,
         continuations=2,
@@ -56,9 +60,14 @@ def paths(tmp_path: Path, model: Path) -> dict[str, Path]:
     training = small_model.write(tmp_path / "training" / "00000.parquet", texts).parent
     tokenizer = transformers.AutoTokenizer.from_pretrained(model)
     ids = [(row["id"], tokenizer(row["text"], add_special_tokens=False)["input_ids"]) for row in texts]
+    log = tmp_path / "log.csv"
+    log.write_text("step,tokens\n" + "".join(f"{step},{64 * step}\n" for step in range(1, 61)), "utf-8")
+    (tmp_path / "snapshots").mkdir()
     return {
         "pretrained": model,
         "tuned": model,
+        "snapshots": tmp_path / "snapshots",
+        "log": log,
         "heldout": heldout,
         "training": training,
         "tokens": packed_tokens.write(tmp_path / "pack", ids),
@@ -85,6 +94,28 @@ def test_figures_of_a_run(paths: dict[str, Path], profile: Path, tmp_path: Path)
     samples = [json.loads(line) for line in (results / "samples.jsonl").read_text().splitlines()]
     assert [sample["model"] for sample in samples] == ["pretrained", "pretrained", "tuned", "tuned"]
     assert (results / "bits_per_byte.csv").read_text().splitlines()[0] == "name,bits_per_byte"
+
+
+def test_a_learning_curve_is_of_the_same_documents_and_questions(
+    paths: dict[str, Path], profile: Path, tmp_path: Path
+) -> None:
+    weaker = paths["snapshots"] / "step-00000007"
+    shutil.copytree(paths["pretrained"], paths["snapshots"] / "step-00000030")  # what the last step comes to
+    shutil.copytree(paths["pretrained"], weaker)
+    worse = transformers.AutoModelForCausalLM.from_pretrained(weaker)
+    worse.model.norm.weight.data *= 0.1
+    worse.save_pretrained(weaker)
+    evaluate.run(PARAMS, **paths, results=tmp_path / "results")
+    with (tmp_path / "results" / "learning_curve.csv").open() as file:
+        first, same, last = csv.DictReader(file)
+    assert [(row["step"], row["tokens"]) for row in (first, same, last)] == [
+        ("7", "448"),
+        ("30", "1920"),
+        ("60", "3840"),
+    ]
+    assert float(first["bits_per_byte"]) > float(last["bits_per_byte"]) + 0.5
+    for column in ("bits_per_byte", "bits_per_byte_stderr", "cloze", "cloze_stderr"):
+        assert float(same[column]) == pytest.approx(float(last[column]))
 
 
 def test_repeats_byte_for_byte_and_takes_what_is_built(paths: dict[str, Path], profile: Path, tmp_path: Path) -> None:

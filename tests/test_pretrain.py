@@ -30,7 +30,11 @@ from tests.training import small_run
 
 def run(folder: Path, name: str, **changes: Any) -> dict[str, Any]:
     params = check(pretrain.Params, small_run.changed(**changes), "pretrain")
-    outputs = {"model": folder / f"{name}.model", "log": folder / f"{name}.csv"}
+    outputs = {
+        "model": folder / f"{name}.model",
+        "snapshots": folder / f"{name}.snapshots",
+        "log": folder / f"{name}.csv",
+    }
     outputs["spikes"] = folder / f"{name}.jsonl"
     inputs = {name: folder / name for name in ("tokens", "tokenizer", "earlier")}
     return pretrain.run(params, **inputs, **outputs)
@@ -44,6 +48,7 @@ def model_of(folder: Path, name: str) -> dict[str, bytes]:
 def files(folder: Path, name: str) -> dict[str, bytes]:
     """Everything that a run left, by name: its results, and the state of model and optimizer in its checkpoints."""
     found = model_of(folder, name)
+    found |= {path.parent.name: path.read_bytes() for path in (folder / f"{name}.snapshots").glob("*/*.safetensors")}
     found["log"] = (folder / f"{name}.csv").read_bytes()
     for path in sorted((folder / name).glob("pretrain/*/step-*/*.distcp")):
         found[f"{path.parent.name}/{path.name}"] = path.read_bytes()
@@ -78,7 +83,24 @@ def test_the_model_loads_and_the_log_and_the_counts_are_whole(profile: Path, tmp
 
 
 def test_killed_at_any_instant_it_ends_in_the_same_bytes(tmp_path: Path) -> None:
-    killed(small_run.prepare(tmp_path / "project", steps=45, asynchronous=True), processes=1, kills=4, seed=1)
+    killed(
+        small_run.prepare(tmp_path / "project", steps=45, asynchronous=True, snapshots=[0.2, 0.5]),
+        processes=1,
+        kills=4,
+        seed=1,
+    )
+
+
+def test_earlier_steps_are_kept_as_models(profile: Path, tmp_path: Path) -> None:
+    folder = small_run.prepare(tmp_path / "project")
+    run(folder, "run", steps=8, snapshots=[0.01, 0.5])
+    assert sorted(path.name for path in (folder / "run.snapshots").iterdir()) == ["step-00000001", "step-00000004"]
+    first, middle, last = (
+        AutoModelForCausalLM.from_pretrained(path).get_input_embeddings().weight
+        for path in (*sorted((folder / "run.snapshots").iterdir()), folder / "run.model")
+    )
+    assert not torch.equal(first, middle)
+    assert not torch.equal(middle, last)
 
 
 EVERYTHING = {

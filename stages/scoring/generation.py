@@ -109,17 +109,45 @@ def _questions(read: Sequence[Mapping[str, Any]], samples: Samples) -> list[tupl
     return [(url, samples.question.replace("{heading}", heading)) for url, heading in headings[: samples.answers]]
 
 
-def chat(scorer: Scorer, question: str) -> list[int]:
+def talks(scorer: Scorer) -> bool:
+    """Whether a model was tuned to converse: it ends an answer with the token that ends a turn of its template."""
+    if scorer.tokenizer.chat_template is None:
+        return False
+    _, after = _around(scorer)
+    return after[0] in _closing(scorer)
+
+
+def chat(scorer: Scorer, question: str, answer: int = 0) -> list[int]:
     """Tokens of a conversation that opens with ``question`` and waits for the answer.
 
     The control tokens are the template's alone: one that is written out in the question stays text.
+
+    Args:
+        scorer: The model; without a chat template of its own, the question stands alone.
+        question: The user's words; of those too many for the model's context the last are kept.
+        answer: Tokens that the context is to have room for behind them.
     """
+    if scorer.tokenizer.chat_template is None:
+        return [scorer.begin, *scorer.encode(question)]
+    before, after = _around(scorer)
+    room = max(1, scorer.context - min(answer, scorer.context - 1) - len(before) - len(after))
+    return [*before, *scorer.encode(question)[-room:], *after]
+
+
+def _around(scorer: Scorer) -> tuple[list[int], list[int]]:
+    """What a chat template puts before and after a user's words that are to be answered."""
     messages = [{"role": "user", "content": _CONTENT}]
     template = scorer.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
     before, content, after = template.partition(_CONTENT)
     assert content, "the chat template leaves the user's words out"
-    control = [scorer.tokenizer(part, add_special_tokens=False)["input_ids"] for part in (before, after)]
-    return [*control[0], *scorer.encode(question), *control[1]]
+    first, last = (scorer.tokenizer(part, add_special_tokens=False)["input_ids"] for part in (before, after))
+    return first, last
+
+
+def _closing(scorer: Scorer) -> set[int]:
+    """Tokens that end a text; none, one or several are the model's own: a conversation's turn ends with its own."""
+    ends = scorer.model.generation_config.eos_token_id
+    return {scorer.tokenizer.eos_token_id, *(ends if isinstance(ends, list) else [ends])}
 
 
 def continue_all(
@@ -198,8 +226,7 @@ def _continue(
     """
     kept = [list(prompt)[-(scorer.context - limit) :] for prompt in prompts]
     longest = max(map(len, kept))
-    ends = scorer.model.generation_config.eos_token_id  # none, one or several: a conversation's turn ends with its own
-    closing = {scorer.tokenizer.eos_token_id, *(ends if isinstance(ends, list) else [ends])}
+    closing = _closing(scorer)
     filling = scorer.begin if scorer.tokenizer.pad_token_id is None else scorer.tokenizer.pad_token_id
     tokens = torch.tensor([[filling] * (longest - len(row)) + row for row in kept], device=scorer.device)
     mask = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in kept], device=scorer.device)

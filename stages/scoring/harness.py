@@ -9,7 +9,7 @@ import statistics
 from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import datasets
 import yaml
@@ -26,12 +26,15 @@ from stages.core.progress import meter
 from stages.core.runtime import profile
 from stages.core.shards import Metrics
 from stages.scoring import cloze, metrics, questions
-from stages.scoring.generation import continue_all
+from stages.scoring.generation import chat, continue_all, talks
 from stages.scoring.likelihood import Scorer, Windows
 
 # lm-evaluation-harness gives no error at all for 0, and the error of a mean, which has a formula, for any other number.
 # Those of other figures are drawn here (questions.py), from sums: of chrF it would count all n-grams again each time.
 _BOOTSTRAP = 2
+
+ChatTemplate = Literal["tuned", "always", "never"]
+"""Which models are asked in conversation: those that were tuned to end an answer, all, or none."""
 
 
 @params
@@ -40,17 +43,26 @@ class Tasks:
 
     names: tuple[str, ...]
     """Tasks, groups or tags, of the user's YAML files or of lm-evaluation-harness, besides the held-out cloze task."""
+    chat_template: ChatTemplate
+    """Which models tasks that ask for text are put to as the words of a user; the others continue them."""
     windows: Windows
     """How texts are cut and put into batches."""
 
 
 class HeadwaterLM(TemplateLM):
-    """A :class:`Scorer` as lm-evaluation-harness wants it; a text begins with the token that begins a text."""
+    """A :class:`Scorer` as lm-evaluation-harness wants it; a text begins with the token that begins a text.
 
-    def __init__(self, scorer: Scorer, label: str) -> None:
+    Args:
+        scorer: The model.
+        label: Of the progress display.
+        chat_template: Whether it is asked for text in conversation.
+    """
+
+    def __init__(self, scorer: Scorer, label: str, chat_template: ChatTemplate) -> None:
         super().__init__()
         self.scorer = scorer
         self.label = label
+        self.asked = chat_template == "always" or (chat_template == "tuned" and talks(scorer))
 
     @property
     def eot_token_id(self) -> int:
@@ -92,11 +104,14 @@ class HeadwaterLM(TemplateLM):
         texts = [""] * len(requests)
         with meter(self.label, len(requests), "texts") as progress:
             for (until, limit), indices in alike.items():
-                prompts = [self.tok_encode(requests[index].args[0]) for index in indices]
+                prompts = [self._prompt(requests[index].args[0], limit) for index in indices]
                 written = continue_all(self.scorer, prompts, until, limit, progress.advance)
                 for index, text in zip(indices, written, strict=True):
                     texts[index] = text
         return texts
+
+    def _prompt(self, text: str, limit: int) -> list[int]:
+        return chat(self.scorer, text, limit) if self.asked else self.tok_encode(text)
 
 
 def _generation(options: Mapping[str, Any]) -> tuple[tuple[str, ...], int]:
@@ -121,7 +136,8 @@ def measure(tasks: Tasks, inputs: Sequence[Path], outputs: Mapping[str, Path]) -
     with _quiet():
         loaded = load(tasks.names, made, own)
         if loaded["tasks"]:
-            model = HeadwaterLM(Scorer(folder, tasks.windows), f"tasks, {outputs['figures'].stem}")
+            label = f"tasks, {outputs['figures'].stem}"
+            model = HeadwaterLM(Scorer(folder, tasks.windows), label, tasks.chat_template)
             found = evaluate(model, loaded, bootstrap_iters=_BOOTSTRAP, log_samples=True)
             measures = [
                 one for name, asked in found["samples"].items() for one in _measures(loaded["tasks"][name], asked)

@@ -15,7 +15,7 @@ import torch
 from stages.core import adapted
 from stages.core.errors import HeadwaterError
 from stages.core.fingerprint import file_hash
-from stages.core.params import params
+from stages.core.params import nearest, params
 from stages.core.shards import Metrics
 
 
@@ -27,6 +27,25 @@ class Together:
     """`pretrained`, `tuned`, and folders of models in incoming/evaluation; none evaluates none together."""
     mean: Literal["weights", "probabilities"]
     """What is averaged; weights need models of the same shape."""
+
+
+def folders(params: Together, models: Mapping[str, Path], brought: Path) -> list[Path]:
+    """The folders of the models that are made one.
+
+    Args:
+        params: Which.
+        models: Those of the build, by name.
+        brought: Folder of the others.
+
+    Raises:
+        HeadwaterError: one is not there.
+    """
+    found = [models[name] if name in models else brought / name for name in params.models]
+    for name, folder in zip(params.models, found, strict=True):
+        if not folder.is_dir():
+            known = [*models, *(path.name for path in brought.iterdir() if path.is_dir())]
+            raise HeadwaterError(f"params.yaml: evaluate.together.models: no model {name!r}{nearest(name, known)}")
+    return found
 
 
 def make(params: Together, inputs: Sequence[Path], outputs: Mapping[str, Path]) -> Metrics:

@@ -10,7 +10,7 @@ checkpoint waits until it is done.
 import json
 import shutil
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,7 @@ class Checkpoints:
         model: What is saved and loaded, in place.
         optimizers: The same.
         kept: Weights beside the model's by name, the same; may be empty.
+        keep: Steps whose checkpoints are never removed.
     """
 
     def __init__(
@@ -57,8 +58,9 @@ class Checkpoints:
         model: Any,
         optimizers: Sequence[torch.optim.Optimizer],
         kept: dict[str, torch.Tensor],
+        keep: Collection[int] = (),
     ) -> None:
-        self.folder, self.accelerator = folder, accelerator
+        self.folder, self.accelerator, self.keep = folder, accelerator, keep
         self.model, self.optimizers, self.kept = model, optimizers, kept
         self._alone = accelerator.num_processes == 1
         self._thread = ThreadPoolExecutor(1) if profile().saving.asynchronous else None
@@ -176,7 +178,7 @@ class Checkpoints:
     def _prune(self, anchor: int) -> None:
         every = profile().saving.keep_every
         for step in steps(self.folder)[: -profile().saving.keep_last]:
-            if step != anchor and not (every and step % every == 0):
+            if step not in {anchor, *self.keep} and not (every and step % every == 0):
                 shutil.rmtree(place(self.folder, step))
 
     def _newest(self) -> str | None:

@@ -22,7 +22,7 @@ continues at its last checkpoint and ends in the same bytes.
 import contextlib
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,6 +75,7 @@ def train(
     making: Making = Learner,
     ranks: Ranks | None = None,
     describe: Callable[[Any, Path], None] | None = None,
+    snapshots: Collection[int] = (),
 ) -> Trained:
     """Train ``model`` for ``steps`` steps, from its last checkpoint in ``area`` if there is one.
 
@@ -90,6 +91,7 @@ def train(
         ranks: Of AdaLoRA, where that changed the model.
         describe: Writes what a folder of the model holds besides weights, given its configuration: with that its
             checkpoints become models, see :mod:`stages.training.snapshot`.
+        snapshots: Steps whose checkpoints are saved and kept.
 
     Raises:
         HeadwaterError: the data make no batch, the batch does not divide, or too many steps cannot be learned from.
@@ -104,7 +106,7 @@ def train(
         accelerator, model, Split(data, training.held_out.rows, seed, steps), training, steps, seed, making, ranks
     )
     beside = run.kept.weights | (ranks.state if ranks else {})
-    checkpoints = Checkpoints(area, accelerator, run.learner, run.optimizers, beside)
+    checkpoints = Checkpoints(area, accelerator, run.learner, run.optimizers, beside, snapshots)
     begin = functools.partial(Course, training, steps, run.held_out_loss)
     course = begin(*checkpoints.load())
     if accelerator.is_main_process:
@@ -132,7 +134,7 @@ def train(
             progress.advance(taken.positions, course.done - before, f"loss {taken.loss:.3f}, {used:.0%} of matmul peak")
             ended = course.done == steps or course.watch.ended
             anchor = course.guard.anchor(course.done)
-            due = course.done % profile().saving.every == 0 or anchor == course.done
+            due = course.done % profile().saving.every == 0 or course.done in {anchor, *snapshots}
             if back is None and (ended or taken.stopping or due):
                 checkpoints.save(course.done, course.texts, anchor)
             if taken.stopping and not ended:

@@ -7,7 +7,9 @@ on; with ``--step 500 --model FOLDER`` it writes the model of that step. The pro
 import argparse
 import csv
 import io
+import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -88,6 +90,15 @@ def write(run: Path, step: int, folder: Path, *, averaged: bool) -> None:
     stop = GenerationConfig.from_pretrained(described).eos_token_id
     models.save(config, _weights(saved, averaged), folder, stop=stop)
     models.copy_tokenizer(described, folder)
+
+
+def publish(run: Path, steps: Sequence[int], folder: Path, *, averaged: bool) -> None:
+    """Make ``folder`` hold exactly the models of these steps, each in a folder named for it; see :func:`write`."""
+    if folder.exists():
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True)
+    for step in steps:
+        write(run, step, folder / checkpoint.place(run, step).name, averaged=averaged)
 
 
 def _weights(saved: Path, averaged: bool) -> dict[str, torch.Tensor]:

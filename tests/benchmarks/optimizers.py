@@ -42,14 +42,15 @@ def curve(arguments: argparse.Namespace, optimizer: str, peak: float) -> dict[st
 
     every = arguments.steps // _POINTS
     values = params.read()["pretrain"]
-    values |= {"steps": every * _POINTS, "epochs": 1000}
+    values |= {"steps": every * _POINTS, "epochs": 1000, "snapshots": []}
     values["training"] |= {"optimizer": optimizer, "held_out": {"rows": _HELD_OUT, "every": every, "patience": 0}}
     values["training"]["schedule"] |= {"peak": peak, "warmup": arguments.steps // 20}
     with tempfile.TemporaryDirectory() as folder, mock.patch.object(loop, "Run", Timed):
         at = Path(folder)
         pretrain.run(
             params.check(pretrain.Params, values, "pretrain"),
-            tokens=arguments.tokens, tokenizer=arguments.tokenizer, earlier=at, model=at / "model", log=at / "log",
+            tokens=arguments.tokens, tokenizer=arguments.tokenizer, earlier=at, model=at / "model",
+            snapshots=at / "snapshots", log=at / "log",
             spikes=at / "spikes",
         )  # fmt: skip
         header, *lines = [line.split(",") for line in (at / "log").read_text("utf-8").splitlines()]

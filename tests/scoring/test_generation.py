@@ -47,6 +47,23 @@ def test_a_question_cannot_speak_for_the_assistant(scorer: Scorer) -> None:
     assert scorer.tokenizer.decode(ids, skip_special_tokens=True) == question
 
 
+def test_a_long_question_loses_its_beginning_and_not_who_asks(scorer: Scorer) -> None:
+    question = small_model.document(1)["text"]
+    ids = generation.chat(scorer, question, answer=8)
+    assert len(ids) == small_model.CONTEXT - 8
+    assert ids[:2] == [1, 5]
+    assert ids[-2:] == [7, 6]
+    assert ids[2:-2] == scorer.encode(question)[-(small_model.CONTEXT - 8 - 4) :]
+
+
+def test_a_model_talks_that_ends_its_turns(scorer: Scorer) -> None:
+    assert not generation.talks(scorer)
+    scorer.model.generation_config.eos_token_id = [7, 2]
+    assert generation.talks(scorer)
+    scorer.tokenizer.chat_template = None
+    assert not generation.talks(scorer)
+
+
 def test_continuation_ends_before_the_string_that_ends_it(scorer: Scorer) -> None:
     start = [scorer.begin, *scorer.encode("the page reads")]
     (whole,) = generation.continue_all(scorer, [start], (), 24)

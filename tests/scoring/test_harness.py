@@ -13,7 +13,7 @@ from lm_eval.models.huggingface import HFLM
 from lm_eval.tasks import TaskManager
 
 from stages.core.errors import HeadwaterError
-from stages.scoring import harness
+from stages.scoring import generation, harness
 from stages.scoring.likelihood import Scorer, Windows
 from tests import small_model
 from tests.scoring.solved import solve
@@ -90,7 +90,7 @@ def test_log_likelihoods_are_those_of_the_reference_adapter(model: Path, profile
     scorer = Scorer(model, WINDOWS)
     network = transformers.AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32)
     reference = HFLM(pretrained=network, tokenizer=scorer.tokenizer, batch_size=4, add_bos_token=True, device="cpu")
-    ours = harness.HeadwaterLM(scorer, "test")
+    ours = harness.HeadwaterLM(scorer, "test", "never")
     text = small_model.document(7)["text"]
     arguments = [("", "the page reads"), ("the page ", "reads a request"), (text[:40], text[40:60]), (text, " the log")]
     requests = [Instance("loglikelihood", {}, pair, number) for number, pair in enumerate(arguments)]
@@ -100,3 +100,15 @@ def test_log_likelihoods_are_those_of_the_reference_adapter(model: Path, profile
         assert greedy == reference_greedy
     requests = [Instance("generate_until", {}, (text[:60], {"until": [" the"], "max_gen_toks": 12}), 0)]
     assert ours.generate_until(requests) == reference.generate_until(requests, disable_tqdm=True)
+
+
+def test_a_task_that_asks_for_text_is_put_to_a_model_that_talks_in_conversation(model: Path, profile: Path) -> None:
+    scorer = Scorer(model, WINDOWS)
+    request = [Instance("generate_until", {}, ("the page reads", {"until": [" the"], "max_gen_toks": 12}), 0)]
+    plain, asked = (harness.HeadwaterLM(scorer, "test", wanted) for wanted in ("tuned", "always"))
+    (expected,) = generation.continue_all(scorer, [generation.chat(scorer, "the page reads")], (" the",), 12)
+    assert asked.generate_until(request) == [expected]
+    assert plain.generate_until(request) != [expected]
+    scorer.model.generation_config.eos_token_id = [7, 2]
+    assert harness.HeadwaterLM(scorer, "test", "tuned").generate_until(request) == [expected]
+    assert harness.HeadwaterLM(scorer, "test", "never").generate_until(request) != [expected]

@@ -26,6 +26,7 @@ PARAMS: dict[str, Any] = {
     "seed": 1,
     "steps": 30,
     "epochs": 20,
+    "snapshots": [],
     "init_from": "",
     "replay": {"tokens": "", "share": 0.0},
     "model": {
@@ -131,6 +132,8 @@ def flags(name: str) -> list[str]:
     made = [
         "--model",
         f"{name}.model",
+        "--snapshots",
+        f"{name}.snapshots",
         "--log",
         f"{name}.csv",
         "--spikes",
@@ -172,7 +175,12 @@ def attempt(folder: Path, name: str) -> None:
     runtime.profile.cache_clear()
     values = params.load(pretrain.Params, "pretrain")
     paths = {"tokens": Path("tokens"), "tokenizer": Path("tokenizer"), "earlier": Path("earlier")}
-    paths |= {"model": Path(f"{name}.model"), "log": Path(f"{name}.csv"), "spikes": Path(f"{name}.jsonl")}
+    paths |= {
+        "model": Path(f"{name}.model"),
+        "snapshots": Path(f"{name}.snapshots"),
+        "log": Path(f"{name}.csv"),
+        "spikes": Path(f"{name}.jsonl"),
+    }
     pretrain.run(values, **paths)
 
 

@@ -49,7 +49,7 @@ ROWS: dict[str, dict[str, Any]] = {
 def attempt(folder: Path, changes: dict[str, Any]) -> dict[str, bytes]:
     """Everything that a run leaves."""
     values = check(pretrain.Params, small_run.changed(steps=4, **changes), "pretrain")
-    paths = {name: folder / name for name in ("tokens", "tokenizer", "earlier", "model", "spikes")}
+    paths = {name: folder / name for name in ("tokens", "tokenizer", "earlier", "model", "snapshots", "spikes")}
     pretrain.run(values, **paths, log=folder / "log.csv")
     (area,) = (folder / "run" / "pretrain").iterdir()
     kept = [*(folder / "model").iterdir(), folder / "log.csv", *(area / "step-00000004").glob("*.distcp")]
