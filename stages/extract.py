@@ -29,6 +29,9 @@ class Params:
     """Places of a text, spread evenly, in which its language is looked at."""
     language_characters: int
     """Characters looked at in each."""
+    opt_outs: tuple[str, ...]
+    """Directives of X-Robots-Tag and of meta elements for robots, and tdm-reservation, that keep a page out: it is
+    dropped as opt_out_<directive>, without its text. An empty list heeds none."""
     max_lost: float
     """Share of a WARC's bytes that may be unreadable, 0-1; the stage fails and names the file where more is."""
 

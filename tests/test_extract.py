@@ -45,6 +45,23 @@ def test_pages_become_documents_and_the_rest_has_a_reason(profile: Path, tmp_pat
     assert found.url == documents[1]["url"] == "http://example.org/1"
 
 
+def test_pages_that_ask_not_to_be_learned_from_are_dropped_without_their_text(profile: Path, tmp_path: Path) -> None:
+    page = "<html><head>{}</head><body><h1>Title</h1><p>Words that nobody is to learn from, as the page says.</p>"
+    noai = page.format('<meta name="robots" content="noai">').encode()
+    records = [
+        warcs.response(page.format("").encode()),
+        warcs.response(page.format("").encode(), headers="Content-Type: text/html\r\nX-Robots-Tag: noimageai\r\n"),
+        warcs.response(noai),
+    ]
+    folder = warcs.write(tmp_path / "warcs" / "a.warc.gz", b"".join(warcs.gz(records))).parent
+    metrics, documents, dropped = run(folder, tmp_path)
+
+    assert metrics["dropped"] == {"opt_out_noai": 1, "opt_out_noimageai": 1}
+    assert (len(documents), [row["text"] for row in dropped]) == (1, ["", ""])
+    none = params.check(extract.Params, {**json.loads(params.as_json(PARAMS)), "opt_outs": []}, "extract")
+    assert run(folder, tmp_path, none)[0]["out"] == 3
+
+
 def test_two_runs_give_the_same_bytes_and_a_new_archive_recomputes_no_other(profile: Path, tmp_path: Path) -> None:
     folder = tmp_path / "warcs"
     warcs.write(folder / "a.warc.gz", b"".join(warcs.gz(warcs.pages(3))))

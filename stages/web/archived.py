@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from stages.web import opt_outs
 from stages.web.pages import charset, html, markdown
 from stages.web.records import http, warc
 
@@ -23,6 +24,8 @@ class Bounds(Protocol):
     def max_nodes(self) -> int: ...
     @property
     def max_depth(self) -> int: ...
+    @property
+    def opt_outs(self) -> tuple[str, ...]: ...
 
 
 def documents(bounds: Bounds, source: Path, loss: warc.Loss) -> Iterator[dict[str, Any]]:
@@ -69,9 +72,18 @@ def _page(bounds: Bounds, record: warc.Record) -> html.Page | html.Content | str
     if isinstance(page, str):
         return page
     text = charset.decode(page.body, page.charset)
+    if page.is_html and (signal := _opted_out(bounds, record, text)):
+        return f"opt_out_{signal.replace('-', '_')}"
     if page.is_html:
         return html.Page(text, record.url, record.date)
     return html.Content(markdown.clean(charset.mended(text)), "", "")
+
+
+def _opted_out(bounds: Bounds, record: warc.Record, text: str) -> str:
+    """The signal by which a page is withheld from training, or ""."""
+    end = warc.HEADER_END.search(record.body) if record.body[:5] == b"HTTP/" else None
+    headers = record.body[: end.start()] if end else b""
+    return opt_outs.in_headers(headers, bounds.opt_outs) or opt_outs.in_page(text, bounds.opt_outs)
 
 
 def recaptured(source: Path, offset: int, identity: str, max_bytes: int) -> dict[str, Any] | None:
