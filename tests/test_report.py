@@ -172,6 +172,13 @@ def test_classes_that_were_learned_are_shown_with_their_confusion(inputs: dict[s
     assert re.search(r"alert\(1\)</script>\s*2\s*1\s*b\s*0\s*2", found.text)
 
 
+def test_what_earlier_steps_could_do_is_drawn(page: Path) -> None:
+    assert (
+        "share of cloze questions answered right, from 0.250 after 1,000 tokens to 0.500 after 3,000"
+        in page.read_text()
+    )
+
+
 def test_held_out_loss_is_drawn_where_it_was_measured(page: Path) -> None:
     curves = re.findall(r'points="([^"]*)"><title>loss of held-out rows<', page.read_text("utf-8"))
 

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from stages.core.errors import HeadwaterError
 from stages.core.untrusted import shorten
-from stages.release import charts
+from stages.release import charts, learning_curves
 from stages.release.figures import number
 
 
@@ -76,6 +76,7 @@ def sections(
 ) -> dict[str, Any]:
     """What the page shows, by name of its template's variables; of groups at most ``rows``."""
     return {
+        "learning": learning_curves.drawn(folder),
         "comparison": comparison(figures),
         "groups": {kind: by_group(figures, kind, rows) for kind in ("by_language", "by_host")},
         "scores": scores(figures),

@@ -155,6 +155,9 @@ def _evaluation(folder: Path, texts: list[str]) -> None:
     change = {"questions": 100, "before": 0.5, "after": 0.4, "low": -0.2, "high": -0.01, "verdict": "worse"}
     everything = {"models": {"pretrained": model}, "compressors": compressors, "tuning": {texts[0]: {"acc": change}}}
     _write(folder / "results.json", json.dumps(everything))
+    points = "10,1000,2.5,0.1,0.25,0.04\n20,2000,1.5,0.1,,\n30,3000,1.25,0.1,0.5,0.04\n"
+    header = "step,tokens,bits_per_byte,bits_per_byte_stderr,cloze,cloze_stderr\n"
+    _write(folder / "learning_curve.csv", header + points)
     lines = [{"model": "tuned", "url": text, "prompt": text, "text": text} for text in texts]
     _write(folder / "samples.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
 
