@@ -80,8 +80,8 @@ def _under(path: str, name: str) -> bool:
 
 
 def _command_paths(stage: Any) -> list[str]:
-    """Every value of a flag in the command: all flags of a stage take paths."""
-    return [word for word in shlex.split(stage["cmd"])[3:] if not word.startswith("--")]
+    """Every value of a flag in the command, for all take paths, but dvc.yaml, which DVC refuses as a dependency."""
+    return [word for word in shlex.split(stage["cmd"])[3:] if not word.startswith("--") and word != PIPELINE.name]
 
 
 def _paths(stage: Any, kinds: tuple[str, ...]) -> list[str]:
