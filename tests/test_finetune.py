@@ -39,6 +39,7 @@ ROWS = Wanted(
 PARAMS = finetune.Params(
     task="chat",
     method="full",
+    start="",
     preference=Preference(beta=0.5),
     distillation=Distillation(
         teacher="",
@@ -107,6 +108,7 @@ def paths(model: Path, tmp_path: Path) -> dict[str, Path]:
     return {
         "model": model,
         "documents": tmp_path / "documents",
+        "tokens": tmp_path / "tokens",
         "conversations": tmp_path / "conversations",
         "tuned": tmp_path / "tuned",
         "log": tmp_path / "log.csv",
@@ -258,12 +260,21 @@ def test_numbers_are_learned_and_folds_say_how_much_it_varies(paths: dict[str, P
 
 
 @pytest.mark.parametrize("packed", [True, False])
-def test_completions_are_learned_packed_or_not(packed: bool, paths: dict[str, Path]) -> None:
-    rows = [f'"{text}"," {text.split()[-1]} so"' for text in sentences(60)]
+def test_completions_are_learned_packed_or_not_and_compared_as_texts(packed: bool, paths: dict[str, Path]) -> None:
+    rows = [f'"{text}"," {text.split()[-1]} so, as one"' for text in sentences(80)]
     (paths["conversations"] / "a.csv").write_text("prompt,completion\n" + "\n".join(rows), "utf-8")
-    metrics = finetune.run(labelled("completion", packed=packed), **paths)
-    assert (metrics["rows"] == 45) == (not packed)
-    assert metrics["test"]["loss"] < metrics["first_loss"] / 2
+    params = labelled("completion", packed=packed)
+    size = 2 if packed else 8
+    training = dataclasses.replace(params.training, batch_sequences=size, micro_batch=size)
+    metrics = finetune.run(dataclasses.replace(params, training=training), **paths)
+    assert (metrics["rows"] == 60) == (not packed)
+    test = metrics["test"]
+    assert test["rows"] == 20
+    assert test["loss"] < metrics["first_loss"] / 2
+    assert test["perplexity"]["value"] == pytest.approx(math.exp(test["loss"]), rel=1e-4)
+    assert 10 < test["bleu"]["value"] <= 100
+    assert test["chrf"]["interval"][0] <= test["chrf"]["value"] <= test["chrf"]["interval"][1]
+    assert 0.2 < test["rouge2"]["value"] <= test["rougeL"]["value"] <= test["rouge1"]["value"] <= 1
 
 
 def test_bad_settings_are_named() -> None:

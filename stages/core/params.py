@@ -150,15 +150,18 @@ def describe(kind: Any, values: Any, indent: str = "  ") -> list[str]:
 
 
 def _meanings(kind: type) -> dict[str, str]:
-    """Field name to the docstring below it, read from the class's source."""
-    (body,) = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
-    assert isinstance(body, ast.ClassDef)
-    return {
-        field.target.id: " ".join(text.value.value.split())
-        for field, text in itertools.pairwise(body.body)
-        if isinstance(field, ast.AnnAssign)
-        and isinstance(field.target, ast.Name)
-        and isinstance(text, ast.Expr)
-        and isinstance(text.value, ast.Constant)
-        and isinstance(text.value.value, str)
-    }
+    """Field name to the docstring below it, read from the source of the class and of those that it is made of."""
+    found: dict[str, str] = {}
+    for one in reversed([base for base in kind.__mro__ if dataclasses.is_dataclass(base)]):
+        (body,) = ast.parse(textwrap.dedent(inspect.getsource(one))).body
+        assert isinstance(body, ast.ClassDef)
+        found |= {
+            field.target.id: " ".join(text.value.value.split())
+            for field, text in itertools.pairwise(body.body)
+            if isinstance(field, ast.AnnAssign)
+            and isinstance(field.target, ast.Name)
+            and isinstance(text, ast.Expr)
+            and isinstance(text.value, ast.Constant)
+            and isinstance(text.value.value, str)
+        }
+    return found

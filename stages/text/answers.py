@@ -7,8 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stages.core.errors import HeadwaterError
-from stages.core.examples import IGNORED, Example
-from stages.core.shards import Metrics
+from stages.core.examples import IGNORED, Example, Material
 from stages.text import tokenizers
 from stages.text.packing import best_fit
 from stages.text.sampling import Given, Item
@@ -29,22 +28,13 @@ class Encoded(NamedTuple):
     """Whether a part was left out."""
 
 
-class Answers(NamedTuple):
-    """What is learned from, and what is measured on."""
-
-    learned: list[Encoded]
-    tested: list[Encoded]
-    counts: Metrics
-    """``in``, ``out``, ``dropped``, ``cut`` and ``answer_tokens`` of what is learned from."""
-
-
 class Encode(Protocol[Contravariant]):
     """Gives the ids of a row, at most ``limit``, or None where nothing of it fits."""
 
     def __call__(self, tokenizer: Tokenizer, row: Contravariant, /, limit: int) -> Encoded | None: ...
 
 
-def encoded(given: Given[Item], encode: Callable[[Item], Encoded | None]) -> Answers:
+def encoded(given: Given[Item], encode: Callable[[Item], Encoded | None]) -> Material:
     """All rows, but for those of which nothing fits.
 
     Args:
@@ -61,38 +51,41 @@ def encoded(given: Given[Item], encode: Callable[[Item], Encoded | None]) -> Ans
         raise HeadwaterError(f"nothing to learn from, of {given.seen} seen" + f" ({reasons})" * bool(reasons))
     tokens = sum(sum(one.learned) for one in learned)
     counts = {"in": given.seen, "out": len(learned), "dropped": dropped, "cut": sum(one.cut for one in learned)}
-    return Answers(learned, tested, counts | {"answer_tokens": tokens})
+    learning, testing = ([_example(one) for one in rows] for rows in (learned, tested))
+    return Material(learning, testing, counts | {"answer_tokens": tokens}, given.paths)
 
 
-def pack(
-    answers: Sequence[Encoded], width: int
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], list[list[str]]]:
-    """Rows of whole conversations, packed best-fit: input ids and labels, both of shape (rows, ``width`` - 1), and the
-    sources of each row.
+def _example(one: Encoded) -> Example:
+    labels = [token if wanted else IGNORED for token, wanted in zip(one.ids[1:], one.learned[1:], strict=True)]
+    return Example(one.source, one.ids[:-1], labels, cut=one.cut)
+
+
+class Block(NamedTuple):
+    """Rows of one length, in which several conversations may share a row."""
+
+    inputs: npt.NDArray[np.int64]
+    """(rows, width)"""
+    labels: npt.NDArray[np.int64]
+    """(rows, width), as :attr:`~stages.core.examples.Example.labels`."""
+    documents: npt.NDArray[np.int64]
+    """(rows, width): a number for each position, the same within what begins with ``<s>``."""
+    sources: list[list[str]]
+    """Of each row."""
+
+
+def pack(examples: Sequence[Example], width: int) -> Block:
+    """Rows of whole conversations, packed best-fit.
 
     Args:
-        answers: None of more than ``width`` tokens.
-        width: Tokens of a row; each but the last is an input, each but the first can be a label.
+        examples: None of more than ``width`` tokens.
+        width: Tokens of a row.
     """
-    packed = best_fit([len(one.ids) for one in answers], width)
-    rows = np.full((packed.rows, width), tokenizers.PAD, dtype=np.int64)
+    packed = best_fit([len(one.ids) for one in examples], width)
+    inputs = np.full((packed.rows, width), tokenizers.PAD, dtype=np.int64)
     labels = np.full((packed.rows, width), IGNORED, dtype=np.int64)
     sources: list[list[str]] = [[] for _ in range(packed.rows)]
     for row, start, which, length in zip(packed.row, packed.start, packed.document, packed.length, strict=True):
-        ids = np.array(answers[which].ids)
-        rows[row, start : start + length] = ids
-        labels[row, start : start + length] = np.where(answers[which].learned, ids, IGNORED)
-        sources[row].append(answers[which].source)
-    return rows[:, :-1], labels[:, 1:], sources
-
-
-def apart(answers: Sequence[Encoded]) -> list[Example]:
-    """A row for each, of a length of its own."""
-    return [
-        Example(
-            one.source,
-            one.ids[:-1],
-            [token if wanted else IGNORED for token, wanted in zip(one.ids[1:], one.learned[1:], strict=True)],
-        )
-        for one in answers
-    ]
+        inputs[row, start : start + length] = examples[which].ids
+        labels[row, start : start + length] = examples[which].labels
+        sources[row].append(examples[which].source)
+    return Block(inputs, labels, np.cumsum(inputs == tokenizers.BEGIN, axis=1), sources)

@@ -3,10 +3,10 @@
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from stages.core.errors import HeadwaterError
-from stages.core.examples import IGNORED, Example, Redraw
+from stages.core.examples import IGNORED, Example, Material
 from stages.core.params import nearest
 from stages.core.shards import Metrics
 from stages.text import tables
@@ -125,19 +125,6 @@ Encode = Callable[[Labelled, Mapping[str, int]], Example]
 """Gives the ids of a row, with the numbers of its labels by name."""
 
 
-class Texts(NamedTuple):
-    """What is learned from, and what is measured on."""
-
-    names: tuple[str, ...]
-    """Of classes or tags; none where numbers are learned."""
-    learned: list[Example]
-    tested: list[Example]
-    redraw: Redraw | None
-    """Gives what is learned from as it stands at a position of the run, where it changes."""
-    counts: Metrics
-    """``in``, ``out``, ``dropped`` and ``cut`` of what is learned from, and ``labels``, how often there is each."""
-
-
 def encoded(
     given: Given[Labelled],
     augmentation: Augmentation,
@@ -146,7 +133,7 @@ def encoded(
     encode: Encode,
     *,
     tagged: bool,
-) -> Texts:
+) -> Material:
     """All rows in token ids.
 
     Args:
@@ -176,4 +163,4 @@ def encoded(
         there = Counter(label for row in given.learned for label in row.labels)
         counts["labels"] = {name: there[name] for name in known}
     redraw = (lambda index, position: encode(changed(index, position), numbers)) if augmentation.rows else None
-    return Texts(known, learned, tested, redraw, counts)
+    return Material(learned, tested, counts, given.paths, known, redraw)

@@ -3,8 +3,7 @@
 from typing import NamedTuple
 
 from stages.core.errors import HeadwaterError
-from stages.core.examples import IGNORED, Example
-from stages.core.shards import Metrics
+from stages.core.examples import IGNORED, Example, Material
 from stages.text import chat, tables
 from stages.text.conversations import Conversation, messages
 from stages.text.sampling import Given
@@ -38,17 +37,9 @@ def pair(row: Row, columns: Columns) -> Pair:
     return Pair(row.source, *(Conversation(row.source, turns) for turns in both))
 
 
-class Pairs(NamedTuple):
-    """What is learned from, and what is measured on: of each pair the chosen answer, then the rejected one."""
-
-    learned: list[Example]
-    tested: list[Example]
-    counts: Metrics
-    """``in``, ``out`` and ``dropped`` of what is learned from."""
-
-
-def encoded(given: Given[Pair], tokenizer: Tokenizer, limit: int) -> Pairs:
-    """All pairs of which both conversations have at most ``limit`` tokens; the last answers are learned.
+def encoded(given: Given[Pair], tokenizer: Tokenizer, limit: int) -> Material:
+    """All pairs of which both conversations have at most ``limit`` tokens, of each the chosen answer, then the rejected
+    one; the last answers are learned.
 
     Raises:
         HeadwaterError: there is nothing to learn from.
@@ -59,7 +50,7 @@ def encoded(given: Given[Pair], tokenizer: Tokenizer, limit: int) -> Pairs:
     if not fitting:
         raise HeadwaterError(f"nothing to learn from, of {given.seen} seen ({dropped['too_long']} too long)")
     counts = {"in": given.seen, "out": len(fitting) // 2, "dropped": dropped}
-    return Pairs(fitting, [one for pair in tested for one in pair], counts)
+    return Material(fitting, [one for pair in tested for one in pair], counts, given.paths)
 
 
 def _examples(pair: Pair, tokenizer: Tokenizer, limit: int) -> list[Example]:

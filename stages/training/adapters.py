@@ -77,12 +77,16 @@ def room(method: Method, adapter: Adapter) -> int:
     return adapter.virtual_tokens if method in VIRTUAL else 0
 
 
-def check(method: Method, training: Training) -> None:
+def check(method: Method, training: Training, *, writes: bool) -> None:
     """Raises:
-    HeadwaterError: the method does not go with how it is trained.
+    HeadwaterError: the method does not go with how it is trained, or with a task in which the model does not write.
     """
     if method == "full":
         return
+    if method in VIRTUAL and not writes:
+        # A classifier of transformers finds a text's last token by its id, and virtual tokens have none: what PEFT
+        # reads back would look at padding.
+        raise HeadwaterError(f"params.yaml: finetune.method {method} is for tasks in which the model writes; take lora")
     if training.adversarial:
         raise HeadwaterError(f"params.yaml: {method} leaves the embeddings as they are: set training.adversarial to 0")
     if method in VIRTUAL and training.documents_apart:
@@ -103,7 +107,7 @@ def attach(model: Any, tuning: Tuning) -> Ranks | None:
         For AdaLoRA, what its steps must be told to.
 
     Raises:
-        HeadwaterError: the method is none for this model, or the run too short for AdaLoRA's schedule.
+        HeadwaterError: the run is too short for AdaLoRA's schedule.
     """
     if tuning.method == "full":
         return None
@@ -121,8 +125,6 @@ def _config(model: Any, tuning: Tuning) -> Any:
     writes = model.get_output_embeddings() is not None
     heads = [name for name, _ in model.named_children() if name != model.base_model_prefix]
     general: dict[str, Any] = {"task_type": "CAUSAL_LM"} if writes else {"modules_to_save": heads}
-    if method in VIRTUAL and not writes:
-        raise HeadwaterError(f"params.yaml: {method} is for tasks in which the model writes; take lora")
     row, conv1d = _LIKE.get(kind, kind), {"fan_in_fan_out": kind == "gpt2"}  # whose layers are transposed
     if method == "prefix":
         return peft.PrefixTuningConfig(num_virtual_tokens=adapter.virtual_tokens, **general)

@@ -1,5 +1,6 @@
 """What fine-tuning comes to, whatever is learned: a model, rows to learn from, rows to measure on."""
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from stages.core.examples import Example
 from stages.core.progress import log
 from stages.core.shards import Metrics
 from stages.training import adapters, measuring
+from stages.training import model as models
 from stages.training.adapters import Adapter, Method, Tuning
 from stages.training.data import Fixed, Padded
 from stages.training.learner import Making
@@ -18,22 +20,36 @@ from stages.training.loop import Trained, train
 from stages.training.settings import Training
 
 
+class Taught(NamedTuple):
+    """A model that has learned."""
+
+    model: Any
+    """As it was trained, adapters in place."""
+    folder: Path
+    """As it was saved, with its tokenizer: what others load."""
+
+
+Judge = Callable[[Taught, Sequence[Example]], Metrics]
+"""Figures of a trained model on some rows, besides their loss."""
+
+
 class Lesson(NamedTuple):
     """A model with the head it needs, its rows, and what it is to learn of them."""
 
+    base: Path
+    """Folder of the model that it begins with, or whose tokenizer it has."""
     model: Callable[[], Any]
     """Loads the model, each time anew."""
-    learned: Fixed | Padded
-    tested: Fixed | Padded | None
+    learned: Padded
+    tested: Padded | None
     """Rows to measure on; None: none."""
+    packed: Callable[[Sequence[Example]], Fixed] | None
+    """Puts several examples into a row, to be trained on; None: each is a row."""
     making: Making
     """Gives the model its objective."""
-    judge: Callable[[Any, Sequence[Example]], Metrics] | None
-    """Figures of a trained model on some rows, besides their loss; None: there are no others."""
-    read: tuple[Path, ...]
-    """Files that the rows are made of."""
-    counts: Metrics
-    """Of what was read: ``in``, ``out`` and ``dropped``, and what else is worth knowing."""
+    judge: Judge
+    stop: list[int]
+    """Ids at which the model stops writing."""
 
 
 class Course(NamedTuple):
@@ -46,25 +62,33 @@ class Course(NamedTuple):
     """The stage's name, for progress."""
     method: Method
     adapter: Adapter
-    describe: Callable[[Any, Path], None]
-    """See :func:`stages.training.loop.train`."""
 
-    def tuning(self, rows: Fixed | Padded) -> Tuning:
-        """How the weights change in a run on these rows."""
-        seen = self.epochs * (len(rows) - self.training.held_out.rows)
+    def tuning(self, rows: int) -> Tuning:
+        """How the weights change in a run on that many rows."""
+        seen = self.epochs * (rows - self.training.held_out.rows)
         return Tuning(self.method, self.adapter, math.ceil(seen / self.training.batch_sequences), self.seed)
 
 
-def learn(lesson: Lesson, course: Course, rows: Fixed | Padded, area: Path) -> Trained:
+class Learned(NamedTuple):
+    """What a run on a lesson ended in."""
+
+    trained: Trained
+    tuning: Tuning
+    rows: int
+    """That were trained on, packed or not."""
+
+
+def learn(lesson: Lesson, course: Course, part: Padded, area: Path) -> Learned:
     """Train on some rows of a lesson, from the last checkpoint in ``area`` if there is one.
 
     Raises:
         HeadwaterError: see :func:`stages.training.loop.train`.
     """
-    model = lesson.model()
-    tuning = course.tuning(rows)
+    rows = lesson.packed(part.examples) if lesson.packed else part
+    model, tuning = lesson.model(), course.tuning(len(rows))
     ranks = adapters.attach(model, tuning)
-    return train(
+    describe = functools.partial(models.describe, tokenizer=lesson.base, stop=lesson.stop)
+    trained = train(
         model,
         rows,
         course.training,
@@ -74,23 +98,24 @@ def learn(lesson: Lesson, course: Course, rows: Fixed | Padded, area: Path) -> T
         label=course.label,
         making=lesson.making,
         ranks=ranks,
-        describe=course.describe if course.method == "full" else None,
+        describe=describe if course.method == "full" else None,
     )
+    return Learned(trained, tuning, len(rows))
 
 
-def taught(lesson: Lesson, course: Course, trained: Trained) -> Any:
-    """The model of a lesson with the weights that a run ended in."""
+def save(lesson: Lesson, learned: Learned, folder: Path) -> None:
+    """Write the model that a run ended in, with its tokenizer."""
+    adapters.save(learned.trained.weights, learned.tuning, lesson.model(), folder, stop=lesson.stop)
+    models.copy_tokenizer(lesson.base, folder)
+
+
+def measure(lesson: Lesson, course: Course, learned: Learned, folder: Path, rows: Padded) -> Metrics:
+    """Loss and figures on some rows of the model that a run ended in, which was saved to ``folder``."""
     model = lesson.model()
-    adapters.attach(model, course.tuning(lesson.learned))
-    model.load_state_dict(trained.weights, strict=False)  # those that are tied or frozen are there
-    return model
-
-
-def measure(lesson: Lesson, course: Course, model: Any, rows: Fixed | Padded) -> Metrics:
-    """Loss and figures of a trained model on some rows."""
+    adapters.attach(model, learned.tuning)
+    model.load_state_dict(learned.trained.weights, strict=False)  # those that are tied or frozen are there
     found: Metrics = {"loss": measuring.loss(model, rows, course.training, lesson.making), "rows": len(rows)}
-    judged = lesson.judge(model, rows.examples) if lesson.judge and isinstance(rows, Padded) else {}
-    return found | judged
+    return found | lesson.judge(Taught(model, folder), rows.examples)
 
 
 def cross_validate(lesson: Lesson, course: Course, folds: int, area: Callable[[str], Path]) -> Metrics:
@@ -108,8 +133,9 @@ def cross_validate(lesson: Lesson, course: Course, folds: int, area: Callable[[s
     found: list[Metrics] = []
     for number, fold in enumerate(measuring.folds(len(lesson.learned), folds, course.seed), start=1):
         log(f"{course.label}: fold {number} of {folds}")
-        rest = np.setdiff1d(np.arange(len(lesson.learned)), fold)
-        trained = learn(lesson, course, lesson.learned.part(rest), area(f"fold {number}"))
-        if trained.is_main:
-            found.append(measure(lesson, course, taught(lesson, course, trained), lesson.learned.part(fold)))
+        rest, own = np.setdiff1d(np.arange(len(lesson.learned)), fold), area(f"fold {number}")
+        learned = learn(lesson, course, lesson.learned.part(rest), own)
+        if learned.trained.is_main:
+            save(lesson, learned, own / "model")
+            found.append(measure(lesson, course, learned, own / "model", lesson.learned.part(fold)))
     return measuring.spread(found) if found else {}

@@ -20,6 +20,7 @@ from transformers import (
 )
 from transformers.utils.logging import disable_progress_bar
 
+from stages.core import adapted
 from stages.core.errors import HeadwaterError
 from stages.core.fingerprint import file_hash
 from stages.core.params import params
@@ -180,6 +181,8 @@ def described(folder: Path, dropout: float) -> Any:
 
 def configured(folder: Path) -> Any:
     """The configuration of a folder's model as it stands; see :func:`load`."""
+    if adapted.is_adapter(folder):
+        raise HeadwaterError(f"{folder}: an adapter that is not merged; training begins with a whole model")
     if not (folder / "config.json").is_file():
         raise HeadwaterError(f"{folder}: no model here (config.json is missing)")
     kind = json.loads((folder / "config.json").read_text("utf-8")).get("model_type")
@@ -254,11 +257,14 @@ def copy_tokenizer(source: Path, folder: Path, control: Sequence[str] = ()) -> N
             path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", "utf-8")
 
 
-def check_agrees(folder: Path, other: Path) -> None:
+def check_agrees(folder: Path, other: Path, *, writes: bool = True) -> None:
     """Raises:
-    HeadwaterError: there is no model in the folder that writes, or it has another vocabulary or a shorter context.
+    HeadwaterError: there is no model in the folder, one that has to write and cannot, or one that has another
+        vocabulary or a shorter context than ``other``.
     """
-    config, wanted = writer(folder, 0.0), writer(other, 0.0)
+    config, wanted = ((writer if writes else described)(one, 0.0) for one in (folder, other))
+    if not (folder / "tokenizer.json").is_file():
+        raise HeadwaterError(f"{folder}: no tokenizer here (tokenizer.json is missing)")
     same = file_hash(folder / "tokenizer.json") == file_hash(other / "tokenizer.json")
     if not same or config.vocab_size != wanted.vocab_size:
         raise HeadwaterError(f"{folder}: has another vocabulary than {other}: take a model with the same tokenizer")

@@ -1,5 +1,6 @@
 """Chat form: the tokens of the chat template, with the answers marked."""
 
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 from transformers import AutoTokenizer
 
-from stages.text import answers, chat, conversion, tokenizers, vocabulary
+from stages.text import answers, chat, conversion, sampling, tokenizers, vocabulary
 from stages.text.conversations import Conversation, Message
 from stages.text.tokenizers import CONTROL, Tokenizer
 from tests.text import corpus
@@ -78,14 +79,15 @@ def test_a_conversation_too_long_ends_with_the_last_answer_that_fits(learned: To
 
 
 def test_rows_hold_whole_conversations_and_labels_are_the_next_ids_of_answers(learned: Tokenizer) -> None:
-    encoded = [encode(learned, TALK[:length]) for length in (3, 5, 3)]
-    conversations = [one for one in encoded if one]
-    width = max(len(one.ids) for one in conversations) + 5
-    inputs, labels, sources = answers.pack(conversations, width)
+    talks = [Conversation(f"a.jsonl, row {length}", TALK[:length]) for length in (3, 5, 3)]
+    given = sampling.Given(talks, [], 3, {}, ())
+    material = answers.encoded(given, functools.partial(chat.encode, learned, limit=1000))
+    width = max(len(one.ids) for one in material.learned) + 5
+    inputs, labels, documents, sources = answers.pack(material.learned, width)
     assert [(row == tokenizers.BEGIN).sum() for row in inputs] == [len(row) for row in sources]
-    assert inputs.shape == labels.shape == (len(inputs), width - 1)
+    assert inputs.shape == labels.shape == documents.shape == (len(inputs), width)
     assert (inputs == tokenizers.BEGIN).sum() == 3
     assert (labels == tokenizers.END_OF_TURN).sum() == 4
-    assert (labels != -100).sum() == sum(sum(one.learned) for one in conversations)
-    known = labels[:, :-1] != -100
-    assert np.array_equal(labels[:, :-1][known], inputs[:, 1:][known])
+    assert (labels != -100).sum() == material.counts["answer_tokens"]
+    follows = (labels[:, :-1] != -100) & (documents[:, :-1] == documents[:, 1:]) & (inputs[:, 1:] != tokenizers.PAD)
+    assert np.array_equal(labels[:, :-1][follows], inputs[:, 1:][follows])

@@ -132,4 +132,4 @@ def test_an_adapter_for_another_base_is_refused(base: Path, tmp_path: Path) -> N
 )
 def test_what_does_not_go_together_is_said(method: Any, changes: dict[str, Any], said: str) -> None:
     with pytest.raises(HeadwaterError, match=said):
-        adapters.check(method, training(**changes))
+        adapters.check(method, training(**changes), writes=True)
