@@ -259,20 +259,16 @@ def copy_tokenizer(source: Path, folder: Path, control: Sequence[str] = ()) -> N
 
 def check_agrees(folder: Path, other: Path, *, writes: bool = True) -> None:
     """Raises:
-    HeadwaterError: there is no model in the folder, one that has to write and cannot, or one that has another
-        vocabulary or a shorter context than ``other``.
+    HeadwaterError: there is no model, one that has to write and cannot, or one of another vocabulary or less context.
     """
     config, wanted = ((writer if writes else described)(one, 0.0) for one in (folder, other))
-    if not (folder / "tokenizer.json").is_file():
-        raise HeadwaterError(f"{folder}: no tokenizer here (tokenizer.json is missing)")
+    vocabulary(folder)  # finds that there is none
     same = file_hash(folder / "tokenizer.json") == file_hash(other / "tokenizer.json")
     if not same or config.vocab_size != wanted.vocab_size:
         raise HeadwaterError(f"{folder}: has another vocabulary than {other}: take a model with the same tokenizer")
-    if config.max_position_embeddings < wanted.max_position_embeddings:
-        raise HeadwaterError(
-            f"{folder}: has a context of {config.max_position_embeddings} tokens, {other} one of "
-            f"{wanted.max_position_embeddings}"
-        )
+    own, least = config.max_position_embeddings, wanted.max_position_embeddings
+    if own < least:
+        raise HeadwaterError(f"{folder}: has a context of {own} tokens, {other} one of {least}")
 
 
 def vocabulary(tokenizer: Path) -> int:
