@@ -20,7 +20,6 @@ from transformers import (
 )
 from transformers.utils.logging import disable_progress_bar
 
-from stages.core import adapted
 from stages.core.errors import HeadwaterError
 from stages.core.fingerprint import file_hash
 from stages.core.params import params
@@ -181,8 +180,6 @@ def described(folder: Path, dropout: float) -> Any:
 
 def configured(folder: Path) -> Any:
     """The configuration of a folder's model as it stands; see :func:`load`."""
-    if adapted.is_adapter(folder):
-        raise HeadwaterError(f"{folder}: an adapter that is not merged; training begins with a whole model")
     if not (folder / "config.json").is_file():
         raise HeadwaterError(f"{folder}: no model here (config.json is missing)")
     kind = json.loads((folder / "config.json").read_text("utf-8")).get("model_type")
@@ -262,12 +259,11 @@ def check_agrees(folder: Path, other: Path, *, writes: bool = True) -> None:
     HeadwaterError: there is no model, one that has to write and cannot, or one of another vocabulary or less context.
     """
     config, wanted = ((writer if writes else described)(one, 0.0) for one in (folder, other))
-    vocabulary(folder)  # finds that there is none
-    same = file_hash(folder / "tokenizer.json") == file_hash(other / "tokenizer.json")
-    if not same or config.vocab_size != wanted.vocab_size:
+    files = (folder / "tokenizer.json", other / "tokenizer.json")
+    hashes = {file_hash(file) if file.is_file() else "" for file in files}
+    if len(hashes) > 1 or config.vocab_size != wanted.vocab_size:
         raise HeadwaterError(f"{folder}: has another vocabulary than {other}: take a model with the same tokenizer")
-    own, least = config.max_position_embeddings, wanted.max_position_embeddings
-    if own < least:
+    if (own := config.max_position_embeddings) < (least := wanted.max_position_embeddings):
         raise HeadwaterError(f"{folder}: has a context of {own} tokens, {other} one of {least}")
 
 

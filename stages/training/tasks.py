@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field
 
+from stages.core import adapted
 from stages.core.errors import HeadwaterError
 from stages.core.examples import Example, Material
 from stages.core.params import params
@@ -82,6 +83,8 @@ class Job(NamedTuple):
                 "full, or name a trained model in finetune.distillation.student"
             )
         for folder in self.read:
+            if adapted.is_adapter(folder):
+                raise HeadwaterError(f"{folder}: an adapter that is not merged; training begins with a whole model")
             models.check_agrees(folder, self.model, writes=writes)
         config = models.described(self.base, told.dropout)
         return int(config.max_position_embeddings) - adapters.room(told.method, told.adapter)
