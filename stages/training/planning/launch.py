@@ -108,8 +108,9 @@ def accelerate(place: Machines, layer: str) -> str:
 def sbatch(place: Machines, name: str) -> str:
     """A job script of Slurm.
 
-    Ten minutes before its time is over the run is told to stop: the step ends, a checkpoint is written, and the job is
-    queued again; so it is when Slurm takes its machines away.
+    Ten minutes before its time is over Slurm tells the script, which tells the run: the step ends, a checkpoint is
+    written, and the job is queued again. So it is where a job of higher priority is given its machines after a time of
+    grace, of which Slurm itself tells the run. A job that is cancelled or requeued is left to Slurm.
     """
     lines = [
         "#!/bin/bash",
@@ -126,9 +127,15 @@ def sbatch(place: Machines, name: str) -> str:
         'HEAD=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)',
         f"srun {torchrun(place, patience=GRACE)} &",
         "run=$! told=",
-        "trap 'told=yes; kill -TERM \"$run\"' TERM",
+        "tell() {  # through Slurm: told by itself, srun would kill the run",
+        '    [ "$(squeue --noheader --jobs="$SLURM_JOB_ID" --format=%T)" = RUNNING ] || return  # Slurm ends it',
+        "    told=yes",
+        '    scancel --signal=TERM "$SLURM_JOB_ID"',
+        "}",
+        "trap tell TERM",
         'wait "$run"; status=$?',
         'while kill -0 "$run" 2> /dev/null; do wait "$run"; status=$?; done  # a signal ends a wait, not the run',
+        'if scontrol show job "$SLURM_JOB_ID" | grep -q "PreemptTime=[0-9]"; then told=yes; fi',
         'if [ -n "$told" ] && [ "$status" -ne 0 ]; then scontrol requeue "$SLURM_JOB_ID"; fi',
         'exit "$status"',
     ]

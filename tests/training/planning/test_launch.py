@@ -41,14 +41,26 @@ def test_accelerate_takes_its_command_and_reads_its_configuration(tmp_path: Path
     assert yaml.safe_load(file.read_text())["fsdp_config"]["fsdp_transformer_layer_cls_to_wrap"] == "LlamaDecoderLayer"
 
 
-@pytest.mark.parametrize(("ending", "queued"), [("exit 1", True), ("exit 0", False)])
-def test_a_job_that_is_told_to_stop_ends_its_run_and_is_queued_again(tmp_path: Path, ending: str, queued: bool) -> None:
-    """Slurm's two commands are stood in for by scripts; the run says that it was told, and takes a while to end."""
+@pytest.mark.parametrize(
+    ("ending", "state", "preempted", "queued"),
+    [
+        (1, "RUNNING", "None", True),
+        (0, "RUNNING", "None", False),
+        (1, "COMPLETING", "None", False),
+        (1, "COMPLETING", "2026-11-22T15:47:38", True),
+    ],
+)
+def test_a_job_whose_time_is_over_ends_its_run_and_is_queued_again(
+    tmp_path: Path, ending: int, state: str, preempted: str, queued: bool
+) -> None:
+    """Scripts stand in for Slurm's commands, as tests/engines shows them to behave; srun takes a while to end."""
     said = tmp_path / "said"
+    told = f"trap 'sleep 0.3; echo ended >> {said}; exit {ending}' USR1"
     commands = {
-        "srun": f"trap 'sleep 0.3; echo ended >> {said}; {ending}' TERM\necho started >> {said}\n"
-        "while true; do sleep 0.05; done",
-        "scontrol": f'echo "$@" >> {said}',
+        "srun": f"{told}\necho $$ > {tmp_path}/srun.pid\necho started >> {said}\nwhile true; do sleep 0.05; done",
+        "scancel": f'echo scancel "$@" >> {said}\nkill -USR1 $(cat {tmp_path}/srun.pid)',
+        "squeue": f"[ {state} = RUNNING ] || kill -USR1 $(cat {tmp_path}/srun.pid)\necho {state}",
+        "scontrol": f'[ "$1" = show ] && echo PreemptTime={preempted}\necho "$@" >> {said}',
     }
     for name, text in commands.items():
         (tmp_path / name).write_text(f"#!/bin/bash\n{text}\n")
@@ -60,10 +72,10 @@ def test_a_job_that_is_told_to_stop_ends_its_run_and_is_queued_again(tmp_path: P
     while "started" not in (said.read_text() if said.exists() else ""):
         time.sleep(0.02)
     process.terminate()
-    assert process.wait() == int(ending[-1])
+    assert process.wait() == ending
+    asked = ["scancel --signal=TERM 7"] if state == "RUNNING" else []
     lines = said.read_text().splitlines()
-    assert lines[:3] == ["show hostnames node[0-1]", "started", "ended"]
-    assert lines[3:] == ["requeue 7"] * queued
+    assert lines == ["show hostnames node[0-1]", "started", *asked, "ended", "show job 7", *["requeue 7"] * queued]
 
 
 def test_machines_are_filled() -> None:
