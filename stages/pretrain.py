@@ -2,13 +2,14 @@
 
 import functools
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import torch
-from pydantic import Field, PositiveInt
+from pydantic import PositiveInt, model_validator
 
 from stages.core import shards
 from stages.core.errors import HeadwaterError
+from stages.core.order import Order
 from stages.core.params import params
 from stages.core.stage import Metrics, main
 from stages.core.tokens import DESCRIPTION, TokenShards
@@ -16,20 +17,12 @@ from stages.text import tokenizers
 from stages.training import distributed, snapshot
 from stages.training import model as models
 from stages.training import packed as tokens_of
-from stages.training.data import Data, Replay
+from stages.training.data import Data, Earlier, Replay
+from stages.training.learner import Learner
 from stages.training.loop import train
-from stages.training.objective import Objective, Reader
+from stages.training.objective import Objective, Reader, check_kind
+from stages.training.pairs import PairLearner, Pairs
 from stages.training.settings import Training
-
-
-@params
-class Earlier:
-    """Rows that a model was trained on before, shown again so that it does not forget them."""
-
-    tokens: str
-    """Folder of packed tokens under incoming/pretrain; empty: none."""
-    share: Annotated[float, Field(ge=0, lt=1)]
-    """Of the rows of a run."""
 
 
 @params
@@ -53,6 +46,12 @@ class Params:
     """What it learns."""
     training: Training
     """How it learns."""
+
+    @model_validator(mode="after")
+    def _pairs(self) -> "Params":
+        if self.objective.next_sentence and (self.training.documents_apart or self.training.batch_sequences == 1):
+            raise ValueError("next_sentence pairs the rows of a batch: it needs two, and documents_apart: false")
+        return self
 
 
 def run(
@@ -101,6 +100,7 @@ def run(
         seed=params.seed,
         area=area,
         label="pretrain",
+        making=PairLearner if params.objective.next_sentence else Learner,
         describe=functools.partial(models.describe, tokenizer=tokenizer, stop=stop, control=control),
         snapshots=kept,
     )
@@ -122,21 +122,18 @@ def run(
 
 def _start(params: Params, packed: TokenShards, tokenizer: Path, earlier: Path) -> Any:
     """The model that training begins with."""
-    control = len(params.objective.control_tokens)
+    objective, kind = params.objective, params.model.kind
+    if params.init_from:
+        kind = models.configured(earlier / params.init_from).model_type
+    check_kind(objective, kind)
     if params.init_from:
         torch.manual_seed(params.seed)
-        folder = earlier / params.init_from
-        model = tokens_of.continued(folder, tokenizers.file(tokenizer), packed, control, params.model.dropout)
-    else:
-        size = packed.vocab_size + control
-        model = models.build(params.model, vocab_size=size, context=packed.context, seed=params.seed)
-    kind = model.config.model_type
-    if (params.objective.kind == "masked") != (kind in models.MASKED):
-        raise HeadwaterError(
-            f"params.yaml: pretrain.objective.kind is {params.objective.kind}, which {kind} cannot learn: masked goes "
-            f"with pretrain.model.kind {', '.join(models.MASKED)}, causal with the others"
-        )
-    return model
+        folder, file = earlier / params.init_from, tokenizers.file(tokenizer)
+        return tokens_of.continued(folder, file, packed, objective, params.model.dropout)
+    size = packed.vocab_size + len(objective.control_tokens)
+    return models.build(
+        params.model, vocab_size=size, context=packed.context, seed=params.seed, pairs=objective.next_sentence
+    )
 
 
 def _data(params: Params, packed: TokenShards, old: TokenShards | None) -> Data:
@@ -150,14 +147,18 @@ def _data(params: Params, packed: TokenShards, old: TokenShards | None) -> Data:
         pad=packed.pad_id,
         documents_apart=params.training.documents_apart,
     )
-    data = tokens_of.Packed(packed, reader)
-    if old is None:
-        return data
-    if old.context != packed.context:
-        raise HeadwaterError(
-            f"{old.folder} holds rows of {old.context} tokens, {packed.folder} of {packed.context}: pack both alike"
-        )
-    return Replay(data, tokens_of.Packed(old, reader), params.replay.share, params.seed)
+    data: Data = tokens_of.Packed(packed, reader)
+    if old is not None:
+        if old.context != packed.context:
+            raise HeadwaterError(
+                f"{old.folder} holds rows of {old.context} tokens, {packed.folder} of {packed.context}: pack both alike"
+            )
+        data = Replay(data, tokens_of.Packed(old, reader), params.replay.share, params.seed)
+    if params.objective.next_sentence:
+        order = Order(len(data), params.training.held_out.rows, params.seed)
+        batch, ids = params.training.batch_sequences, {"begin": tokenizers.BEGIN, "end": tokenizers.END}
+        data = Pairs(data, order, batch, **ids, pad=packed.pad_id)
+    return data
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import AutoModelForCausalLM, AutoModelForMaskedLM
+from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, AutoModelForPreTraining
 
 from stages import pretrain
 from stages.core import progress, runtime
@@ -212,7 +212,10 @@ def test_a_model_that_cannot_be_continued_is_refused(profile: Path, tmp_path: Pa
     base = folder / "earlier" / "base"
     base.mkdir(parents=True)
     values = small_run.changed(model={})["model"]
-    sizes = {"vocab_size": 200 if harm == "vocab_size" else 300, "context": 8 if harm == "context" else 16}
+    sizes: dict[str, Any] = {
+        "vocab_size": 200 if harm == "vocab_size" else 300,
+        "context": 8 if harm == "context" else 16,
+    }
     model = models.build(check(models.Architecture, values, "model"), seed=1, **sizes)
     if harm != "nothing":
         models.save(model.config, model.state_dict(), base, stop=[2])
@@ -236,6 +239,31 @@ def test_a_masked_model_and_its_tokenizer_fill_a_mask(profile: Path, tmp_path: P
     assert json.loads((folder / "run.model" / "tokenizer_config.json").read_text()) == {"mask_token": "<mask>"}
 
 
+PAIRS = {
+    "model": {"kind": "bert", "kv_heads": 2},
+    "objective": {"kind": "masked", "masked_share": 0.3, "next_sentence": True},
+}
+
+
+def test_a_model_that_learned_pairs_fills_masks_and_is_continued_with_and_without_them(
+    profile: Path, tmp_path: Path
+) -> None:
+    folder = small_run.prepare(tmp_path / "project")
+    run(folder, "run", steps=2, **PAIRS)
+    made = folder / "run.model"
+    whole, masked = (kind.from_pretrained(made) for kind in (AutoModelForPreTraining, AutoModelForMaskedLM))
+    ids = torch.arange(8, 24)[None]
+    assert torch.equal(whole(input_ids=ids).prediction_logits, masked(input_ids=ids).logits)
+    shutil.copytree(made, folder / "earlier" / "base")
+    alone = {**PAIRS, "objective": {**PAIRS["objective"], "next_sentence": False}}
+    run(folder, "masked", steps=2, init_from="base", **alone)
+    assert json.loads((folder / "masked.model" / "config.json").read_text())["architectures"] == ["BertForMaskedLM"]
+    shutil.rmtree(folder / "earlier" / "base")
+    shutil.copytree(folder / "masked.model", folder / "earlier" / "base")
+    run(folder, "again", steps=2, init_from="base", **PAIRS)
+    assert AutoModelForPreTraining.from_pretrained(folder / "again.model").cls.seq_relationship is not None
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
@@ -247,6 +275,8 @@ def test_a_masked_model_and_its_tokenizer_fill_a_mask(profile: Path, tmp_path: P
         ({"training": {"precision": "fp16"}}, "fp16 overflows"),
         ({"training": {"precision": "tf32"}}, "tf32 is one of NVIDIA's GPUs, and there is none here; take fp32"),
         ({"objective": {"kind": "masked"}}, "objective.kind is masked, which llama cannot learn"),
+        ({"objective": {"next_sentence": True}}, "next_sentence belongs to masked: set it to false"),
+        ({**PAIRS, "training": {"documents_apart": True}}, "next_sentence pairs the rows of a batch: it needs two"),
         ({"model": {"kind": "bert", "kv_heads": 2}}, "objective.kind is causal, which bert cannot learn"),
         ({"steps": 300}, "steps 300 of 8 rows need 2,400, and 20 epochs of .* give 1,800: .*epochs to 27"),
         ({"training": {"held_out": {"rows": 84, "every": 1, "patience": 0}}, "steps": 1}, r"84 of 90 are held out"),

@@ -1,14 +1,16 @@
 """What training data are: rows by number, held-out rows among them."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Annotated, Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import Field
 
 from stages.core import order
 from stages.core.examples import IGNORED, Example, Redraw
 from stages.core.order import Integers
+from stages.core.params import params
 
 
 class Rows(NamedTuple):
@@ -22,6 +24,8 @@ class Rows(NamedTuple):
     """(rows, sequence): a number for each position, which attends only to positions with the same; None: to all."""
     values: npt.NDArray[Any] | None = None
     """(rows, …): what is known of each whole row, such as its class; None: nothing."""
+    segments: Integers | None = None
+    """(rows, sequence): of rows that are pairs, the part, 0 or 1; None: they are none."""
 
 
 class Data(Protocol):
@@ -157,6 +161,16 @@ class Split:
         return self._order.held_out_rows(), -1 - np.arange(self.held_out, dtype=np.int64)
 
 
+@params
+class Earlier:
+    """Rows that a model was trained on before, shown again so that it does not forget them."""
+
+    tokens: str
+    """Folder of packed tokens under incoming/pretrain; empty: none."""
+    share: Annotated[float, Field(ge=0, lt=1)]
+    """Of the rows of a run."""
+
+
 class Replay:
     """New rows with some of what a model was trained on before, which keeps it from forgetting (Ibrahim et al., arXiv
     2403.08763).
@@ -185,10 +199,9 @@ class Replay:
             return self.new.rows(indices, positions)
         new, old = self.new.rows(indices[~is_old], positions[~is_old]), self.old.rows(drawn, positions[is_old])
         back = np.argsort(np.argsort(is_old, kind="stable"))
-        input_ids, labels = (np.concatenate(pair)[back] for pair in zip(new[:2], old[:2], strict=True))
-        if new.documents is None or old.documents is None:
-            return Rows(input_ids, labels)
-        return Rows(input_ids, labels, np.concatenate([new.documents, old.documents])[back])
+        both: list[Any] = list(zip(new, old, strict=True))
+        fields: list[Any] = [None if one[0] is None or one[1] is None else np.concatenate(one)[back] for one in both]
+        return Rows(*fields)
 
     def sources(self, indices: Integers) -> list[str]:
         """What those rows were made of."""

@@ -71,8 +71,14 @@ class Learner(Wrapped):
             documents: (rows, sequence), see :class:`~stages.training.data.Rows`.
             change: (rows, sequence, width), added to the embeddings.
         """
-        head = self.model.get_output_embeddings()
         hidden, embedded = self.hidden(input_ids, documents, change)
+        return self.losses(hidden, embedded, labels, where)
+
+    def losses(
+        self, hidden: torch.Tensor, embedded: torch.Tensor, labels: torch.Tensor, where: torch.Tensor | None
+    ) -> Losses:
+        """The losses of what :meth:`hidden` gives; for the rest see :meth:`forward`."""
+        head = self.model.get_output_embeddings()
         objective, cross_entropy = output_loss(
             hidden.flatten(0, 1), head.weight, head.bias, labels, where, kind=self.kind, penalties=self.penalties
         )
@@ -82,14 +88,22 @@ class Learner(Wrapped):
         self, input_ids: torch.Tensor, documents: torch.Tensor | None, change: torch.Tensor | None
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """What the output layer multiplies, and the embeddings; both of shape (rows, sequence, width)."""
+        hidden, _, embedded = self.body(input_ids, documents, change)
+        return hidden, embedded
+
+    def body(
+        self, input_ids: torch.Tensor, documents: torch.Tensor | None, change: torch.Tensor | None, **more: torch.Tensor
+    ) -> tuple[torch.Tensor, Any, torch.Tensor]:
+        """As :meth:`hidden`, with all that the model without its output layer gives, which may be told ``more``."""
         with torch.autocast(input_ids.device.type, torch.bfloat16, enabled=self.kind == torch.bfloat16):
             embedded = self.model.get_input_embeddings()(input_ids)
             inputs = embedded if change is None else embedded + change
             apart = {} if documents is None else self._apart(documents)
-            hidden = self.model.base_model(inputs_embeds=inputs, use_cache=False, **apart).last_hidden_state
+            given = self.model.base_model(inputs_embeds=inputs, use_cache=False, **apart, **more)
+            hidden = given.last_hidden_state
             if hasattr(self.model, "cls"):  # BERT transforms once more before its output layer
                 hidden = self.model.cls.predictions.transform(hidden)
-        return hidden, embedded
+        return hidden, given, embedded
 
     @staticmethod
     def arguments(rows: Rows, device: torch.device) -> list[torch.Tensor | None]:

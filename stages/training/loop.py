@@ -37,8 +37,8 @@ from stages.training import distributed, held_out, learner, spikes
 from stages.training.checkpoint import Checkpoints
 from stages.training.course import DESCRIBED, LOG, Course
 from stages.training.data import Data, Split
+from stages.training.flops import flops_per_token
 from stages.training.learner import Learner, Making
-from stages.training.model import flops_per_token
 from stages.training.ranks import Ranks
 from stages.training.run import Run, Step
 from stages.training.settings import Training

@@ -1,4 +1,4 @@
-"""The model: made from parameters, measured in FLOPs, written as a folder that transformers loads."""
+"""The model: made from parameters, read, written as a folder that transformers loads."""
 
 import dataclasses
 import json
@@ -9,11 +9,11 @@ from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field, PositiveFloat, PositiveInt
-from torch import nn
 from transformers import (
     CONFIG_MAPPING,
     AutoModelForCausalLM,
     AutoModelForMaskedLM,
+    AutoModelForPreTraining,
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
     GenerationConfig,
@@ -63,8 +63,10 @@ class Architecture:
 HEADS = {
     "ForSequenceClassification": AutoModelForSequenceClassification,
     "ForTokenClassification": AutoModelForTokenClassification,
+    "ForPreTraining": AutoModelForPreTraining,
 }
-"""How the names of models end that give a text, or each of its tokens, a class or a number."""
+"""How the names of models end that give a text, or each of its tokens, a class or a number, or that tell beside masked
+tokens whether two passages follow each other."""
 
 SPECIAL = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 3}
 """Ids that every Headwater tokenizer gives to <s>, </s> and <pad>."""
@@ -130,9 +132,13 @@ def _options(kind: str) -> set[str]:
     return {field.name for field in dataclasses.fields(CONFIG_MAPPING[kind])}
 
 
-def build(architecture: Architecture, *, vocab_size: int, context: int, seed: int) -> Any:
-    """A new model in float32 with weights drawn from ``seed``; ``context`` is its longest input in tokens."""
+def build(architecture: Architecture, *, vocab_size: int, context: int, seed: int, pairs: bool = False) -> Any:
+    """A new model in float32 with weights drawn from ``seed``; ``context`` is its longest input in tokens.
+
+    With ``pairs``, one of :data:`MASKED` has a head that tells whether two passages follow each other.
+    """
     config = configuration(architecture, vocab_size=vocab_size, context=context)
+    _judge(config, pairs)
     torch.manual_seed(seed)
     return _family(config).from_config(config, dtype=torch.float32)
 
@@ -145,17 +151,28 @@ def _family(config: Any) -> Any:
     return AutoModelForMaskedLM if config.model_type in MASKED else AutoModelForCausalLM
 
 
-def load(folder: Path, dropout: float) -> Any:
+def _judge(config: Any, pairs: bool) -> None:
+    """Let a configuration be that of a model with a head for pairs, or of one without."""
+    if pairs:
+        config.architectures = [AutoModelForPreTraining._model_mapping[type(config)].__name__]
+    elif _family(config) is AutoModelForPreTraining:
+        config.architectures = None
+
+
+def load(folder: Path, dropout: float, pairs: bool = False) -> Any:
     """The model of a folder that :func:`save` wrote, in float32, to be trained further.
 
     Args:
         folder: With config.json and safetensors.
         dropout: As in :class:`Architecture`.
+        pairs: As in :func:`build`.
 
     Raises:
         HeadwaterError: there is no model in the folder, or one of another kind than :data:`KINDS`.
     """
-    return load_as(described(folder, dropout), folder)
+    config = described(folder, dropout)
+    _judge(config, pairs)
+    return load_as(config, folder)
 
 
 def writer(folder: Path, dropout: float) -> Any:
@@ -279,20 +296,3 @@ def vocabulary(tokenizer: Path) -> int:
         raise HeadwaterError(f"{tokenizer}: no tokenizer here (tokenizer.json is missing or damaged)") from None
     ids = {*described["model"]["vocab"].values(), *(token["id"] for token in described["added_tokens"])}
     return len(ids)
-
-
-def flops_per_token(model: Any, context: int) -> int:
-    """Floating-point operations that training spends on a token, forward and backward.
-
-    6 for each weight that is multiplied and 12 · layers · width · context for attention (Chowdhery et al., PaLM,
-    arXiv 2204.02311, appendix B); 4 for one that is frozen, as beside an adapter, which needs no gradient of its own
-    but passes on those of what is below it. Embeddings are looked up, not multiplied, but for one that is the output
-    layer too.
-    """
-    config = model.config
-    looked_up = {id(one.weight) for one in model.modules() if isinstance(one, nn.Embedding)}
-    multiplied = [weights for weights in model.parameters() if id(weights) not in looked_up]
-    if config.tie_word_embeddings and model.get_output_embeddings() is not None:
-        multiplied.append(model.get_input_embeddings().weight)
-    products = sum((6 if weights.requires_grad else 4) * weights.numel() for weights in multiplied)
-    return int(products + 12 * config.num_hidden_layers * config.hidden_size * context)

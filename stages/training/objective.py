@@ -9,10 +9,12 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from stages.core import order
+from stages.core.errors import HeadwaterError
 from stages.core.examples import IGNORED
 from stages.core.order import Integers
 from stages.core.params import params
 from stages.training.data import Rows
+from stages.training.model import MASKED
 
 # Of the tokens to predict, the share that is masked, and the share that is replaced by another token; the rest stays
 # as it is (Devlin et al., BERT, arXiv 1810.04805, section 3.1).
@@ -33,6 +35,9 @@ class Objective:
     """causal: the token that follows; masked: tokens that were hidden, from both sides."""
     masked_share: Annotated[float, Field(gt=0, lt=1)]
     """Of masked: share of the tokens that are to be predicted; BERT took 0.15."""
+    next_sentence: bool
+    """Of masked: whether rows are pairs of which the model also learns if the second part follows the first, as BERT
+    did; RoBERTa found no gain in it (Liu et al., arXiv 1907.11692, section 4.2)."""
     fill_in_the_middle: Annotated[float, Field(ge=0, le=1)]
     """Of causal: share of the documents in a row that are reordered so that what follows their middle comes before it
     (Bavarian et al., arXiv 2207.14255); 0 reorders none."""
@@ -41,6 +46,8 @@ class Objective:
     def _fits(self) -> "Objective":
         if self.kind == "masked" and self.fill_in_the_middle:
             raise ValueError("fill_in_the_middle belongs to causal: set it to 0")
+        if self.kind == "causal" and self.next_sentence:
+            raise ValueError("next_sentence belongs to masked: set it to false")
         return self
 
     @property
@@ -49,6 +56,17 @@ class Objective:
         if self.kind == "masked":
             return MASK
         return FILL if self.fill_in_the_middle else ()
+
+
+def check_kind(objective: Objective, kind: str) -> None:
+    """Raises:
+    HeadwaterError: a model of this kind cannot learn it.
+    """
+    if (objective.kind == "masked") != (kind in MASKED):
+        raise HeadwaterError(
+            f"params.yaml: pretrain.objective.kind is {objective.kind}, which {kind} cannot learn: masked goes "
+            f"with pretrain.model.kind {', '.join(MASKED)}, causal with the others"
+        )
 
 
 class Reader:

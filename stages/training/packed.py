@@ -12,7 +12,7 @@ from stages.core.order import Integers
 from stages.core.tokens import DESCRIPTION, TokenShards, index_name
 from stages.training import model as models
 from stages.training.data import Rows
-from stages.training.objective import Reader
+from stages.training.objective import Objective, Reader
 
 _CHECKED = 4096  # rows at a time
 
@@ -117,20 +117,20 @@ def check_length(steps: int, batch: int, epochs: int, rows: int, folder: Path) -
         )
 
 
-def continued(folder: Path, tokenizer: Path, packed: TokenShards, control: int, dropout: float) -> Any:
+def continued(folder: Path, tokenizer: Path, packed: TokenShards, objective: Objective, dropout: float) -> Any:
     """The model of a folder, fit for some tokens.
 
     Args:
         folder: Of the model, with its tokenizer.
         tokenizer: The file of the tokens' tokenizer that decides its ids.
         packed: The tokens.
-        control: How many control tokens the objective needs beyond the tokenizer's; a model that has none gets them.
+        objective: What it is to learn; a model without the control tokens or the head that this needs gets them.
         dropout: While it trains.
 
     Raises:
         HeadwaterError: there is no model, it has another tokenizer, or its context is shorter than the rows.
     """
-    model = models.load(folder, dropout)
+    model = models.load(folder, dropout, objective.next_sentence)
     if not (folder / tokenizer.name).is_file() or _ids(folder / tokenizer.name) != _ids(tokenizer):
         raise HeadwaterError(
             f"{folder} was trained with another tokenizer than {tokenizer.parent}; put its own there and run "
@@ -141,7 +141,7 @@ def continued(folder: Path, tokenizer: Path, packed: TokenShards, control: int, 
             f"{packed.folder} holds rows of {packed.context} tokens, and {folder} has a context of "
             f"{model.config.max_position_embeddings}: lower pack.context"
         )
-    wanted = packed.vocab_size + control
+    wanted = packed.vocab_size + len(objective.control_tokens)
     if model.config.vocab_size == packed.vocab_size < wanted:
         model.resize_token_embeddings(wanted, mean_resizing=False)
     if model.config.vocab_size != wanted:

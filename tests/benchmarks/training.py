@@ -38,6 +38,7 @@ from stages.core.order import Integers
 from stages.training import model as models
 from stages.training.checkpoint import Checkpoints
 from stages.training.data import Rows, Split
+from stages.training.flops import flops_per_token
 from stages.training.loop import train
 from stages.training.loss import Penalties, output_loss
 from stages.training.objective import Objective, Reader
@@ -179,7 +180,7 @@ def one(name: str, arguments: argparse.Namespace) -> None:
         wall, cpu = LOOPS[name](model, data, arguments.steps, Path(folder))
     tokens = arguments.steps * BATCH * arguments.context
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    flops = models.flops_per_token(model, arguments.context) * tokens / wall
+    flops = flops_per_token(model, arguments.context) * tokens / wall
     peak = matmul_peak(torch.device("cpu"), "bf16")
     print(json.dumps({"wall": tokens / wall, "cpu": tokens / cpu, "mfu": flops / peak, "memory": memory}))
 

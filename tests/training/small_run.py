@@ -42,7 +42,7 @@ PARAMS: dict[str, Any] = {
         "tied_embeddings": True,
         "dropout": 0.0,
     },
-    "objective": {"kind": "causal", "masked_share": 0.15, "fill_in_the_middle": 0.0},
+    "objective": {"kind": "causal", "masked_share": 0.15, "next_sentence": False, "fill_in_the_middle": 0.0},
     "training": {
         "batch_sequences": 8,
         "micro_batch": 2,

@@ -14,6 +14,7 @@ from stages.core.params import check
 from stages.training import adapters
 from stages.training import model as models
 from stages.training.adapters import Adapter, Tuning
+from stages.training.flops import flops_per_token
 from stages.training.learner import Learner
 from stages.training.settings import Training
 from tests.training.small_run import changed
@@ -69,7 +70,7 @@ def test_flops_are_those_that_a_counter_counts(tied: bool) -> None:
     with FlopCounterMode(display=False) as counter:
         model(input_ids=ids, use_cache=False).logits.sum().backward()
     # What is not multiplied is some scales of norms; the rotary angles are multiplied but not learned.
-    assert models.flops_per_token(model, context) == pytest.approx(counter.get_total_flops() / ids.numel(), rel=0.02)
+    assert flops_per_token(model, context) == pytest.approx(counter.get_total_flops() / ids.numel(), rel=0.02)
 
 
 def test_frozen_weights_cost_less() -> None:
@@ -81,7 +82,7 @@ def test_frozen_weights_cost_less() -> None:
     with FlopCounterMode(display=False) as counter:
         model(input_ids=ids, use_cache=False).logits.sum().backward()
     # Below the first adapter no gradient is passed on, which is a share of the first layer.
-    assert models.flops_per_token(model, context) == pytest.approx(counter.get_total_flops() / ids.numel(), rel=0.05)
+    assert flops_per_token(model, context) == pytest.approx(counter.get_total_flops() / ids.numel(), rel=0.05)
 
 
 def test_a_seed_gives_the_same_weights() -> None:

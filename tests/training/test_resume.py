@@ -39,6 +39,7 @@ ROWS: dict[str, dict[str, Any]] = {
         "training": {"held_out": {"rows": 8, "every": 1, "patience": 6}, "documents_apart": True}
     },
     "masked": BERT,
+    "masked, pairs": {**BERT, "objective": {**BERT["objective"], "next_sentence": True}},
     "masked, held out, documents apart": {
         **BERT,
         "training": {"documents_apart": True, "held_out": {"rows": 8, "every": 2, "patience": 0}, "attention": "eager"},

@@ -31,6 +31,7 @@ from stages.core.params import check
 from stages.training import distributed, learner, loss, optimizer
 from stages.training import model as models
 from stages.training.data import Rows, Split
+from stages.training.flops import flops_per_token
 from stages.training.planning.setup import PARTS, Memory, Setup, Size
 from stages.training.run import Run
 from stages.training.spikes import Guard
@@ -64,7 +65,7 @@ def size(setup: Setup) -> Size:
     with FakeTensorMode():
         model = _model(setup)
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    return Size(parameters, models.flops_per_token(model, setup.context), _layer(model))
+    return Size(parameters, flops_per_token(model, setup.context), _layer(model))
 
 
 def follow(setup: Setup, *, like_gpu: bool = True) -> Memory:
