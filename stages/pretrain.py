@@ -2,10 +2,10 @@
 
 import functools
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
-from pydantic import PositiveInt, model_validator
+from pydantic import Field, PositiveInt, model_validator
 
 from stages.core import shards
 from stages.core.errors import HeadwaterError
