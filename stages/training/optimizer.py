@@ -1,5 +1,6 @@
 """Optimizers: AdamW for everything, or Muon for the matrices of layers and AdamW for the rest."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -38,40 +39,62 @@ def make(module: learner.Learner, training: Training) -> list[torch.optim.Optimi
 
 
 class Muon(torch.optim.Muon):
-    """PyTorch's Muon, also for matrices that FSDP2 has sharded.
+    """PyTorch's Muon, its work shared by the processes that train together.
 
-    The update of a matrix is a function of the whole of it. Of sharded ones each process gathers its share, in turn,
-    makes them orthogonal and sends every process its rows; momentum and weights stay sharded. PyTorch's own takes
-    sharded matrices too, but gathers them on every process in each product, sums in another order and fails on one that
-    has fewer rows than there are processes.
+    The update of a matrix is a function of the whole of it, and costs as much as many products. So each process makes
+    its share of the matrices orthogonal, in turn: of those that FSDP2 has sharded it gathers the rows and sends every
+    process its own, those that DDP keeps everywhere it sends to all. Momentum and weights stay where they are.
+
+    PyTorch's own makes all of them on every process; sharded ones it gathers in each product, sums in another order and
+    fails on one that has fewer rows than there are processes.
     """
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:
         """Update every matrix."""
+        processes = dist.get_world_size() if dist.is_initialized() else 1
         (group,) = self.param_groups
-        sharded = [parameter for parameter in group["params"] if isinstance(parameter, DTensor)]
-        if not sharded:
+        sharded = isinstance(group["params"][0], DTensor)
+        if processes == 1 and not sharded:
             super().step(closure)
             return
-        processes = sharded[0].device_mesh.size()
-        by_size = sorted(sharded, key=torch.Tensor.numel, reverse=True)  # alike ones at a time, so that nobody waits
+        # Alike ones at a time, so that nobody waits.
+        by_size = sorted(group["params"], key=torch.Tensor.numel, reverse=True)
         for start in range(0, len(by_size), processes):
-            self._update(by_size[start : start + processes], group)
+            self._update(by_size[start : start + processes], group, _shared if sharded else _sent)
 
-    def _update(self, parameters: list[DTensor], group: dict[str, Any]) -> None:
+    def _update(self, parameters: list[torch.Tensor], group: dict[str, Any], share: "_Share") -> None:
         """Update at most as many matrices as there are processes; each process makes one of them orthogonal."""
         updates = []
         for parameter in parameters:
             state = self.state[parameter]
             if "momentum_buffer" not in state:
                 state["momentum_buffer"] = torch.zeros_like(parameter.grad)
-            momentum, gradient = state["momentum_buffer"].to_local(), parameter.grad.to_local()
+            momentum, gradient = _local(state["momentum_buffer"]), _local(parameter.grad)
             momentum.lerp_(gradient, 1 - group["momentum"])
             updates.append(gradient.lerp(momentum, group["momentum"]))
-        changes = _shared(updates, parameters, group["lr"])
+        changes = share(updates, parameters, group["lr"])
         for parameter, change in zip(parameters, changes, strict=True):
-            parameter.to_local().mul_(1 - group["lr"] * group["weight_decay"]).add_(change)
+            _local(parameter).mul_(1 - group["lr"] * group["weight_decay"]).add_(change)
+
+
+_Share = Callable[[list[torch.Tensor], list[Any], float], list[torch.Tensor]]
+
+
+def _local(tensor: Any) -> torch.Tensor:
+    """What this process has of a tensor."""
+    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
+
+
+def _sent(updates: list[torch.Tensor], matrices: list[torch.Tensor], rate: float) -> list[torch.Tensor]:
+    """What Muon adds to some matrices that every process has; see :func:`_shared`."""
+    rank = dist.get_rank()
+    changes = [torch.empty_like(update) for update in updates]
+    if rank < len(changes):
+        changes[rank] = _orthogonal(updates[rank], rate)
+    for sending in [dist.broadcast(change, owner, async_op=True) for owner, change in enumerate(changes)]:
+        sending.wait()
+    return changes
 
 
 def _shared(updates: list[torch.Tensor], matrices: list[DTensor], rate: float) -> list[torch.Tensor]:

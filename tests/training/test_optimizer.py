@@ -1,4 +1,4 @@
-"""Muon on matrices that are sharded: as on whole ones.
+"""Muon on matrices that processes share, cut up or whole: as on one process.
 
 As a program under torchrun, ``python -m tests.training.test_optimizer``, it is one of the processes.
 """
@@ -40,16 +40,18 @@ def main() -> None:
 
     whole = [nn.Parameter(torch.randn(shape, generator=generator)) for shape in SHAPES]
     parts = [nn.Parameter(sharded(parameter.detach())) for parameter in whole]
+    copies = [nn.Parameter(parameter.detach().clone()) for parameter in whole]
     settings = {"lr": 0.1, "weight_decay": 0.1, "momentum": 0.9, "adjust_lr_fn": "match_rms_adamw"}
-    first, second = torch.optim.Muon(whole, **settings), Muon(parts, **settings)
+    optimizers = [torch.optim.Muon(whole, **settings), Muon(parts, **settings), Muon(copies, **settings)]
     for _ in range(3):
-        for parameter, part in zip(whole, parts, strict=True):
+        for parameter, part, copy in zip(whole, parts, copies, strict=True):
             parameter.grad = torch.randn(parameter.shape, generator=generator)
-            part.grad = sharded(parameter.grad)
-        first.step()
-        second.step()
-    for parameter, part in zip(whole, parts, strict=True):
-        torch.testing.assert_close(part.full_tensor(), parameter.detach(), rtol=1e-5, atol=1e-6)
+            part.grad, copy.grad = sharded(parameter.grad), parameter.grad.clone()
+        for optimizer in optimizers:
+            optimizer.step()
+    for parameter, part, copy in zip(whole, parts, copies, strict=True):
+        for shared in (part.full_tensor(), copy.detach()):
+            torch.testing.assert_close(shared, parameter.detach(), rtol=1e-5, atol=1e-6)
     dist.destroy_process_group()
     print("agree\n", end="")
 
