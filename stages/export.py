@@ -4,6 +4,7 @@ Every format is read back as its users read it, and compared on held-out text an
 logits within a tolerance, and greedy continuations equal where the weights have all their digits.
 """
 
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -16,7 +17,6 @@ from transformers import AutoConfig
 
 from stages.core import adapted, shards
 from stages.core.params import params
-from stages.core.progress import log
 from stages.core.runtime import profile
 from stages.core.stage import Metrics, main
 from stages.release import (
@@ -26,6 +26,7 @@ from stages.release import (
     model_card,
     onnx_file,
     parity,
+    pruning,
     transformers_folder,
     unmerged,
 )
@@ -44,6 +45,8 @@ class Params:
     """What the model card's estimate of energy assumes."""
     formats: Annotated[tuple[Literal["transformers", "gguf", "onnx"], ...], Field(min_length=1)]
     """What is written: the folder of transformers and vLLM, files of llama.cpp, files of onnxruntime (extra `onnx`)."""
+    pruning: Annotated[float, Field(ge=0, lt=1)]
+    """Share of each matrix of the layers that becomes 0, the smallest weights, before anything is written."""
     parity: parity.Settings
     """How every format is compared with the model."""
     transformers: transformers_folder.Settings
@@ -79,12 +82,12 @@ def export(params: Params, inputs: Sequence[Path], outputs: Mapping[str, Path]) 
     source, manifest, heldout = inputs[:3]
     target = outputs["exported"]
     target.mkdir(exist_ok=True)
+    pruning.check(source, params.pruning)
     if adapted.is_adapter(source):
-        formats = unmerged.write(source, target, params.formats)
-        held, compared = unmerged.tensors(source), {"texts": 1}
+        made = {"formats": unmerged.write(source, target, params.formats), "compared": {"texts": 1}}
+        held = unmerged.tensors(source)
     else:
-        formats, compared = _formats(params, source, heldout, target)
-        held = transformers_folder.tensors(source)
+        made, held = _formats(params, source, heldout, target), transformers_folder.tensors(source)
     described = model_card.Described(
         name=params.name,
         licence=params.licence,
@@ -92,30 +95,37 @@ def export(params: Params, inputs: Sequence[Path], outputs: Mapping[str, Path]) 
         model=source,
         manifest=manifest,
         heldout=heldout,
-        formats=formats,
+        formats=made["formats"],
+        pruned=made.get("pruned", {}),
         measured=figures.read(inputs[3:]),
     )
     model_card.write(target, described)
-    return {"in": held, "out": held, "dropped": {}, "formats": formats, "compared": compared}
+    return {"in": held, "out": held, "dropped": {}, **made}
 
 
-def _formats(
-    params: Params, source: Path, heldout: Path, target: Path
-) -> tuple[dict[str, dict[str, Any]], dict[str, int]]:
-    """Write and compare every format: its figures by label, and how much was compared."""
+def _formats(params: Params, source: Path, heldout: Path, target: Path) -> dict[str, Any]:
+    """Write and compare every format: its figures by label, how much was compared, and what pruning cost."""
     for name in params.formats:
         FORMATS[name].check(source, getattr(params, name))
     expected = _expect(source, heldout, params.parity)
-    formats = {
-        variant.label: _compare(variant, expected)
-        for name in params.formats
-        for variant in FORMATS[name].write(source, target, getattr(params, name), params.name)
-    }
-    return formats, {
+    made: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        if params.pruning:
+            pruned = Path(folder) / "pruned"
+            counts = pruning.prune(source, pruned, params.pruning)
+            made["pruned"] = {"share": params.pruning, **counts, **pruning.cost(expected, pruned)}
+            source, expected = pruned, _expect(pruned, heldout, params.parity)
+        made["formats"] = {
+            variant.label: parity.figures(variant, expected)
+            for name in params.formats
+            for variant in FORMATS[name].write(source, target, getattr(params, name), params.name)
+        }
+    made["compared"] = {
         "texts": len(expected.texts),
         "scored": len(expected.scored),
         "continuations": len(expected.continuations),
     }
+    return made
 
 
 def _expect(source: Path, heldout: Path, settings: parity.Settings) -> parity.Expected:
@@ -129,28 +139,6 @@ def _expect(source: Path, heldout: Path, settings: parity.Settings) -> parity.Ex
         begin=config.bos_token_id,
         context=config.max_position_embeddings,
     )
-
-
-def _compare(variant: parity.Variant, expected: parity.Expected) -> dict[str, Any]:
-    found = parity.check(variant, expected)
-    size = sum(file.stat().st_size for file in variant.files)
-    figures: dict[str, Any] = {
-        "files": len(variant.files),
-        "bytes": size,
-        # Two digits: the last ones depend on how many threads add the products up.
-        "max_logit_difference": float(f"{found.logit_difference:.2g}"),
-    }
-    said = [f"{size / 1e6:,.1f} MB", f"logits within {found.logit_difference:.2g}"]
-    if found.greedy_equal is not None:
-        figures["greedy_tokens_equal"] = round(found.greedy_equal, 4)
-        said.append(f"{found.greedy_equal:.0%} of the greedy tokens equal")
-    if found.bits_per_byte:
-        added, error = found.bits_per_byte
-        figures |= {"bits_per_byte_added": round(added, 4) + 0.0, "bits_per_byte_added_stderr": round(error, 4)}
-    if found.tokens_per_second:
-        said.append(f"{found.tokens_per_second:,.0f} tokens/s")
-    log(f"export: {variant.label}: {', '.join(said)}")
-    return figures
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ VALUES: dict[str, Any] = {
     "licence": "apache-2.0",
     "energy": {"hardware": "one | core", "flops_per_joule": 1e9},
     "formats": ["transformers", "gguf"],
+    "pruning": 0.0,
     "parity": {"texts": 60, "scored": 12, "continuations": 2, "tokens": 64, "seed": 1},
     "transformers": {"max_shard_size": "5GB", "tolerance": 0},
     "onnx": {"precisions": ["f32"], "tolerance": {"f32": 1e-3}},
@@ -292,3 +293,26 @@ def test_what_cannot_be_merged_is_exported_with_its_base(
     with adapted.quiet():
         assert peft.PeftModel.from_pretrained(base, str(exported)).active_peft_config.num_virtual_tokens == 4
     assert "PeftModel.from_pretrained" in (exported / "README.md").read_text("utf-8")
+
+
+def test_pruning_takes_the_smallest_weights_of_each_matrix_and_says_what_it_costs(
+    profile: Path, model: Path, heldout: Path, tmp_path: Path
+) -> None:
+    metrics = run(parameters(pruning=0.3, formats=["transformers"]), model, heldout, tmp_path)
+    before = AutoModelForCausalLM.from_pretrained(model)
+    after = AutoModelForCausalLM.from_pretrained(tmp_path / "export").state_dict()
+    for name, weights in before.state_dict().items():
+        changed = after[name] != weights
+        if "_proj" not in name:
+            assert not changed.any(), name
+            continue
+        assert int(changed.sum()) == int(0.3 * weights.numel()), name
+        assert weights[changed].abs().max() <= weights[~changed].abs().min(), name
+        assert not after[name][changed].any(), name
+    pruned = metrics["pruned"]
+    assert pruned["zeros"] == pytest.approx(0.3 * pruned["weights"], rel=0.01)
+    assert pruned["bits_per_byte_added_stderr"] > 0
+    assert metrics["formats"]["transformers"]["max_logit_difference"] == 0  # from the pruned model
+    assert f"Pruned: {100 * pruned['zeros'] / pruned['weights']:.1f} % of the weights" in (
+        tmp_path / "export" / "README.md"
+    ).read_text("utf-8")

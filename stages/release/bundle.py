@@ -6,7 +6,8 @@
     python -m stages.release.bundle verify release/headwater-demo --key public.pem
 
 A bundle is the exported folder with a bill of materials (bom.cdx.json), its training data described (croissant.json),
-the whole build (prov.json) and the hashes of all files, signed where a key is given.
+the whole build (prov.json) and the hashes of all files, signed where a key is given. Its model card says how long
+training took, where the runs were made on this machine.
 """
 
 import argparse
@@ -20,7 +21,7 @@ from typing import Any
 from stages.core.errors import HeadwaterError
 from stages.core.progress import log
 from stages.core.trace.lineage import LOCK, Lineage
-from stages.release import bill_of_materials, croissant, figures, prov, seal
+from stages.release import bill_of_materials, croissant, figures, hours, prov, seal
 
 _REQUIREMENTS = Path("requirements.lock")
 
@@ -45,12 +46,17 @@ def make(target: Path, key: Path | None) -> None:
     for fact in (*lineage.broken(), *lineage.disagreements(*(path for path in exported.rglob("*") if path.is_file()))):
         raise HeadwaterError(f"{fact.about['path']} is not what {LOCK} says: run `dvc repro`, or `dvc checkout`")
     measured = figures.read(sorted(Path(path) for path in maker.inputs if path.startswith("metrics/")))
+    shutil.copytree(exported, target)
+    if section := hours.section({stage: Path("data", stage, "log.csv") for stage in ("pretrain", "finetune")}):
+        card = target / "README.md"
+        text = card.read_text("utf-8")
+        card.unlink()  # it has the mode of a file in DVC's cache, which nobody writes to
+        card.write_text(text + section, "utf-8")
     documents = {
-        "bom.cdx.json": bill_of_materials.bill(lineage, maker, seal.hashes(exported), _REQUIREMENTS, measured),
+        "bom.cdx.json": bill_of_materials.bill(lineage, maker, seal.hashes(target), _REQUIREMENTS, measured),
         "croissant.json": croissant.described(lineage, maker.params["name"], _day()),
         "prov.json": prov.record(lineage),
     }
-    shutil.copytree(exported, target)
     for name, content in documents.items():
         _write(target / name, content)
     seal.seal(target, key)

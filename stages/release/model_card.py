@@ -48,6 +48,8 @@ class Described:
     """Folder of held-out documents: a sample of the pages, with the days they were captured on."""
     formats: dict[str, dict[str, Any]]
     """What was exported, with sizes and differences."""
+    pruned: dict[str, float]
+    """What was pruned, and its cost; empty where nothing was."""
     measured: Measured
     """Stage to metrics."""
 
@@ -69,6 +71,7 @@ def write(folder: Path, described: Described) -> None:
             parameters=sum(parameter.numel() for parameter in model.parameters()),
             adapter=adapted.is_adapter(described.model),
             formats=described.formats,
+            pruned=described.pruned,
             sentencepiece=(described.model / "tokenizer.model").exists(),
             gguf=sorted(path.name for path in folder.glob("*.gguf")),
             onnx=sorted(path.name for path in folder.glob("onnx/*.onnx")),

@@ -5,12 +5,14 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from pydantic import NonNegativeInt, PositiveInt
 
 from stages.core.errors import HeadwaterError
 from stages.core.params import params
+from stages.core.progress import log
 
 _PROMPT = 32  # tokens before a greedy continuation, at most
 
@@ -145,6 +147,34 @@ def check(variant: Variant, expected: Expected) -> Comparison:
     # A classifier has neither continuations nor bits per byte.
     added = added_bits_per_byte(expected, found) if exported.greedy else None
     return Comparison(largest, equal, added, speed)
+
+
+def figures(variant: Variant, expected: Expected) -> dict[str, Any]:
+    """What :func:`check` finds, as metrics; said in a line of the log, with what depends on the moment."""
+    found = check(variant, expected)
+    size = sum(file.stat().st_size for file in variant.files)
+    figures: dict[str, Any] = {
+        "files": len(variant.files),
+        "bytes": size,
+        # Two digits: the last ones depend on how many threads add the products up.
+        "max_logit_difference": float(f"{found.logit_difference:.2g}"),
+    }
+    said = [f"{size / 1e6:,.1f} MB", f"{len(expected.texts):,} texts with equal tokens"]
+    said.append(f"logits within {found.logit_difference:.2g}")
+    if found.greedy_equal is not None:
+        figures["greedy_tokens_equal"] = round(found.greedy_equal, 4)
+        said.append(f"{found.greedy_equal:.0%} of the greedy tokens equal")
+    if found.bits_per_byte:
+        figures |= costs(found.bits_per_byte)
+    if found.tokens_per_second:
+        said.append(f"{found.tokens_per_second:,.0f} tokens/s")
+    log(f"export: {variant.label}: {', '.join(said)}")
+    return figures
+
+
+def costs(added: tuple[float, float]) -> dict[str, float]:
+    """Bits per byte added and their standard error, to the digits that are the same on every machine."""
+    return {"bits_per_byte_added": round(added[0], 4) + 0.0, "bits_per_byte_added_stderr": round(added[1], 4)}
 
 
 def added_bits_per_byte(expected: Expected, logits: Sequence[torch.Tensor]) -> tuple[float, float] | None:
