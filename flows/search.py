@@ -88,24 +88,30 @@ def load(file: Path) -> Search:
         HeadwaterError: no such file, a key or value is wrong, or a parameter is not in params.yaml.
     """
     search = check(Search, read(file), where=str(file))
+    require(search, str(file))
+    return search
+
+
+def require(search: Search, where: str) -> None:
+    """Check what the types of a search do not say.
+
+    Args:
+        search: What is asked for.
+        where: What an error begins with.
+
+    Raises:
+        HeadwaterError: a value is wrong, or a parameter is not in params.yaml.
+    """
     values = read(FILE)
     for name in [*search.fixed, *search.parameters, *([search.repeats.parameter] if search.repeats else [])]:
-        _require(name, values, str(file))
-    _check_objectives(search, str(file))
+        _require(name, values, where)
+    _check_objectives(search, where)
     for name, space in search.parameters.items():
-        where = f"{file}: parameters.{name}"
-        if isinstance(space, Choice):
-            if not space.values:
-                raise HeadwaterError(f"{where}.values is empty")
-        elif search.sampler == "grid":
-            raise HeadwaterError(f"{where}: a grid takes values, such as {{values: [{space.low}, {space.high}]}}")
-        elif space.low >= space.high or (space.scale == "log" and space.low <= 0):
-            raise HeadwaterError(f"{where}: low must be less than high, and more than 0 where the scale is log")
+        _check_space(search, space, f"{where}: parameters.{name}")
     if search.pruning and search.pruning.factor < 2:
-        raise HeadwaterError(f"{file}: pruning.factor must be at least 2")
+        raise HeadwaterError(f"{where}: pruning.factor must be at least 2")
     if search.repeats and len(search.repeats.values) < 2:
-        raise HeadwaterError(f"{file}: repeats.values must be at least two, or repeats null")
-    return search
+        raise HeadwaterError(f"{where}: repeats.values must be at least two, or repeats null")
 
 
 def identity(search: Search, built_from: str) -> str:
@@ -120,11 +126,22 @@ def sampler(search: Search, number: int) -> optuna.samplers.BaseSampler:
     return optuna.samplers.TPESampler(seed=search.seed * 1_000_003 + number, constant_liar=True)
 
 
-def taking(search: Search, place: int) -> optuna.samplers.BaseSampler:
-    """What gives a trial the combination at a place of the grid."""
-    found = combinations(search)
-    chosen = found[place % len(found)]
-    return optuna.samplers.PartialFixedSampler(chosen, optuna.samplers.RandomSampler(seed=search.seed))
+class Taking(optuna.samplers.RandomSampler):
+    """Gives a trial the combination at a place of the grid.
+
+    Args:
+        search: Whose grid.
+        place: From 0; beyond the last it begins anew, as where two machines drew the last one at the same moment.
+    """
+
+    def __init__(self, search: Search, place: int) -> None:
+        super().__init__(seed=search.seed)
+        found = combinations(search)
+        self._chosen = found[place % len(found)]
+
+    def sample_independent(self, study: Any, trial: Any, param_name: str, param_distribution: Any) -> Any:
+        """The value of a parameter; Optuna's word for a sampler that looks at no other one."""
+        return self._chosen[param_name]
 
 
 def pruner(search: Search) -> optuna.pruners.BasePruner:
@@ -183,6 +200,16 @@ def _check_objectives(search: Search, where: str) -> None:
             raise HeadwaterError(f"{where}: objectives: {name} must be <stage>.<name in its metrics>")
     if search.pruning and len(search.objectives) > 1:
         raise HeadwaterError(f"{where}: pruning compares one figure: set it to null, or name a single objective")
+
+
+def _check_space(search: Search, space: Range | Choice, where: str) -> None:
+    if isinstance(space, Choice):
+        if not space.values:
+            raise HeadwaterError(f"{where}.values is empty")
+    elif search.sampler == "grid":
+        raise HeadwaterError(f"{where}: a grid takes values, such as {{values: [{space.low}, {space.high}]}}")
+    elif space.low >= space.high or (space.scale == "log" and space.low <= 0):
+        raise HeadwaterError(f"{where}: low must be less than high, and more than 0 where the scale is log")
 
 
 def _require(name: str, values: Any, where: str) -> None:

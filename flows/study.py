@@ -5,6 +5,7 @@ import datetime
 import fcntl
 import platform
 import threading
+import warnings
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -60,7 +61,7 @@ class Study:
                 # A trial that is tried again has its parameters; the others go through the grid in order.
                 before = self.study.get_trials(deepcopy=False)[: drawn.number]
                 place = sum("fixed_params" not in one.system_attrs for one in before)
-                self.study.sampler = search.taking(self.search, place)
+                self.study.sampler = search.Taking(self.search, place)
             return drawn, search.drawn(self.search, drawn)
 
     def close(self, drawn: optuna.Trial, built: Sequence[Sequence[float]]) -> list[float]:
@@ -127,9 +128,11 @@ class Study:
         if len(self.search.parameters) < 2 or len({one.values[objective] for one in self.results()}) < 4:
             return {}
         evaluator = optuna.importance.PedAnovaImportanceEvaluator()
-        shares: dict[str, float] = optuna.importance.get_param_importances(
-            self.study, evaluator=evaluator, target=lambda one: sign * one.values[objective]
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # that low targets are good, which ours are
+            shares: dict[str, float] = optuna.importance.get_param_importances(
+                self.study, evaluator=evaluator, target=lambda one: sign * one.values[objective]
+            )
         return shares
 
     def experiment(self, number: int, build: int = 0) -> str:
