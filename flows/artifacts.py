@@ -3,11 +3,13 @@
 import json
 import re
 import subprocess
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from prefect import get_client
+import httpx
+from prefect import get_client, get_run_logger
 from prefect.client.schemas.actions import ArtifactCreate
 from prefect.runtime import flow_run, task_run
 
@@ -25,6 +27,7 @@ Found = tuple[str, list[Row] | str, str]
 # Signs between two letters or digits stay, but in "www.", which makes a link; every other sign of ASCII is escaped.
 _SPECIAL = re.compile(r"(?<=[^\W_])(?<!www)([_.,/-])(?=[^\W_])|[!-/:-@\[-`{-~]", re.IGNORECASE)
 
+_AWAY = 120.0  # seconds that a server may take to come back
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
@@ -58,21 +61,34 @@ def leave(stage: Stage, before: Metrics) -> None:
 
 
 def publish(name: str, found: Iterable[Found]) -> None:
-    """Create artifacts of the run that this is called in, keyed by ``name`` and their kind."""
+    """Create artifacts of the run that this is called in, keyed by ``name`` and their kind.
+
+    Where the server is away for longer than a restart takes, they are left out: what is built is built.
+    """
+    made = [
+        ArtifactCreate(
+            key=key(name, kind),
+            type="markdown" if isinstance(data, str) else "table",
+            description=description,
+            data=data if isinstance(data, str) else json.dumps(data),
+            flow_run_id=flow_run.id,
+            task_run_id=task_run.id,
+        )
+        for kind, data, description in found
+    ]
+    deadline = time.monotonic() + _AWAY
     # One client for all: Prefect's own functions make one each, which takes longer than the request.
     with get_client(sync_client=True) as client:
-        for kind, data, description in found:
-            table = not isinstance(data, str)
-            client.create_artifact(
-                ArtifactCreate(
-                    key=key(name, kind),
-                    type="table" if table else "markdown",
-                    description=description,
-                    data=json.dumps(data) if table else data,
-                    flow_run_id=flow_run.id,
-                    task_run_id=task_run.id,
-                )
-            )
+        while made:
+            try:
+                client.create_artifact(made[0])
+            except httpx.TransportError as error:
+                if time.monotonic() > deadline:
+                    get_run_logger().warning("%d artifacts are missing: the server is away: %s", len(made), error)
+                    return
+                time.sleep(1)
+            else:
+                made.pop(0)
 
 
 def _of_stage(stage: Stage, before: Metrics) -> Iterator[Found]:

@@ -24,7 +24,7 @@ from prefect.futures import PrefectFuture, wait
 from prefect.runtime import flow_run
 from prefect.states import Cancelled, Completed, Failed
 
-from flows import artifacts, graph, guard, server
+from flows import artifacts, graph, guard, processes, server
 from flows.graph import Stage
 from stages.core.errors import HeadwaterError, PreemptedError
 
@@ -109,6 +109,7 @@ def build(stages: tuple[str, ...] = (), force: bool = False) -> State:
         stages: Names of the stages to build, with all that they need; none stands for the whole graph.
         force: Build them even where DVC finds nothing changed.
     """
+    processes.claim()
     try:
         plan = graph.read(stages)
     except HeadwaterError as error:

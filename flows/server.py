@@ -22,7 +22,7 @@ from pathlib import Path
 
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, get_current_settings, temporary_settings
 
-from flows import guard
+from flows import guard, processes
 from stages.core.errors import HeadwaterError
 
 HOST = "127.0.0.1"
@@ -67,6 +67,7 @@ def used() -> Iterator[str]:
     given = secret() if url == own else _given_secret()  # another server is not told this one's password
     require_welcome(url, given)
     with temporary_settings({PREFECT_API_URL: f"{url}/api", PREFECT_API_AUTH_STRING: given}):
+        processes.end_lost()
         yield url
 
 

@@ -1,8 +1,8 @@
 """The Prefect server, a worker and the deployments of infra/prefect.yaml, in the background of this machine.
 
 ``python -m flows.service up`` starts what is not up; ``down`` ends it, and with it the runs under way, which a later
-run continues. The server listens on loopback alone and asks for a password, which is made at the first start and lies
-in Prefect's home, readable by its owner only. Logs lie beside it.
+run continues; ``deploy`` tells another server of the deployments. The server listens on loopback alone and asks for a
+password, which is made at the first start and lies in Prefect's home, readable by its owner only. Logs lie beside it.
 """
 
 import argparse
@@ -17,20 +17,23 @@ from pathlib import Path
 
 import yaml
 from prefect.client.schemas.schedules import CronSchedule
-from prefect.settings import get_current_settings
+from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, get_current_settings, temporary_settings
 from pydantic import ValidationError
 
-from flows import server
+from flows import processes, server
 from stages.core.errors import HeadwaterError
 
 DEPLOYMENTS = Path("infra/prefect.yaml")
 
 _PATIENCE = 60.0  # seconds for a process to end by itself; a stage is given ten to keep what it has finished
-_RETENTION = {
+SETTINGS = {
     # Runs and their logs are removed after 90 days; Prefect's own default keeps them for ever.
     "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
     "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD": str(90 * 86400),
+    # Which run has the place of its deployment outlives the server; else a run is ended when the server comes back.
+    "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
 }
+"""Of every server that is meant to last."""
 
 
 def up(port: int) -> str:
@@ -45,7 +48,7 @@ def up(port: int) -> str:
     url = server.recorded()
     if url is None:
         server.require_free(port)
-        environment = {**_RETENTION, "PREFECT_SERVER_API_AUTH_STRING": server.secret(make=True) or ""}
+        environment = {**SETTINGS, "PREFECT_SERVER_API_AUTH_STRING": server.secret(make=True) or ""}
         _start("server", [sys.executable, "-m", "flows.server", "--port", str(port)], environment)
         url = server.awaited(f"http://{server.HOST}:{port}", lambda: _running("server"), _log("server"))
     server.require_welcome(url, server.secret())
@@ -55,12 +58,26 @@ def up(port: int) -> str:
         "PREFECT_HOME": str(_home().resolve()),
         "HEADWATER_ROOT": str(Path.cwd()),
     }
-    _prefect(["work-pool", "create", pool, "--type", "process", "--overwrite"], client)
-    _prefect(["--no-prompt", "deploy", "--all", "--prefect-file", str(DEPLOYMENTS)], client)
+    _deploy(pool, client)
     if not _running("worker"):
+        with temporary_settings({PREFECT_API_URL: client["PREFECT_API_URL"], PREFECT_API_AUTH_STRING: server.secret()}):
+            processes.end_lost()
+            processes.begin_again()
         command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", pool, "--name", "local"]
         _start("worker", command, client)
     return url
+
+
+def deploy() -> str:
+    """Tell the server of PREFECT_API_URL of pool and deployments, for workers elsewhere; the pool's name.
+
+    Raises:
+        HeadwaterError: a schedule is none, or the server does not answer or take the password.
+    """
+    pool = _checked(DEPLOYMENTS)
+    with server.used():
+        _deploy(pool, {"HEADWATER_ROOT": os.environ.get("HEADWATER_ROOT", str(Path.cwd()))})
+    return pool
 
 
 def down() -> list[str]:
@@ -92,6 +109,11 @@ def _checked(path: Path) -> str:
     return name
 
 
+def _deploy(pool: str, environment: Mapping[str, str]) -> None:
+    _prefect(["work-pool", "create", pool, "--type", "process", "--overwrite"], environment)
+    _prefect(["--no-prompt", "deploy", "--all", "--prefect-file", str(DEPLOYMENTS)], environment)
+
+
 def _prefect(arguments: list[str], environment: Mapping[str, str]) -> None:
     command = [sys.executable, "-m", "prefect", *arguments]
     done = subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, check=False)
@@ -103,7 +125,10 @@ def _prefect(arguments: list[str], environment: Mapping[str, str]) -> None:
 def _start(name: str, command: list[str], environment: Mapping[str, str]) -> None:
     """Start a process that outlives this one, and write down which it is."""
     _home().mkdir(parents=True, exist_ok=True)
-    with _log(name).open("w", encoding="utf-8") as log:
+    log_file = _log(name)
+    if log_file.exists():
+        log_file.replace(log_file.with_suffix(".before.log"))
+    with log_file.open("w", encoding="utf-8") as log:
         process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
@@ -112,7 +137,7 @@ def _start(name: str, command: list[str], environment: Mapping[str, str]) -> Non
             env={**os.environ, **environment},
             start_new_session=True,
         )
-    _record(name).write_text(json.dumps({"pid": process.pid, "began": _began(process.pid)}), "utf-8")
+    _record(name).write_text(json.dumps({"pid": process.pid, "began": processes.began(process.pid)}), "utf-8")
 
 
 def _running(name: str) -> int | None:
@@ -122,7 +147,7 @@ def _running(name: str) -> int | None:
     except (FileNotFoundError, ValueError):
         return None
     pid: int = record["pid"]
-    return pid if _began(pid) == record["began"] else None
+    return pid if processes.began(pid) == record["began"] else None
 
 
 def _end(name: str) -> bool:
@@ -137,15 +162,6 @@ def _end(name: str) -> bool:
         time.sleep(0.1)
     _record(name).unlink()
     return True
-
-
-def _began(pid: int) -> str | None:
-    """When a process began, in ticks since the machine did; None if there is none, or one that has ended."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    return None if fields[0] == "Z" else fields[19]
 
 
 def _home() -> Path:
@@ -164,12 +180,14 @@ def _log(name: str) -> Path:
 def main() -> int:
     """The command line of ``python -m flows.service``; its exit status."""
     parser = argparse.ArgumentParser(prog="python -m flows.service", description=(__doc__ or "").split("\n\n")[0])
-    parser.add_argument("action", choices=["up", "down"])
+    parser.add_argument("action", choices=["up", "down", "deploy"])
     parser.add_argument("--port", type=int, default=server.PORT, help=f"of the server (default: {server.PORT})")
     arguments = parser.parse_args()
     try:
         if arguments.action == "down":
             print(f"ended: {', '.join(down()) or 'nothing was up'}")
+        elif arguments.action == "deploy":
+            print(f"deployed to {deploy()}")
         else:
             print(f"Prefect UI: {up(arguments.port)}; user and password, as user:password: {server.secret_file()}")
     except HeadwaterError as error:

@@ -27,13 +27,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        project = Path(folder, "project")
-        project.mkdir()
-        for number in range(arguments.stages):
-            _append(project / "dvc.yaml", "stages:\n" * (number == 0) + _stage(number))
-        for command in (["git", "init", "-q"], [sys.executable, "-m", "dvc", "init", "-q"]):
-            subprocess.run(command, cwd=project, check=True)
-        server, url = _served(Path(folder, "prefect"))
+        project = chain(Path(folder, "project"), arguments.stages)
+        server, url = served(Path(folder, "prefect"))
         environment = {
             **os.environ,
             "PYTHONPATH": str(ROOT),
@@ -49,21 +44,24 @@ def main() -> None:
                         if changes or number == 0:
                             Path(project, "text0").write_text(f"{name} {work} {number}")
                         times.append(_timed([sys.executable, "-m", *module], project, environment, server.pid))
-                    command, served = (min(column) for column in zip(*times[1:], strict=True))
-                    print(f"{work:20} {name:15} {command:16.2f} {served:8.2f}", flush=True)
+                    command, meanwhile = (min(column) for column in zip(*times[1:], strict=True))
+                    print(f"{work:20} {name:15} {command:16.2f} {meanwhile:8.2f}", flush=True)
         finally:
             server.send_signal(signal.SIGINT)
             server.wait()
 
 
-def _stage(number: int) -> str:
-    source, target = f"text{number}", f"text{number + 1}"
-    return f"  s{number}: {{cmd: cp {source} {target}, deps: [{source}], outs: [{target}]}}\n"
-
-
-def _append(path: Path, text: str) -> None:
-    with path.open("a") as file:
-        file.write(text)
+def chain(project: Path, stages: int) -> Path:
+    """A DVC project of stages that each copy a file."""
+    project.mkdir()
+    lines = [
+        f"  s{number}: {{cmd: cp text{number} text{number + 1}, deps: [text{number}], outs: [text{number + 1}]}}\n"
+        for number in range(stages)
+    ]
+    (project / "dvc.yaml").write_text("stages:\n" + "".join(lines))
+    for command in (["git", "init", "-q"], [sys.executable, "-m", "dvc", "init", "-q"]):
+        subprocess.run(command, cwd=project, check=True)
+    return project
 
 
 def _timed(command: list[str], project: Path, environment: dict[str, str], server: int) -> tuple[float, float]:
@@ -80,7 +78,8 @@ def _processor(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def _served(home: Path) -> tuple[subprocess.Popen[bytes], str]:
+def served(home: Path) -> tuple[subprocess.Popen[bytes], str]:
+    """The project's server with its database in ``home``, and its URL."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

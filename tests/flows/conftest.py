@@ -70,7 +70,10 @@ if Path("buggy").exists() and Path("buggy").read_text() == stage:
 if Path("slow").exists() and Path("slow").read_text() == stage:
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(300)"])
     Path("pids").write_text(f"{os.getpid()} {child.pid}")
-    time.sleep(300)
+    deadline = time.monotonic() + 300
+    while Path("slow").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    child.kill()
 if Path("together").exists() and stage in ("left", "right"):
     Path(f"{stage}-is-there").touch()
     deadline = time.monotonic() + 60
