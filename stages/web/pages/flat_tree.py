@@ -25,7 +25,6 @@ _NO_TAG = re.compile(
 # All that the parser escapes. What could be taken for a part of a tag is kept apart as noncharacters: no text has them.
 LESS, GREATER, QUOTE = "\ufdd0", "\ufdd1", "\ufdd2"
 _ENTITIES = {"&nbsp;": "\xa0", "&lt;": LESS, "&gt;": GREATER, "&quot;": QUOTE, "&amp;": "&"}
-_ENTITY = re.compile("&(?:nbsp|lt|gt|quot|amp);")
 _BLOCK = [
     "html", "body", "div", "p", "h1", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "li", "dl", "dt", "dd", "table",
     "thead", "tbody", "tfoot", "caption", "tr", "td", "th", "pre", "blockquote", "article", "section", "main", "nav",
@@ -73,7 +72,7 @@ _IS_SKIPPED = np.array([name in _SKIPPED for name in NAMES])
 # Names as pairs of eight bytes, looked up by one number of both.
 _LONGEST_NAME = max(map(len, NAMES))
 _WINDOW = 16
-_IN_NAME = np.array([character not in " >" for character in map(chr, range(128))])
+_NO_LETTER = 127  # what stands for all characters that no tag has in its name
 
 
 def _as_numbers(names: Array) -> Array:
@@ -135,14 +134,13 @@ def read(pages: Sequence[str]) -> FlatTree | None:
     None where names of tags or attributes hold markup themselves (``<p<script``), so that no tree of a page comes out.
     """
     parts = [_prepared(html) for html in pages]
-    page = "".join(parts)
-    codes = np.frombuffer(page.encode("utf-32-le", "surrogatepass"), np.uint32)
-    opening, closing = _brackets(codes)
-    tags, closes, named = _named(codes, opening)
+    codes, letters, starts = _meant("".join(parts), np.cumsum([0, *map(len, parts[:-1])]))
+    page = codes.tobytes().decode("utf-32-le", "surrogatepass")
+    opening, closing = _brackets(letters)
+    tags, closes, named = _named(letters, opening)
     opens = ~closes & ~_IS_VOID[tags]
     closes &= ~_IS_VOID[tags]
     height = np.cumsum(opens.astype(np.int64) - closes)
-    starts = np.cumsum([0, *map(len, parts[:-1])])
     begins = np.searchsorted(opening, starts)
     whole = begins[-1] < len(opening) and (opening[begins] == starts).all() and not height[begins[1:] - 1].any()
     if not whole or height[-1] or height.min() < 0:
@@ -176,11 +174,8 @@ def read(pages: Sequence[str]) -> FlatTree | None:
 
 
 def _prepared(html: str) -> str:
-    """A page from its first tag on, without what is neither tag nor text, and with its characters as they are meant."""
-    page = html[max(html.find("<html"), 0) :]
-    for character in (LESS, GREATER, QUOTE):
-        page = page.replace(character, "")
-    page = _ENTITY.sub(lambda entity: _ENTITIES[entity[0]], _NO_TAG.sub(_plain, page))
+    """A page from its first tag on, without what is neither tag nor text."""
+    page = _NO_TAG.sub(_plain, html[max(html.find("<html"), 0) :])
     first = page.find("<")
     return page[first:] if first >= 0 and ">" in page else "<body></body>"
 
@@ -189,26 +184,52 @@ def _plain(match: re.Match[str]) -> str:
     return f"<pre>{escape(match[2], quote=False)}</pre>" if match[1] == "xmp" else ""
 
 
-def _brackets(codes: Array) -> tuple[Array, Array]:
+def _meant(page: str, starts: Array) -> tuple[Array, Array, Array]:
+    """Characters of pages with entities as what they stand for, their letters, and where each page begins among them.
+
+    Args:
+        page: All pages, one after the other.
+        starts: (pages,) where each begins.
+    """
+    codes = np.frombuffer(page.encode("utf-32-le", "surrogatepass"), np.uint32).copy()
+    letters = np.minimum(codes, _NO_LETTER).astype(np.uint8)
+    kept = codes - ord(LESS) > ord(QUOTE) - ord(LESS)  # without the page's own noncharacters
+    (marks,) = np.nonzero(letters == ord("&"))
+    padded = np.append(letters, np.zeros(8, np.uint8))
+    words = np.lib.stride_tricks.sliding_window_view(padded, 8)[marks].view("<u8")[:, 0]
+    for entity, character in _ENTITIES.items():
+        size = len(entity)
+        mask = np.uint64((1 << 8 * size) - 1)
+        found = marks[words & mask == int.from_bytes(entity.encode(), "little")]
+        codes[found], letters[found] = ord(character), min(ord(character), _NO_LETTER)
+        for place in range(1, size):
+            kept[found + place] = False
+    lengths = np.add.reduceat(kept, starts, dtype=np.int64)
+    return codes[kept], letters[kept], np.cumsum(lengths) - lengths
+
+
+def _brackets(letters: Array) -> tuple[Array, Array]:
     """Where each tag begins and ends; a name may hold ``<``, which then begins none."""
-    (marks,) = np.nonzero(codes | 2 == ord(">"))  # both: they differ in that bit
-    begins = codes[marks] == ord("<")
+    (marks,) = np.nonzero(letters | 2 == ord(">"))  # both: they differ in that bit
+    begins = letters[marks] == ord("<")
     after_end = np.ones(len(marks), bool)
     after_end[1:] = ~begins[:-1]
     opening, closing = marks[begins & after_end], marks[~begins & ~after_end]
     return opening[: len(closing)], closing
 
 
-def _named(codes: Array, opening: Array) -> tuple[Array, Array, Array]:
+def _named(letters: Array, opening: Array) -> tuple[Array, Array, Array]:
     """By token: the tag as an index into NAMES, whether it closes, and where its name ends."""
-    closes = codes[opening + 1] == ord("/")
+    closes = letters[opening + 1] == ord("/")
     begin = opening + 1 + closes
-    places = np.minimum(begin[:, None] + np.arange(_LONGEST_NAME + 1), len(codes) - 1)
-    letters = np.minimum(codes[places], 127).astype(np.uint8)
-    inside = np.logical_and.accumulate(_IN_NAME[letters], axis=1)
-    length = inside.sum(1)
+    padded = np.append(letters, np.full(_LONGEST_NAME + 1, ord(">"), np.uint8))
     names = np.zeros((len(begin), _WINDOW), np.uint8)
-    names[:, : _LONGEST_NAME + 1] = letters * inside
+    inside, length = np.ones(len(begin), bool), np.zeros(len(begin), np.int64)
+    for place in range(_LONGEST_NAME + 1):  # one letter of all names after the other: rows this short are slow
+        letter = padded[begin + place]
+        inside &= (letter != ord(" ")) & (letter != ord(">"))
+        names[:, place] = letter * inside
+        length += inside
     numbers = _as_numbers(names)
     at = np.minimum(np.searchsorted(_NUMBERS, numbers), len(_NUMBERS) - 1)
     return np.where(_NUMBERS[at] == numbers, _TAGS[at], TAG["unknown"]), closes, begin + length
