@@ -25,14 +25,19 @@ class Params:
     """Training documents beyond which a run is boilerplate and is ignored."""
     max_heldout_overlap: float
     """Share of a training document's runs that held-out documents may have, 0–1; evaluation texts may have none."""
+    tested: tuple[str, ...]
+    """Files in incoming/finetune whose rows are evaluation texts too: those that `finetune.rows.test` measures on."""
 
 
-def run(params: Params, *, documents: Path, evaluation: Path, training: Path, heldout: Path, dropped: Path) -> Metrics:
+def run(
+    params: Params, *, documents: Path, evaluation: Path, tuning: Path, training: Path, heldout: Path, dropped: Path
+) -> Metrics:
     """Draw the held-out documents, collect what must stay unseen, find it in the other documents, drop those.
 
     Args:
         documents: shards of documents from dedup
-        evaluation: folder with evaluation texts (.txt, .jsonl, .parquet); may be empty
+        evaluation: folder with evaluation texts (.txt, .csv, .jsonl, .parquet and others); may be empty
+        tuning: folder with rows to fine-tune on, some of which are evaluation texts
         training: shards of the documents to train on
         heldout: shards of the documents held out
         dropped: shards of the others, with what each overlaps and the words in question
@@ -48,7 +53,8 @@ def run(params: Params, *, documents: Path, evaluation: Path, training: Path, he
     held = shards.build(
         decontamination.hold_out, [draw.limit, draw.seed, params.ngram], holding, label="decontaminate-heldout"
     )
-    texts = evaluation_texts.files(evaluation)
+    tested = evaluation_texts.named(tuning, params.tested)
+    texts = [*evaluation_texts.files(evaluation), *tested]
     index, metrics = _index(params, evaluation, texts, [one.outputs["ngrams"] for one in held])
     searching = [shards.Unit((path, index), {"matches": path.name}) for path in paths]
     found = shards.build(
@@ -59,7 +65,8 @@ def run(params: Params, *, documents: Path, evaluation: Path, training: Path, he
     (common,) = shards.build(
         decontamination.count_common, params.common_after, [counting], label="decontaminate-common"
     )
-    names = [path.relative_to(evaluation).as_posix() for path in texts] + [decontamination.HELDOUT]
+    names = [path.relative_to(tuning if path in tested else evaluation).as_posix() for path in texts]
+    names.append(decontamination.HELDOUT)
     deciding = [
         shards.Unit((path, index, own, common.outputs["common"]), {"training": path.name, "dropped": path.name})
         for path, own in zip(paths, matches, strict=True)

@@ -2,6 +2,7 @@
 
 import json
 import random
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -49,12 +50,13 @@ def run(
     extra: Sequence[pa.Field] = (),
 ) -> Metrics:
     (folder / "documents").mkdir(parents=True)
-    (folder / "evaluation").mkdir(exist_ok=True)
+    for name in ("evaluation", "tuning"):
+        (folder / name).mkdir(exist_ok=True)
     for number in range(shards):
         with documents.Writer(folder / "documents" / f"{number:05d}.parquet", extra) as writer:
             for row in rows[number::shards]:
                 writer.write(row)
-    paths = {name: folder / name for name in ("documents", "evaluation", "training", "heldout", "dropped")}
+    paths = {name: folder / name for name in ("documents", "evaluation", "tuning", "training", "heldout", "dropped")}
     return stage.run(params, **paths)
 
 
@@ -126,6 +128,25 @@ def test_overlaps_are_dropped_and_named(profile: Path, tmp_path: Path) -> None:
     }
     assert metrics["dropped"] == {"evaluation_overlap": 2, "held_out": len(heldout), "heldout_overlap": 1}
     assert metrics["evaluation"] == {"files": 2, "texts": 3, "short_texts": 1}
+
+
+def test_rows_that_tuning_is_measured_on_are_kept_out_of_the_training_documents(profile: Path, tmp_path: Path) -> None:
+    everything = [document(number, prose(str(number))) for number in range(60)]
+    run(tmp_path / "before", everything)
+    told = [row["text"].split()[:14] for row in rows(tmp_path / "before" / "training").values()]
+    tuning = tmp_path / "after" / "tuning"
+    tuning.mkdir(parents=True)
+    (tuning / "test.csv").write_text(f'text,label\n"{", ".join(told[0])}",1\n', "utf-8")
+    (tuning / "test.conll").write_text("".join(f"{word} O\n" for word in told[1]), "utf-8")
+    (tuning / "train.csv").write_text(f"text,label\n{' '.join(told[2])},1\n", "utf-8")
+    metrics = run(tmp_path / "after", everything, replace(PARAMS, tested=("test.conll", "test.csv")))
+    dropped = rows(tmp_path / "after" / "dropped").values()
+    assert {row["overlaps"] for row in dropped} == {"test.csv", "test.conll"}
+    assert metrics["dropped"]["evaluation_overlap"] == 2
+    assert metrics["evaluation"]["files"] == 2
+    shutil.rmtree(tmp_path / "after" / "documents")
+    with pytest.raises(HeadwaterError, match=r"no tests.csv \(decontaminate.tested\); did you mean 'test.csv'"):
+        run(tmp_path / "after", everything, replace(PARAMS, tested=("tests.csv",)))
 
 
 def test_what_many_documents_share_is_boilerplate(profile: Path, tmp_path: Path) -> None:

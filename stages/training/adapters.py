@@ -123,7 +123,8 @@ def _config(model: Any, tuning: Tuning) -> Any:
     """PEFT's own description of the method."""
     kind, (method, adapter, steps, _) = model.config.model_type, tuning
     writes = model.get_output_embeddings() is not None
-    heads = [name for name, _ in model.named_children() if name != model.base_model_prefix]
+    beside = [(name, child) for name, child in model.named_children() if name != model.base_model_prefix]
+    heads = [name for name, child in beside if list(child.parameters())]  # not the dropout before a head for tags
     general: dict[str, Any] = {"task_type": "CAUSAL_LM"} if writes else {"modules_to_save": heads}
     row, conv1d = _LIKE.get(kind, kind), {"fan_in_fan_out": kind == "gpt2"}  # whose layers are transposed
     if method == "prefix":

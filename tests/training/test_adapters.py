@@ -133,3 +133,9 @@ def test_an_adapter_for_another_base_is_refused(base: Path, tmp_path: Path) -> N
 def test_what_does_not_go_together_is_said(method: Any, changes: dict[str, Any], said: str) -> None:
     with pytest.raises(HeadwaterError, match=said):
         adapters.check(method, training(**changes), writes=True)
+
+
+@pytest.mark.parametrize("method", ["prefix", "prompt"])
+def test_virtual_tokens_are_for_models_that_write(method: Any) -> None:
+    with pytest.raises(HeadwaterError, match=rf"finetune\.method {method} is for tasks in which the model writes"):
+        adapters.check(method, training(), writes=False)

@@ -1,6 +1,7 @@
 """Heads: what transformers computes, learned as its own losses would be, and saved so that it loads them."""
 
 import dataclasses
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ from transformers import AutoModelForSequenceClassification, AutoModelForTokenCl
 from stages.core.errors import HeadwaterError
 from stages.core.examples import IGNORED, Example
 from stages.core.params import check
-from stages.training import heads
+from stages.training import adapters, heads
 from stages.training import model as models
+from stages.training.adapters import Adapter, Tuning
 from stages.training.data import Padded
 from stages.training.settings import Training
 from tests.training.small_run import PARAMS
@@ -106,6 +108,32 @@ def test_a_change_of_the_embeddings_reaches_the_loss(tmp_path: Path) -> None:
     assert still.embedded.shape == (3, 5, 32)
     step = 1e-3 * still.embedded.grad / still.embedded.grad.norm()
     assert losses(learner, step).objective > still.objective > losses(learner, -step).objective
+
+
+@pytest.mark.parametrize("tagging", [False, True])
+@pytest.mark.parametrize("method", ["lora", "adalora", "ia3"])
+def test_an_adapter_is_merged_with_the_head_that_it_was_trained_with(
+    method: Any, tagging: bool, tmp_path: Path
+) -> None:
+    base = folder(tmp_path / "model", "llama")
+    load = functools.partial(heads.load, base, 0.0, 1, names=NAMES, tagging=tagging)
+    how = Tuning(method, Adapter(rank=2, alpha=4, dropout=0.0, targets="attention", virtual_tokens=2), 20, seed=3)
+    model = load()
+    adapters.attach(model, how)
+    learner = (heads.Tagger if tagging else heads.Classifier)(model, SETTINGS)
+    learned = {name: one for name, one in model.named_parameters() if one.requires_grad}
+    assert 0 < len(learned) < len(list(model.parameters()))
+    optimizer = torch.optim.AdamW(learned.values(), lr=1e-2)
+    for _ in range(3):
+        optimizer.zero_grad()
+        learner(*learner.arguments(batch(), torch.device("cpu"))).objective.backward()
+        optimizer.step()
+    adapters.save({name: one.detach() for name, one in learned.items()}, how, load(), tmp_path / "tuned", stop=[])
+    ids = torch.tensor([EXAMPLES[0].ids])
+    family = AutoModelForTokenClassification if tagging else AutoModelForSequenceClassification
+    again = family.from_pretrained(tmp_path / "tuned").eval()(ids).logits
+    torch.testing.assert_close(again, model.eval()(ids).logits)
+    assert (again - load().eval()(ids).logits).abs().max() > 1e-4
 
 
 def test_a_kind_without_such_a_head_is_refused_by_name(tmp_path: Path) -> None:
