@@ -19,6 +19,7 @@ from stages.core.stage import Metrics, main
 from stages.scoring import prediction, writing
 from stages.text import answers, material, tokenizers
 from stages.training import lesson, tasks
+from stages.training import seen as batches
 from stages.training.data import Fixed, Rows
 from stages.training.lesson import Course, Judge, Lesson
 from stages.training.tasks import Job, Start
@@ -52,6 +53,7 @@ def run(
     tuned: Path,
     log: Path,
     spikes: Path,
+    seen: Path,
 ) -> Metrics:
     """Make or read what is to be learned, train on it, and measure.
 
@@ -63,6 +65,7 @@ def run(
         tuned: folder for the fine-tuned model
         log: CSV file for the loss of every step
         spikes: JSON lines of the steps that were not learned from, with what their rows were made of
+        seen: table of what each batch was made of
     """
     job = Job(params.task, params, model, conversations, params.seed)
     kept: list[Path] = []
@@ -85,10 +88,11 @@ def run(
         lesson.save(taught, learned, tuned)
         log.write_text(trained.log, "utf-8")
         spikes.write_text(trained.spikes, "utf-8")
+        batches.write(seen, learned.data, params.training, params.seed, learned.tuning.steps, trained.spikes)
         shards.collect(keep=kept)
         if taught.tested is not None:
             figures["test"] = lesson.measure(taught, course, learned, tuned, taught.tested)
-    figures |= {"first_loss": trained.first_loss, "rows": learned.rows}
+    figures |= {"first_loss": trained.first_loss, "rows": len(learned.data)}
     return trained.metrics | figures | given.counts
 
 

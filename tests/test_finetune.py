@@ -4,15 +4,17 @@ import dataclasses
 import json
 import math
 import random
+import re
 import shutil
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 from transformers import AutoModelForCausalLM, AutoTokenizer, pipeline
 
 from stages import finetune
-from stages.core import params
+from stages.core import documents, params
 from stages.core.errors import HeadwaterError
 from stages.core.fingerprint import file_hash
 from stages.core.params import check
@@ -113,6 +115,7 @@ def paths(model: Path, tmp_path: Path) -> dict[str, Path]:
         "tuned": tmp_path / "tuned",
         "log": tmp_path / "log.csv",
         "spikes": tmp_path / "spikes.jsonl",
+        "seen": tmp_path / "seen.parquet",
     }
 
 
@@ -122,6 +125,15 @@ def write(paths: dict[str, Path], *conversations: tuple[str, str]) -> None:
         for question, answer in conversations:
             messages = [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
             file.write(json.dumps({"messages": messages}) + "\n")
+
+
+def test_what_each_batch_was_made_of_is_told(paths: dict[str, Path]) -> None:
+    metrics = finetune.run(dataclasses.replace(PARAMS, epochs=1), **paths)
+
+    seen = pq.read_table(paths["seen"]).to_pydict()
+    assert sorted(set(seen["batch"])) == list(range(metrics["steps"]))
+    ids = {row["id"] for path in paths["documents"].iterdir() for row in documents.read(path, ["id"])}
+    assert {re.fullmatch(r"document (\w+), heading \d+", source)[1] for source in seen["source"]} <= ids  # type: ignore[index]
 
 
 def test_it_learns_from_headings_and_counts_every_section(paths: dict[str, Path]) -> None:

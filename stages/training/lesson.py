@@ -74,8 +74,8 @@ class Learned(NamedTuple):
 
     trained: Trained
     tuning: Tuning
-    rows: int
-    """That were trained on, packed or not."""
+    data: Fixed | Padded
+    """What was trained on, packed or not."""
 
 
 def learn(lesson: Lesson, course: Course, part: Padded, area: Path) -> Learned:
@@ -100,7 +100,7 @@ def learn(lesson: Lesson, course: Course, part: Padded, area: Path) -> Learned:
         ranks=ranks,
         describe=describe if course.method == "full" else None,
     )
-    return Learned(trained, tuning, len(rows))
+    return Learned(trained, tuning, rows)
 
 
 def save(lesson: Lesson, learned: Learned, folder: Path) -> None:

@@ -56,7 +56,8 @@ def random_weights(model: Path, folder: Path) -> Path:
 def tuned(wanted: finetune.Params, model: Path, folder: Path, brought: Path) -> tuple[dict[str, Any], list[int]]:
     """Figures of the test file, and what is said of each of its rows."""
     (folder / "documents").mkdir(parents=True)
-    outputs = {"tuned": folder / "tuned", "log": folder / "log.csv", "spikes": folder / "spikes.jsonl"}
+    files = {"log": "log.csv", "spikes": "spikes.jsonl", "seen": "seen.parquet"}
+    outputs = {"tuned": folder / "tuned", **{name: folder / file for name, file in files.items()}}
     metrics = finetune.run(wanted, model=model, documents=folder / "documents", conversations=brought, **outputs)
     tokenizer = tokenizers.load(model)
     held = [

@@ -21,7 +21,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from stages.core.errors import HeadwaterError
-from stages.core.trace import difference, models, pages, passages, training, withdrawal
+from stages.core.trace import difference, models, pages, passages, training, tuning, withdrawal
 from stages.core.trace.lineage import Fact, Lineage
 from stages.core.untrusted import visible
 
@@ -49,7 +49,8 @@ def _facts(lineage: Lineage, asked: argparse.Namespace) -> Iterator[Fact]:
     if asked.about == "text":
         yield from passages.find(lineage, asked.value)
     elif asked.about == "step":
-        yield from training.step(lineage, asked.model, asked.number)
+        tuned = tuning.step(lineage, asked.model, asked.number)
+        yield from training.step(lineage, asked.model, asked.number) if tuned is None else tuned
     elif asked.about == "model":
         yield from models.ingredients(lineage, asked.model)
     elif asked.about == "diff":
@@ -63,6 +64,7 @@ def _facts(lineage: Lineage, asked: argparse.Namespace) -> Iterator[Fact]:
         for identity in pages.find(lineage, asked.about, asked.value):
             yield from pages.story(lineage, identity)
             yield from training.exposure(lineage, identity)
+            yield from tuning.exposure(lineage, identity)
 
 
 def shown(fact: Fact) -> str:

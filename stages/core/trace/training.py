@@ -30,22 +30,22 @@ def exposure(lineage: Lineage, identity: str) -> Iterator[Fact]:
             yield from _steps(lineage, trainer, packed, list(found))
 
 
-def step(lineage: Lineage, model: str, number: int) -> Iterator[Fact]:
+def step(lineage: Lineage, path: str, number: int) -> Iterator[Fact]:
     """The documents of one step of a training run, with what it saw of them.
 
     Raises:
         HeadwaterError: the model was not trained on packed tokens here, or has no such step.
     """
-    trainer = _trained(lineage, model)
+    trainer = _trained(lineage, path)
     (folder,) = (folder for _, folder in lineage.tokens if folder.as_posix() in trainer.inputs)
     packed = TokenShards(folder)
-    order, size, steps = _plan(trainer, packed)
-    if not 1 <= number <= steps:
-        raise HeadwaterError(f"{model} was trained in {steps:,} steps: ask for 1 to {steps:,}")
-    tokenizer = Tokenizer.from_file((_model(trainer) / "tokenizer.json").as_posix())
-    numbers = {step: batch for batch, step in _batches(trainer, steps).items()}
+    order, size, last = _plan(trainer, packed)
+    if not 1 <= number <= last:
+        raise HeadwaterError(f"{path} was trained in {last:,} steps: ask for 1 to {last:,}")
+    tokenizer = Tokenizer.from_file((model(trainer) / "tokenizer.json").as_posix())
+    numbers = {step: batch for batch, step in batches(trainer, last).items()}
     if number not in numbers:
-        yield Fact("skipped", {"step": number, "because": "the run did not learn from it: see its spikes.jsonl"})
+        yield skipped(number)
         return
     batch = [int(row) for row in order.batch(numbers[number], size)]
     spans = {row: packed.documents(row) for row in batch}
@@ -102,25 +102,37 @@ def trainers(lineage: Lineage, tokens: Path) -> list[Stage]:
     return [one for one in lineage.stages if tokens.as_posix() in one.inputs and one.name in makers]
 
 
-def _trained(lineage: Lineage, model: str) -> Stage:
+def _trained(lineage: Lineage, path: str) -> Stage:
     for _, folder in lineage.tokens:
         for trainer in trainers(lineage, folder):
-            if model.rstrip("/") == _model(trainer).as_posix():
+            if path.rstrip("/") == model(trainer).as_posix():
                 return trainer
-    known = [_model(one).as_posix() for _, folder in lineage.tokens for one in trainers(lineage, folder)]
-    raise HeadwaterError(f"{model}: no model that was trained on packed tokens here; these were: {', '.join(known)}")
+    known = [model(one).as_posix() for _, folder in lineage.tokens for one in trainers(lineage, folder)]
+    raise HeadwaterError(f"{path}: no model that was trained here; these were: {', '.join(known)}")
 
 
-def _model(trainer: Stage) -> Path:
+def model(trainer: Stage) -> Path:
+    """The folder of the model that a stage has trained."""
     return next(path for path in map(Path, trainer.makes) if (path / "config.json").is_file())
 
 
+def steps(trainer: Stage) -> int:
+    """Of the run, as its log says."""
+    log = next(Path(path) for path in trainer.makes if path.endswith("log.csv"))
+    return int(log.read_text("utf-8").splitlines()[-1].split(",")[0])
+
+
+def skipped(number: int) -> Fact:
+    """Of a step that a run was against."""
+    return Fact("skipped", {"step": number, "because": "the run did not learn from it: see its spikes.jsonl"})
+
+
 def _steps(lineage: Lineage, trainer: Stage, packed: TokenShards, rows: Sequence[int]) -> Iterator[Fact]:
-    order, size, steps = _plan(trainer, packed)
-    batches = _batches(trainer, steps)
-    end = (max(batches, default=-1) + 1) * size
-    saw = sorted({batches.get(at // size, 0) for row in rows for at in order.positions(row, end)} - {0})
-    yield Fact("trained", {"stage": trainer.name, "steps": saw, "of": steps})
+    order, size, last = _plan(trainer, packed)
+    learned = batches(trainer, last)
+    end = (max(learned, default=-1) + 1) * size
+    saw = sorted({learned.get(at // size, 0) for row in rows for at in order.positions(row, end)} - {0})
+    yield Fact("trained", {"stage": trainer.name, "steps": saw, "of": last})
     if saw:
         yield from (Fact("model", {"path": path, "trained_by": trainer.name}) for path in holders(lineage, trainer))
 
@@ -129,13 +141,11 @@ def _plan(trainer: Stage, packed: TokenShards) -> tuple[Order, int, int]:
     """The order of a run, the rows of a step, and its steps."""
     params: Any = trainer.params
     rows, share = len(packed), params["replay"]["share"]
-    log = next(Path(path) for path in trainer.makes if path.endswith("log.csv"))
-    steps = int(log.read_text("utf-8").splitlines()[-1].split(",")[0])
     order = Order(rows + round(rows * share / (1 - share)), params["training"]["held_out"]["rows"], params["seed"])
-    return order, params["training"]["batch_sequences"], steps
+    return order, params["training"]["batch_sequences"], steps(trainer)
 
 
-def _batches(trainer: Stage, steps: int) -> dict[int, int]:
+def batches(trainer: Stage, steps: int) -> dict[int, int]:
     """Batch of the data, from 0, to the step that learned from it, from 1.
 
     Steps that were skipped learned nothing; a run that went back has gone past the batches since, see

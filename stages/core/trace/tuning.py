@@ -1,0 +1,66 @@
+"""Which steps of fine-tuning saw a document, and what a step of it was made of."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from stages.core.errors import HeadwaterError
+from stages.core.trace import pages, training
+from stages.core.trace.lineage import Fact, Lineage, Stage
+
+SEEN = "seen.parquet"
+"""File name of the table in which a run tells what its batches were made of, see :mod:`stages.training.seen`."""
+
+_DOCUMENT = re.compile(r"document (\w+), ")
+
+
+def exposure(lineage: Lineage, identity: str) -> Iterator[Fact]:
+    """Steps and models of one document."""
+    for stage, path in _runs(lineage):
+        table = pq.read_table(path)
+        here = pc.starts_with(table.column("source"), f"document {identity}, ")
+        steps = training.steps(stage)
+        learned = training.batches(stage, steps)
+        saw = sorted({learned.get(batch, 0) for batch in table.filter(here).column("batch").to_pylist()} - {0})
+        if saw:
+            yield Fact("tuned", {"stage": stage.name, "steps": saw, "of": steps})
+            yield from lineage.disagreements(path)
+            models = training.holders(lineage, stage)
+            yield from (Fact("model", {"path": model, "trained_by": stage.name}) for model in models)
+
+
+def step(lineage: Lineage, model: str, number: int) -> Iterator[Fact] | None:
+    """What a step of fine-tuning was made of; None where the model was not made so."""
+    wanted = model.rstrip("/")
+    found = ((stage, path) for stage, path in _runs(lineage) if training.model(stage).as_posix() == wanted)
+    run = next(found, None)
+    return None if run is None else _step(lineage, *run, number)
+
+
+def _step(lineage: Lineage, stage: Stage, path: Path, number: int) -> Iterator[Fact]:
+    steps = training.steps(stage)
+    if not 1 <= number <= steps:
+        raise HeadwaterError(f"{training.model(stage)} was trained in {steps:,} steps: ask for 1 to {steps:,}")
+    batch = {step: batch for batch, step in training.batches(stage, steps).items()}.get(number)
+    if batch is None:
+        yield training.skipped(number)
+        return
+    sources = pq.read_table(path, filters=[("batch", "=", batch)]).column("source").to_pylist()
+    ids = {source: found[1] for source in sources if (found := _DOCUMENT.match(source))}
+    folders = [folder for _, folder in lineage.documents if folder.as_posix() in stage.inputs]
+    rows = (row for folder in folders for _, row in pages.rows(folder, list(ids.values()), ["id", "url"]))
+    urls = {row["id"]: row["url"] for row in rows}
+    for source in sources:
+        document = ids.get(source, "")
+        about = {"id": document, "url": urls.get(document, "")} if document else {}
+        yield Fact("seen", {"made_of": source, **about})
+    yield from lineage.disagreements(path)
+
+
+def _runs(lineage: Lineage) -> Iterator[tuple[Stage, Path]]:
+    """Stages that tell what their batches were made of, and where."""
+    for stage in lineage.stages:
+        yield from ((stage, path) for path in map(Path, stage.makes) if path.name == SEEN and path.is_file())
