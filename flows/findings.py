@@ -60,7 +60,7 @@ def _row(study: Study, made: optuna.trial.FrozenTrial) -> dict[str, Any]:
     results = [] if pruned else [_figure(study, made, number) for number in range(len(study.search.objectives))]
     values = drawn(study, made)
     return {
-        "trial": study.experiment(made.number),
+        "trial": study.experiment(made.number).removeprefix(f"{study.name}-"),
         "results": results or [f"ended at step {made.last_step}", *[""] * (len(study.search.objectives) - 1)],
         "values": [_short(values[name]) if name in values else "" for name in study.search.parameters],
     }
@@ -68,7 +68,9 @@ def _row(study: Study, made: optuna.trial.FrozenTrial) -> dict[str, Any]:
 
 def _figure(study: Study, made: optuna.trial.FrozenTrial, objective: int) -> str:
     error = study.error(made, objective)
-    return f"{made.values[objective]:.6g}" + (f" ± {error:.2g}" if error is not None else "")
+    value = made.values[objective]
+    shown = f"{value:,.0f}" if value.is_integer() else f"{value:.6g}"
+    return shown + (f" ± {error:.2g}" if error else "")
 
 
 def _short(value: Any) -> str:

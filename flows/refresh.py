@@ -1,8 +1,8 @@
 """Take in new crawl, rebuild what it touches, commit what came out, and hand it over to `promote`.
 
 New crawl is a file in an inbox that `incoming/crawl` does not have, or whatever the source of `crawl` brings when it
-looks again (URLs and snapshots, which DVC cannot watch). Where nothing is new it ends as Cached, in seconds. Of several
-at the same time one works, and the others then find nothing to do.
+looks again (URLs and snapshots, which DVC cannot watch). Where nothing is new it ends as Cached, in seconds: no server
+is started to say that. Of several at the same time one works, and the others then find nothing to do.
 """
 
 import argparse
@@ -56,6 +56,21 @@ def refresh(inbox: str | None = None, look_again: bool = False) -> State:
         return Failed(message=str(error))
 
 
+def nothing_new(inbox: Path | None) -> bool:
+    """Whether there is nothing to take in, to build or to commit; changes nothing.
+
+    Raises:
+        HeadwaterError: the inbox is not there, or something is not committed.
+    """
+    with _alone():
+        history.require_clean("a refresh")
+        return (
+            not (inbox and _new(inbox))
+            and not history.git("status", "--porcelain", "--", "dvc.lock", "metrics")
+            and all(stage.unchanged for stage in graph.read())
+        )
+
+
 def take_in(inbox: Path) -> list[Path]:
     """Copy what ``incoming/crawl`` does not have from a folder, each file whole or not at all; their new paths.
 
@@ -64,6 +79,17 @@ def take_in(inbox: Path) -> list[Path]:
     Raises:
         HeadwaterError: the inbox is not there, or has such a file.
     """
+    new = _new(inbox)
+    for path, target in new:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial = target.with_name(f".{target.name}.partial")
+        shutil.copy2(path, partial)
+        partial.replace(target)
+    return [target for _, target in new]
+
+
+def _new(inbox: Path) -> list[tuple[Path, Path]]:
+    """The files of an inbox that ``incoming/crawl`` does not have, each with the place that it would have there."""
     if not inbox.is_dir():
         raise HeadwaterError(f"{inbox}: no such folder to take new crawl from")
     new = []
@@ -73,12 +99,7 @@ def take_in(inbox: Path) -> list[Path]:
             new.append((path, target))
         elif target.stat().st_size != path.stat().st_size:
             raise HeadwaterError(f"{path} is not the {target} that is there; give it a name of its own")
-    for path, target in new:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        partial = target.with_name(f".{target.name}.partial")
-        shutil.copy2(path, partial)
-        partial.replace(target)
-    return [target for _, target in new]
+    return new
 
 
 def _succeeded(state: State) -> None:
@@ -104,7 +125,7 @@ def _alone() -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            get_run_logger().info("another refresh is under way; waiting for it")
+            print("another refresh is under way; waiting for it", file=sys.stderr)
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
@@ -116,6 +137,9 @@ def main() -> int:
     parser.add_argument("--look-again", action="store_true", help="ask the source of crawl for what is new")
     arguments = parser.parse_args()
     try:
+        if not arguments.look_again and not server.up() and nothing_new(arguments.inbox and Path(arguments.inbox)):
+            print("Cached: no new crawl")
+            return 0
         with server.used():
             state = refresh(arguments.inbox, arguments.look_again, return_state=True)
     except HeadwaterError as error:

@@ -80,7 +80,7 @@ class Registry:
             else:
                 versions.append(one)
         if len(versions) < 2:
-            raise HeadwaterError(f"{self.name}: nothing to go back to; {len(past)} promotions were made")
+            raise HeadwaterError(f"{self.name}: nothing to go back to; promotions so far: {len(past)}")
         before, now = versions[-2], versions[-1]
         return self.promote(before.commit, f"rolled back from {now.version} to {before.version}")
 

@@ -171,6 +171,11 @@ def recorded() -> str | None:
     return record["url"] if _healthy(record["url"]) else None
 
 
+def up() -> bool:
+    """Whether :func:`used` would take a server that is there, rather than start one."""
+    return bool(get_current_settings().api.url or recorded())
+
+
 def _healthy(url: str) -> bool:
     try:
         with urllib.request.urlopen(f"{url}/api/health", timeout=10) as answer:

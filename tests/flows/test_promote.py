@@ -112,7 +112,7 @@ def test_only_what_is_better_is_promoted_and_a_rollback_takes_it_back(judged: "P
     ]
     assert registry(judged)[2]["reason"] == "rolled back from v2.0.0 to v1.0.0"
     assert (
-        judged.run("promote", "--rollback", status=1) == "error: model: nothing to go back to; 3 promotions were made\n"
+        judged.run("promote", "--rollback", status=1) == "error: model: nothing to go back to; promotions so far: 3\n"
     )
 
     # Garbage collection leaves what any promotion needs, and takes what none does.

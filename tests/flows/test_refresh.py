@@ -54,6 +54,18 @@ def test_new_crawl_is_built_and_promoted_and_without_any_it_ends_as_cached(
     assert json.loads((growing.root / "metrics/evaluate.json").read_text()) == {"safe": True}
 
 
+@pytest.mark.slow
+def test_without_a_server_none_is_started_to_say_that_nothing_is_new(growing: "Project") -> None:
+    del growing.environment["PREFECT_API_URL"]
+    assert growing.run("refresh", "--inbox", "inbox") == "Cached: no new crawl\n"
+    assert not (growing.root.parent / ".prefect" / "server.log").exists()
+    growing.write("params.yaml", "changed: true\n")
+    growing.commit()
+    growing.write("params.yaml", "")
+    refused = growing.run("refresh", status=1)
+    assert refused == "error: params.yaml is not committed; commit it or take it back before a refresh\n"
+
+
 def test_a_file_is_taken_in_once_and_another_of_its_name_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -37,7 +37,7 @@ def test_rolling_back_goes_one_version_back_each_time(repository: Registry) -> N
     later = commit("d")
     assert repository.promote(later, "better").version == "v4.0.0"
     assert [repository.roll_back().version for _ in range(2)] == ["v2.0.0", "v1.0.0"]
-    with pytest.raises(HeadwaterError, match="nothing to go back to; 7 promotions"):
+    with pytest.raises(HeadwaterError, match="nothing to go back to; promotions so far: 7"):
         repository.roll_back()
     past = repository.promotions()
     assert [one.number for one in past] == list(range(1, 8))
