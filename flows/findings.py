@@ -2,13 +2,14 @@
 
 import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import optuna
 from markupsafe import Markup
 
+from flows import artifacts
 from flows.scatter import Axis, Points, scatter
 from flows.search import Range
 from flows.study import Study
@@ -52,6 +53,14 @@ def drawn(study: Study, made: optuna.trial.FrozenTrial) -> dict[str, Any]:
         name: made.params[name] if isinstance(spaces[name], Range) else json.loads(made.params[name])
         for name in spaces
         if name in made.params
+    }
+
+
+def cells(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters as cells of a table in the UI."""
+    return {
+        name: value if isinstance(value, int | float) else artifacts.escape(shown(value))
+        for name, value in values.items()
     }
 
 

@@ -77,12 +77,12 @@ def load(file: Path) -> Ladder:
         HeadwaterError: no such file, or something in it is wrong.
     """
     found = check(Ladder, read(file), where=str(file))
-    if len({one.size for one in found.sizes}) < 3:
-        raise HeadwaterError(f"{file}: sizes must be at least three, for the law has three unknowns")
+    if len(found.sizes) < 3 or len({one.size for one in found.sizes}) < len(found.sizes):
+        raise HeadwaterError(f"{file}: sizes must be at least three, all different: the law has three unknowns")
     if found.next.size <= max(one.size for one in found.sizes):
         raise HeadwaterError(f"{file}: next.size must be larger than all sizes")
     for one in (*found.sizes, found.next):
-        search.require(_search(found, one), f"{file}: size {one.size:g}")
+        search.require(_search(found, one), f"{file}: size {one.size:.0f}")
     if list(found.sweep.objectives.values()) != ["minimize"]:
         raise HeadwaterError(f"{file}: sweep.objectives must be one loss to minimize")
     return found
@@ -107,11 +107,12 @@ def ladder(file: str, train_next: bool = False, parallel: int = 1, storage: str 
         rungs = [_swept(wanted, one, label, parallel, storage) for one in wanted.sizes]
         fitted = law.fit([one.size for one in rungs], [one.loss for one in rungs])
         result = _result(wanted, rungs, fitted, None)
-        get_run_logger().info("%s", result["says"])
-        if train_next:
-            result = _result(wanted, rungs, fitted, _swept(wanted, wanted.next, label, parallel, storage))
         path = _written(label, wanted, rungs, fitted, result)
-        rows = [{"size": one.size, "loss": one.loss, "trial": one.trial, **one.values} for one in rungs]
+        if train_next:
+            get_run_logger().info("%s", result["says"])
+            result = _result(wanted, rungs, fitted, _swept(wanted, wanted.next, label, parallel, storage))
+            _written(label, wanted, rungs, fitted, result)
+        rows = [{"size": one.size, "loss": one.loss, "trial": one.trial, **findings.cells(one.values)} for one in rungs]
         artifacts.publish(f"ladder-{label}", [("sizes", rows, f"{result['says']}; charts: {path}")])
         return Completed(message=f"{result['says']}; {path}")
     except _StoppedError:
@@ -127,17 +128,17 @@ def _search(wanted: Ladder, one: Size) -> Search:
 
 def _swept(wanted: Ladder, one: Size, label: str, parallel: int, storage: str | None) -> Rung:
     """What the sweep of a size finds."""
-    with opened(f"{label}-{one.size:g}", _search(wanted, one), storage) as study:
+    with opened(f"{label}-{one.size:.0f}", _search(wanted, one), storage) as study:
         state = tried(study, parallel)
         if state.is_cancelled():
             raise _StoppedError
         if not state.is_completed():
-            raise HeadwaterError(f"size {one.size:g}: {state.message}")
+            raise HeadwaterError(f"size {one.size:.0f}: {state.message}")
         (best,) = study.best()
         name = study.experiment(best.number)
         size = trial.result(name, wanted.size)
         if abs(size - one.size) > _AGREES * one.size:
-            raise HeadwaterError(f"size {one.size:g}: {wanted.size} is {size:g}; write that, or mend its values")
+            raise HeadwaterError(f"size {one.size:.0f}: {wanted.size} is {size:.0f}; write that, or mend its values")
         others = [found.values[0] for found in study.results()[1:]]
         return Rung(size, best.values[0], name, findings.drawn(study, best), others)
 

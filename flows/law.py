@@ -49,7 +49,6 @@ def fit(sizes: Sequence[float], losses: Sequence[float]) -> Law:
     """
     x, y = np.asarray(sizes, float), np.asarray(losses, float)
     assert len(x) >= 3
-    assert len(set(sizes)) == len(sizes)
     middle = float(np.exp(np.log(x).mean()))  # sizes around 1, so that powers of them stay near it too
     low, high = _EXPONENTS
     for _ in range(_ROUNDS):

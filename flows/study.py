@@ -4,6 +4,7 @@ import contextlib
 import datetime
 import fcntl
 import platform
+import re
 import threading
 import warnings
 from collections.abc import Collection, Iterator, Sequence
@@ -162,6 +163,8 @@ def opened(label: str, wanted: Search, storage: str | None) -> Iterator[Study]:
         HeadwaterError: the search does not fit the graph, something is not committed, another process is at it, or
             there is no such database.
     """
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", label):
+        raise HeadwaterError(f"{label}: call the file so that its name has letters, digits, dots, dashes and _ only")
     pipeline = yaml.safe_load(Path("dvc.yaml").read_text("utf-8"))["stages"]
     _check_stages(wanted, label)
     history.require_clean("a sweep")

@@ -142,15 +142,11 @@ def _show(study: Study) -> None:
 def _row(study: Study, made: optuna.trial.FrozenTrial) -> dict[str, Any]:
     """What is shown of a trial."""
     pruned = made.state == optuna.trial.TrialState.PRUNED
-    drawn = findings.drawn(study, made)
     return {
         "trial": study.experiment(made.number),
         **{name: "" if pruned else made.values[place] for place, name in enumerate(study.search.objectives)},
         "ended": f"at step {made.last_step}" if pruned else "",
-        **{
-            name: value if isinstance(value, int | float) else artifacts.escape(findings.shown(value))
-            for name, value in drawn.items()
-        },
+        **findings.cells(findings.drawn(study, made)),
     }
 
 

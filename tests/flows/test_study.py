@@ -9,7 +9,8 @@ import pytest
 
 from flows import findings, scatter
 from flows.search import Choice, Range, Repeats, Search
-from flows.study import Study
+from flows.study import Study, opened
+from stages.core.errors import HeadwaterError
 
 NASTY = '</svg><script>alert(1)</script>"\x1b[31m\u202e'
 
@@ -68,6 +69,11 @@ def test_a_trial_that_another_folder_has_under_way_is_left_to_it(tmp_path: Path)
     assert again
     assert again[1] == its[1]
     assert here.study.trials[mine[0].number].state == optuna.trial.TrialState.RUNNING
+
+
+def test_a_name_that_no_experiment_can_have_is_refused() -> None:
+    with pytest.raises(HeadwaterError, match="my sweep: call the file so"), opened("my sweep", SEARCH, None):
+        pass
 
 
 def test_a_trial_that_repeats_has_a_mean_and_its_standard_error(tmp_path: Path) -> None:
