@@ -10,6 +10,7 @@ import gguf
 import peft
 import pytest
 import yaml
+from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from stages import export
@@ -158,6 +159,54 @@ def test_large_weights_are_split(
 
     assert len(list((tmp_path / "export").glob("*.safetensors"))) > 1
     assert metrics["out"] == 20
+    laid_out_for_vllm(tmp_path / "export")
+
+
+# What vLLM 0.33.0 has in vllm/model_executor/models/registry.py, of the kinds that are trained here; the last two run
+# through its backend for models of transformers.
+OF_VLLM = {
+    "LlamaForCausalLM",
+    "GPT2LMHeadModel",
+    "MistralForCausalLM",
+    "Qwen2ForCausalLM",
+    "Qwen3ForCausalLM",
+    "BertForMaskedLM",
+    "BertForSequenceClassification",
+    "BertForTokenClassification",
+    "GPT2ForSequenceClassification",
+    "GPTNeoXForCausalLM",
+    "Olmo2ForCausalLM",
+}
+
+
+def laid_out_for_vllm(folder: Path) -> None:
+    """What vLLM's source says of a local folder; vLLM itself, which needs a GPU, is not run here."""
+    # default_loader.py, _prepare_weights: it reads all *.safetensors of the folder itself that the index names, and
+    # takes another layout where it sees consolidated*.safetensors.
+    weights = sorted(path.name for path in folder.glob("*.safetensors"))
+    index = folder / "model.safetensors.index.json"
+    if index.is_file():
+        assert sorted(set(json.loads(index.read_text("utf-8"))["weight_map"].values())) == weights
+    else:
+        assert weights == ["model.safetensors"]
+    assert not any(path.suffix in (".bin", ".pt") for path in folder.iterdir())
+    # models/utils.py, AutoWeightsLoader: a weight that the model has not is an error, and a tied one is not asked for.
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    held = [name for path in sorted(folder.glob("*.safetensors")) for name in load_file(path)]
+    tied = {"lm_head.weight"} if model.config.tie_word_embeddings else set()
+    assert sorted(held) == sorted(set(model.state_dict()) - tied)
+    # config/model.py and models/llama.py: these are asked of the configuration.
+    config = json.loads((folder / "config.json").read_text("utf-8"))
+    assert config["architectures"][0] in OF_VLLM
+    assert config["rope_parameters"]["rope_theta"] == 500.0
+    for name in ("vocab_size", "hidden_size", "num_attention_heads", "num_key_value_heads", "max_position_embeddings"):
+        assert isinstance(config[name], int), name
+    # tokenizers/hf.py: AutoTokenizer by the folder alone, and of the chat template what that finds.
+    assert AutoTokenizer.from_pretrained(folder, trust_remote_code=False).chat_template
+
+
+def test_the_folder_is_laid_out_as_vllm_reads_it(exported: tuple[Path, dict[str, Any]]) -> None:
+    laid_out_for_vllm(exported[0])
 
 
 def test_an_output_of_its_own_is_exported_too(profile: Path, heldout: Path, tmp_path: Path) -> None:

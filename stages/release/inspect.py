@@ -13,9 +13,11 @@ from typing import Any
 
 import torch
 from markupsafe import Markup
-from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
+from peft import PeftModel
+from transformers import PreTrainedTokenizerFast
 from transformers.utils import logging
 
+from stages.core import adapted
 from stages.core.errors import HeadwaterError
 from stages.release import charts, page
 
@@ -78,8 +80,11 @@ def describe(folder: Path, sentence: str) -> str:
     kept = [*before, *ids][: min(_TOKENS, model.config.max_position_embeddings)]
     with torch.inference_mode():
         seen = model(torch.tensor([kept]), output_attentions=True, output_hidden_states=True)
-        between = seen.hidden_states[:-1]  # transformers puts the last one through the norm
-        layers = [*(_read_out(model, hidden[0]) for hidden in between), seen.logits[0]]
+        # Virtual tokens of a prefix or a prompt come before, and are not drawn.
+        place, logits = slice(-len(kept), None), seen.logits[0, -len(kept) :]
+        # transformers puts the last one through the norm
+        between = [hidden[:, place] for hidden in seen.hidden_states[:-1]]
+        layers = [*(_read_out(model, hidden[0]) for hidden in between), logits]
     tokens = [_spelled(tokenizer, token) for token in kept]
     return page.styled(
         _TEMPLATE,
@@ -88,8 +93,11 @@ def describe(folder: Path, sentence: str) -> str:
             "sentence": sentence,
             "left_out": len(before) + len(ids) - len(kept),
             "tokens": tokens,
-            "steps": _steps(tokenizer, kept, tokens, seen.logits[0]),
-            "attention": [_maps(number, layer[0], tokens) for number, layer in enumerate(seen.attentions, start=1)],
+            "steps": _steps(tokenizer, kept, tokens, logits),
+            "attention": [
+                _maps(number, layer[0, :, place, place], tokens)
+                for number, layer in enumerate(seen.attentions, start=1)
+            ],
             "lens": [_likeliest(tokenizer, logits) for logits in layers],
             "norms": charts.cells(
                 "Length of the hidden state of each token, layer by layer, beside the longest of the layer",
@@ -105,9 +113,7 @@ def _load(folder: Path) -> tuple[Any, Any]:
     logging.disable_progress_bar()
     try:
         # Only this way of computing attention gives its weights.
-        model = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=torch.float32, use_safetensors=True, local_files_only=True, attn_implementation="eager"
-        )
+        model = adapted.load(folder, dtype=torch.float32, attn_implementation="eager")
         return model.eval(), PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError) as error:
         raise HeadwaterError(f"{folder}: no model that transformers can load: {str(error).splitlines()[0]}") from None
@@ -119,7 +125,8 @@ def _read_out(model: Any, hidden: torch.Tensor) -> torch.Tensor:
     Args:
         hidden: (tokens, width), before the last norm.
     """
-    norm = next(getattr(model.base_model, name) for name in _FINAL_NORM if hasattr(model.base_model, name))
+    whole = model.get_base_model() if isinstance(model, PeftModel) else model
+    norm = next(getattr(whole.base_model, name) for name in _FINAL_NORM if hasattr(whole.base_model, name))
     logits: torch.Tensor = model.get_output_embeddings()(norm(hidden))
     return logits
 

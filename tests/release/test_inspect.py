@@ -2,12 +2,16 @@
 
 import re
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
 import transformers
 
+from stages.core import adapted
 from stages.release import inspect
+from stages.training import adapters
+from stages.training import model as models
 from tests import small_model
 
 HOSTILE = "the page <script>alert(1)</script> reads <s> \u202e a request"
@@ -41,6 +45,23 @@ def test_a_long_text_is_cut_and_the_page_says_so(model: Path) -> None:
     text = small_model.document(1)["text"]
     tokens = len(transformers.AutoTokenizer.from_pretrained(model)(text, add_special_tokens=False)["input_ids"])
     assert f"The last {tokens + 1 - small_model.CONTEXT} tokens" in inspect.describe(model, text)
+
+
+@pytest.mark.parametrize("method", ["prefix", "prompt"])
+def test_an_adapter_is_looked_at_with_its_base(
+    model: Path, tmp_path: Path, method: Literal["prefix", "prompt"]
+) -> None:
+    adapter = adapters.Adapter(rank=1, alpha=1, dropout=0.0, targets="attention", virtual_tokens=3)
+    torch.manual_seed(1)
+    adapters.save({}, adapters.Tuning(method, adapter, 1, 1), models.load(model, 0.0), tmp_path, stop=[2])
+    models.copy_tokenizer(model, tmp_path)
+    content = inspect.describe(tmp_path, "the page reads a request")
+    tokenizer = transformers.AutoTokenizer.from_pretrained(model)
+    ids = [1, *tokenizer("the page reads a request", add_special_tokens=False)["input_ids"]]
+    logits = adapted.load(tmp_path)(torch.tensor([ids])).logits[0, -len(ids) :].detach().double()
+    bits = -logits.log_softmax(dim=-1)[range(len(ids) - 1), ids[1:]] / torch.log(torch.tensor(2.0))
+    shown = re.findall(r"</bdi></th><td>([\d.]+)</td><td>[\d,]+</td>", content)
+    assert [float(one) for one in shown] == pytest.approx(bits.tolist(), abs=0.051)
 
 
 def test_what_cannot_be_looked_at_is_one_line(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
