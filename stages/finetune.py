@@ -76,8 +76,8 @@ def run(
 
     # The first process fills the work area, the others then find it filled. The loop's Accelerator joins this state.
     with PartialState(cpu=not torch.accelerator.is_available()).main_process_first():
-        sources = material.Sources(documents, tokens, conversations)
-        given = material.read(params, sources, tokenizers.load(job.base), job.room)
+        limit, sources = job.room, material.Sources(documents, tokens, conversations)
+        given = material.read(params, sources, tokenizers.load(job.base), limit)
         start = tasks.start(job, given, tokenizers.PAD, area("start"))
     taught = _lesson(params, job, start, given)
     course = Course(params.training, params.epochs, params.seed, "finetune", params.method, params.adapter)

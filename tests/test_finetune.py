@@ -27,7 +27,7 @@ from stages.training.model import Architecture
 from stages.training.preference import Preference
 from stages.training.schedule import Schedule
 from stages.training.settings import Averaging, HeldOut, Spikes, Training
-from tests import small_model
+from tests import packed_tokens, small_model
 from tests.text.columns import COLUMNS
 from tests.training import small_run
 
@@ -190,6 +190,18 @@ def test_a_smaller_student_learns_from_the_pretrained_model(paths: dict[str, Pat
     assert (student.config.hidden_size, student.config.vocab_size) == (32, 512)
 
 
+def test_a_student_learns_from_the_rows_of_pretraining_too(paths: dict[str, Path]) -> None:
+    draw = random.Random(1)
+    rows = [(f"{number:032x}", [1, *draw.choices(range(8, 60), k=60), 2]) for number in range(24)]
+    packed_tokens.write(paths["tokens"], rows)
+    wanted = dataclasses.replace(PARAMS.rows, most=20, test=Measured(file="", share=0.2))
+    metrics = finetune.run(dataclasses.replace(PARAMS, task="distill", data="tokens", rows=wanted), **paths)
+    assert (metrics["in"], metrics["out"], metrics["rows"]) == (24, 16, 16)
+    assert metrics["dropped"] == {"not_sampled": 4, "tested": 4}
+    assert metrics["answer_tokens"] == 16 * 61
+    assert metrics["test"]["perplexity"]["value"] == pytest.approx(math.exp(metrics["test"]["loss"]), rel=1e-4)
+
+
 def test_a_teacher_with_another_vocabulary_is_refused(paths: dict[str, Path]) -> None:
     other = paths["conversations"] / "other"
     shutil.copytree(paths["model"], other)
@@ -296,13 +308,40 @@ def test_bad_settings_are_named() -> None:
         ({"task": "tag"}, "headings makes conversations, for chat or distill; tag needs data: incoming"),
         ({"folds": 1}, "one fold leaves nothing to learn from"),
     ):
-        with pytest.raises(HeadwaterError, match=message):
+        with pytest.raises(HeadwaterError, match=rf"^params\.yaml: finetune: {message}[^{{]*$"):
             params.check(finetune.Params, json.loads(values) | change, "params.yaml: finetune")
 
 
 def test_without_conversations_it_says_where_they_go(paths: dict[str, Path]) -> None:
     with pytest.raises(HeadwaterError, match=r"conversations holds nothing to learn from: put files there"):
         finetune.run(dataclasses.replace(PARAMS, data="incoming"), **paths)
+
+
+@pytest.mark.parametrize(
+    ("task", "name", "text", "said"),
+    [
+        ("classify", "a.csv", "text,label\n", r"a\.csv: no rows"),
+        ("completion", "a.csv", f"prompt,completion\nhi,{'so ' * 200}\n", r"a\.csv, row 1 does not fit the model's"),
+        ("completion", "a.csv", "prompt,completion\nhi,\n", r"a\.csv: row 1: column 'completion' is empty"),
+    ],
+)
+def test_rows_with_nothing_in_them_are_named(
+    task: str, name: str, text: str, said: str, paths: dict[str, Path]
+) -> None:
+    (paths["conversations"] / name).write_text(text, "utf-8")
+    with pytest.raises(HeadwaterError, match=said):
+        finetune.run(labelled(task), **paths)
+
+
+def test_tuning_begins_with_a_model_that_was_tuned_before_but_not_with_a_mere_adapter(paths: dict[str, Path]) -> None:
+    brought = paths["conversations"]
+    shutil.copytree(paths["model"], brought / "tuned before")
+    (brought / "adapter").mkdir()
+    (brought / "adapter" / "adapter_config.json").write_text("{}", "utf-8")
+    with pytest.raises(HeadwaterError, match=r"adapter: an adapter that is not merged; training begins with a whole"):
+        finetune.run(dataclasses.replace(PARAMS, start="adapter"), **paths)
+    metrics = finetune.run(dataclasses.replace(PARAMS, start="tuned before", epochs=1), **paths)
+    assert metrics["first_loss"] < 5
 
 
 def test_where_no_heading_can_be_asked_for_it_says_why(paths: dict[str, Path]) -> None:

@@ -102,7 +102,8 @@ def _explain(kind: Any, problem: Any, where: str) -> str:
         return f"{name} is not a parameter{nearest(location[-1], known)}"
     if problem["type"] in _EXPECTED:
         return f"{name} must be {_EXPECTED[problem['type']]}, got {_show(got)}"
-    return f"{name}: {problem['msg'].removeprefix('Value error, ')}, got {_show(got)}"
+    said = f"{name}: {problem['msg'].removeprefix('Value error, ')}"
+    return said if isinstance(got, dict) else f"{said}, got {_show(got)}"  # not a whole section, for one of its values
 
 
 def _show(value: Any) -> str:

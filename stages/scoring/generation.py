@@ -182,7 +182,10 @@ def continue_tokens(
     """Greedy continuations as token ids, without the token that ends a text (see :func:`continue_all`)."""
     limit = min(max_tokens, scorer.context - 1)
     written: list[list[int]] = [[] for _ in prompts]
-    for batch in _batches([min(len(prompt), scorer.context - limit) for prompt in prompts], limit, scorer.batch_tokens):
+    lengths = [min(len(prompt), scorer.context - limit) for prompt in prompts]
+    # PEFT puts virtual tokens before the padding and counts that too: only prompts of one length are told alike.
+    padded = not hasattr(scorer.model, "prompt_encoder")
+    for batch in _batches(lengths, limit, scorer.batch_tokens, padded=padded):
         for index, ids in zip(batch, _continue(scorer, [prompts[i] for i in batch], limit, until), strict=True):
             written[index] = ids
         if done:
@@ -190,11 +193,12 @@ def continue_tokens(
     return written
 
 
-def _batches(lengths: Sequence[int], limit: int, batch_tokens: int) -> Iterator[list[int]]:
-    """Indices of prompts that are continued together: of like length, the longest first."""
+def _batches(lengths: Sequence[int], limit: int, batch_tokens: int, *, padded: bool) -> Iterator[list[int]]:
+    """Indices of prompts that are continued together: of like length, or the same if not ``padded``, longest first."""
     batch: list[int] = []
     for index in sorted(range(len(lengths)), key=lambda index: (-lengths[index], index)):
-        if batch and (len(batch) + 1) * (lengths[batch[0]] + limit) > batch_tokens * _LOGITS:
+        apart = not padded and batch and lengths[batch[0]] != lengths[index]
+        if apart or (batch and (len(batch) + 1) * (lengths[batch[0]] + limit) > batch_tokens * _LOGITS):
             yield batch
             batch = []
         batch.append(index)

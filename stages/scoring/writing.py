@@ -75,8 +75,8 @@ def _written(scorer: Scorer, prompts: Sequence[Sequence[int]], longest: int) -> 
     """What is written behind each prompt: ``longest`` tokens, or what the context has room for."""
     rooms = [min(longest, scorer.context - len(prompt)) for prompt in prompts]
     found: list[list[int]] = [[] for _ in prompts]
-    for room in sorted(set(rooms)):
-        same = [row for row, own in enumerate(rooms) if own == room and room > 0]
+    for room in sorted({room for room in rooms if room > 0}):
+        same = [row for row, own in enumerate(rooms) if own == room]
         for row, ids in zip(same, continue_tokens(scorer, [prompts[row] for row in same], room), strict=True):
             found[row] = ids
     return found

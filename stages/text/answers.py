@@ -48,7 +48,8 @@ def encoded(given: Given[Item], encode: Callable[[Item], Encoded | None]) -> Mat
     dropped = given.dropped | {"too_long": len(given.learned) - len(learned)}
     if not learned:
         reasons = ", ".join(f"{reason} {count}" for reason, count in dropped.items() if count)
-        raise HeadwaterError(f"nothing to learn from, of {given.seen} seen" + f" ({reasons})" * bool(reasons))
+        long = f"; {given.learned[0].source} does not fit the model's context" if given.learned else ""
+        raise HeadwaterError(f"nothing to learn from, of {given.seen} seen" + f" ({reasons})" * bool(reasons) + long)
     tokens = sum(sum(one.learned) for one in learned)
     counts = {"in": given.seen, "out": len(learned), "dropped": dropped, "cut": sum(one.cut for one in learned)}
     learning, testing = ([_example(one) for one in rows] for rows in (learned, tested))

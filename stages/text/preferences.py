@@ -48,7 +48,9 @@ def encoded(given: Given[Pair], tokenizer: Tokenizer, limit: int) -> Material:
     fitting = [one for pair in learned for one in pair]
     dropped = given.dropped | {"too_long": sum(not one for one in learned)}
     if not fitting:
-        raise HeadwaterError(f"nothing to learn from, of {given.seen} seen ({dropped['too_long']} too long)")
+        raise HeadwaterError(
+            f"nothing to learn from, of {given.seen} seen; {given.learned[0].source} does not fit the model's context"
+        )
     counts = {"in": given.seen, "out": len(fitting) // 2, "dropped": dropped}
     return Material(fitting, [one for pair in tested for one in pair], counts, given.paths)
 

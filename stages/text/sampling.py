@@ -8,6 +8,7 @@ from typing import Annotated, Generic, Protocol, TypeVar
 
 from pydantic import Field, PositiveInt
 
+from stages.core.errors import HeadwaterError
 from stages.core.params import params
 from stages.text import tables
 from stages.text.tables import Columns, Row
@@ -88,6 +89,9 @@ def gather(folder: Path, wanted: Wanted, seed: int, one: Callable[[Row, Columns]
     """
     paths, held = tables.files(folder, wanted.test.file)
     rows, apart = ([one(row, wanted.columns) for row in tables.read(some, wanted.columns)] for some in (paths, held))
+    for some, files in ((rows, paths), (apart, held)):
+        if files and not some:
+            raise HeadwaterError(f"{', '.join(map(str, files))}: no rows")
     given = deal(rows, wanted, seed, paths)
     given.tested += apart
     given.paths += tuple(held)
