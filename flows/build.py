@@ -6,6 +6,7 @@ that fails says why in one line, those that need it do not run, and the others g
 """
 
 import argparse
+import contextlib
 import functools
 import logging
 import os
@@ -24,7 +25,7 @@ from prefect.futures import PrefectFuture, wait
 from prefect.runtime import flow_run
 from prefect.states import Cancelled, Completed, Failed
 
-from flows import artifacts, graph, guard, processes, server
+from flows import artifacts, graph, guard, processes, server, tree, warm
 from flows.graph import Stage
 from stages.core.errors import HeadwaterError, PreemptedError
 
@@ -52,7 +53,10 @@ class Commands:
     def __init__(self) -> None:
         self.stopped = False
         self._lock = threading.Lock()
-        self._running: set[guard.Guarded] = set()
+        self._running: set[guard.Process] = set()
+        # `python` in a stage's command is the one that runs this, also where its environment is not activated.
+        self._path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+        self._dvc: warm.Dvc | None = None
 
     def run(
         self,
@@ -67,17 +71,38 @@ class Commands:
             environment: What it has beside this process's own.
             started: Told of the process, which it may stop.
         """
-        # `python` in a stage's command is the one that runs this, also where its environment is not activated.
-        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+
+        def start() -> guard.Process:
+            process = guard.start(command, {"PATH": self._path, **(environment or {})})
+            if started:
+                started(process)
+            return process
+
+        return self._followed(start)
+
+    def dvc(self, *arguments: str) -> tuple[int, list[str]]:
+        """Run a command of DVC likewise, without the time that DVC takes to load."""
+
+        def start() -> guard.Process:
+            self._dvc = self._dvc or warm.Dvc(self._path)
+            return self._dvc.start(arguments)
+
+        return self._followed(start)
+
+    def close(self) -> None:
+        """End what has DVC loaded."""
+        with self._lock:
+            if self._dvc:
+                self._dvc.close()
+
+    def _followed(self, start: Callable[[], guard.Process]) -> tuple[int, list[str]]:
         logger = get_run_logger()
         lines = []
         with self._lock:
             if self.stopped:
                 return -1, []
-            process = guard.start(command, {"PATH": path, **(environment or {})})
+            process = start()
             self._running.add(process)
-        if started:
-            started(process)
         assert process.stdout is not None
         for line in process.stdout:
             line = line.rstrip()
@@ -112,10 +137,14 @@ def build(stages: tuple[str, ...] = (), force: bool = False) -> State:
     processes.claim()
     try:
         plan = graph.read(stages)
+        with tree.held(), contextlib.closing(Commands()) as commands:
+            return _built(plan, force, commands)
     except HeadwaterError as error:
         return Failed(message=str(error))
+
+
+def _built(plan: Sequence[Stage], force: bool, commands: Commands) -> State:
     logging.getLogger("prefect.task_runs").addFilter(has_cause)
-    commands = Commands()
     runs: dict[str, PrefectFuture[State]] = {}
     for stage in plan:
         work = task(
@@ -159,17 +188,17 @@ def build_stage(stage: Stage, force: bool, commands: Commands) -> State:
     if stage.unchanged and not force:
         artifacts.leave(stage, before)
         return Completed(name="Cached", message="nothing has changed")
-    command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "--single-item", stage.name]
-    status, lines = commands.run([*command, "--force"] if force else command)
+    command = ["--wait-for-lock", "repro", "--single-item", stage.name]
+    status, lines = commands.dvc(*command, *(["--force"] if force else []))
     while status and not commands.stopped and any(_BUSY in line for line in lines):
         get_run_logger().info("another process is building this stage; waiting for it")
         time.sleep(_RETRY)
-        status, lines = commands.run(command)
+        status, lines = commands.dvc(*command)
     for again in range(1, _CONTINUED + 1):
         if not status or commands.stopped or not any(_TOLD_TO_STOP in line for line in lines):
             break
         get_run_logger().warning("told to stop, and it has saved: continues, time %d of %d", again, _CONTINUED)
-        status, lines = commands.run(command)
+        status, lines = commands.dvc(*command)
     if commands.stopped:
         return Cancelled(message="stopped; what it has finished is kept")
     if status:

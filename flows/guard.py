@@ -12,11 +12,26 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import FrameType
-from typing import IO
+from typing import IO, Protocol
 
 _GRACE = 10.0  # seconds between the interrupt, after which a stage keeps what it has finished, and the kill
+
+
+class Process(Protocol):
+    """A command that can be stopped."""
+
+    @property
+    def stdin(self) -> IO[str] | None:
+        """What holds it: it ends when this is closed."""
+
+    @property
+    def stdout(self) -> IO[str] | None:
+        """Its output."""
+
+    def wait(self) -> int:
+        """Its exit status, once it has ended."""
 
 
 Guarded = subprocess.Popen[str]
@@ -42,25 +57,30 @@ def start(
     )
 
 
-def stop(process: Guarded) -> None:
+def stop(process: Process) -> None:
     """Have the guard end the command and all it started; returns at once, the process ends within the grace time."""
     assert process.stdin is not None
     process.stdin.close()
 
 
-def _main(command: Sequence[str]) -> int:
-    # A handler of our own and not SIG_IGN, which the command would inherit.
+def keep(gate: int, wait: Callable[[], int]) -> int:
+    """Guard a command of this process's group until it has ended; its exit status, as a shell tells it.
+
+    Args:
+        gate: File that ends when the command is to end.
+        wait: Waits for the command; its exit status, or minus the signal that ended it.
+    """
+    # A handler of our own and not SIG_IGN, which a command would inherit.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _survive)
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
-    threading.Thread(target=_watch, daemon=True).start()
-    status = process.wait()
+    threading.Thread(target=_watch, args=[gate], daemon=True).start()
+    status = wait()
     os.killpg(0, signal.SIGTERM)  # what the command left running
     return status if status >= 0 else 128 - status
 
 
-def _watch() -> None:
-    while os.read(sys.stdin.fileno(), 1):
+def _watch(gate: int) -> None:
+    while os.read(gate, 1):
         pass
     os.killpg(0, signal.SIGINT)
     time.sleep(_GRACE)
@@ -72,4 +92,4 @@ def _survive(number: int, frame: FrameType | None) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(_main(sys.argv[1:]))
+    sys.exit(keep(sys.stdin.fileno(), subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL).wait))

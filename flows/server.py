@@ -27,7 +27,7 @@ from stages.core.errors import HeadwaterError
 
 HOST = "127.0.0.1"
 PORT = 4200  # the one that Prefect's own tools expect
-_START = 120.0  # seconds for a server to come up; the first start makes the database, 10 s on a busy machine
+_START = 300.0  # seconds for a server to come up; the first start makes the database, 10 s on a busy machine
 
 
 def main() -> None:
