@@ -93,6 +93,9 @@ class Profile:
     (25 GiB for 6.7B parameters), or after every pass, which keeps a part and sends more."""
     threads: int
     """Threads of each training process."""
+    lost_after: PositiveInt
+    """Seconds without an answer after which processes that train together give one another up; longer than any of them
+    works alone, as the first does while it writes a checkpoint's record."""
     saving: Saving
     """Checkpoints."""
     watching: Watching

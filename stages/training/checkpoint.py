@@ -12,6 +12,7 @@ import shutil
 import warnings
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,8 @@ class Checkpoints:
         self._thread = ThreadPoolExecutor(1) if profile().saving.asynchronous else None
         self._saving: Future[None] | None = None
         # Messages of the thread must not meet those of training.
-        self._group = None if self._alone or self._thread is None else dist.new_group(backend="gloo")
+        patience = timedelta(seconds=profile().lost_after)
+        self._group = None if self._alone or self._thread is None else dist.new_group(backend="gloo", timeout=patience)
         warnings.filterwarnings("ignore", message=_ALONE, category=UserWarning)
 
     def save(self, step: int, texts: Mapping[str, str], anchor: int) -> None:

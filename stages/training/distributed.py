@@ -4,6 +4,7 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any, Literal
 
 import torch
@@ -43,6 +44,8 @@ def start(training: Training, wrapped: str, parallel: Literal["fsdp2", "ddp"]) -
     torch.backends.cudnn.benchmark = False
     if place()[1] == 1:
         return Accelerator(mixed_precision="no")
+    # Here, for Accelerate does not hand on a limit that happens to be NCCL's default, and gloo's is half an hour.
+    PartialState(cpu=not torch.accelerator.is_available(), timeout=timedelta(seconds=profile().lost_after))
     return _sharded(wrapped) if parallel == "fsdp2" else _copied()
 
 
@@ -87,6 +90,28 @@ def bare(prepared: Any) -> Any:
 def is_sharded(module: Any) -> bool:
     """Whether each process keeps a part of the module only."""
     return isinstance(module, FSDPModule)
+
+
+@contextmanager
+def together() -> Iterator[None]:
+    """While inside, a process of this training that is gone ends the others with one line.
+
+    On NVIDIA's GPUs it is NCCL's watchdog that ends them, with lines of its own.
+
+    Raises:
+        HeadwaterError: another process ended, or did not answer for as long as the profile says.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        said = str(error).splitlines()[0] if str(error) else ""
+        if not isinstance(error, torch.distributed.DistError) and "/gloo/" not in said:
+            raise
+        reason = said.rpartition("] ")[2].rstrip(".")
+        raise HeadwaterError(
+            f"another process of this training ended or no longer answers ({reason}); see what it said, and run again "
+            "to continue at the last checkpoint"
+        ) from None
 
 
 class Stop:

@@ -63,6 +63,7 @@ class Trained:
     """Whether this process is the one that publishes."""
 
 
+@distributed.together()
 def train(
     model: Any,
     data: Data,
@@ -94,7 +95,8 @@ def train(
         snapshots: Steps whose checkpoints are saved and kept.
 
     Raises:
-        HeadwaterError: the data make no batch, the batch does not divide, or too many steps cannot be learned from.
+        HeadwaterError: the data make no batch, the batch does not divide, too many steps cannot be learned from, or
+            another process is gone.
         PreemptedError: the process was told to stop (SIGTERM); a checkpoint was saved.
     """
     accelerator = distributed.start(training, type(learner.layers(model)[0]).__name__, profile().parallel)

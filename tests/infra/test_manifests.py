@@ -89,9 +89,10 @@ def test_machines_of_the_training_job_are_those_that_the_planner_starts() -> Non
     place = launch.machines(gpus, int(container["resources"]["limits"]["nvidia.com/gpu"]))
     assert place.count == job["parallelism"] == job["completions"]
     assert container["ports"][0]["containerPort"] == launch.PORT
-    # The planner's command meets at $HEAD, which the container's script sets.
-    assert f'"$HEAD:{launch.PORT}"' in launch.torchrun(place)
-    assert "HEAD=" in container["command"][-1]
+    # What the planner's command leaves to its surroundings, the container's script sets.
+    for name in ("HEAD", "RANK"):
+        assert f'="${name}"' in launch.torchrun(place)
+        assert f"{name}=" in container["command"][-1]
 
 
 def test_pool_and_settings_of_the_server_are_those_of_make_up() -> None:

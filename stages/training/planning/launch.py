@@ -13,7 +13,7 @@ from stages.core.errors import HeadwaterError
 
 PIPELINE = Path("dvc.yaml")
 PORT = 29500
-"""Where the processes of several machines find each other; torchrun's own default."""
+"""Where the processes of several machines find each other."""
 
 GRACE = 600
 """Seconds that a run has to end its step and write a checkpoint when Slurm's time is over."""
@@ -57,17 +57,20 @@ def stage(file: Path = PIPELINE) -> list[str]:
     return words[words.index("-m") + 1 :]
 
 
-def torchrun(place: Machines, *, head: str = "$HEAD", patience: int | None = None) -> str:
+def torchrun(place: Machines, *, rank: str = "$RANK", patience: int | None = None) -> str:
     """A command to be run on every machine.
+
+    Machines are told their numbers. Where they agree on them by themselves (torchrun's c10d), the launcher of a machine
+    that is cut off goes on waiting for an answer: more than six minutes after the run was over, in torch 2.13.
 
     Args:
         place: The machines.
-        head: Name of one of them, at which they meet.
+        rank: The number of a machine; 0 is the one that HEAD names, at which they meet.
         patience: Seconds that processes have to end when they are told to; torchrun's own 30 where it is not given.
     """
     meeting = ["--standalone"]
     if place.count > 1:
-        meeting = [f"--nnodes={place.count}", "--rdzv-backend=c10d", f'--rdzv-endpoint="{head}:{PORT}"']
+        meeting = [f"--nnodes={place.count}", f'--node-rank="{rank}"', '--master-addr="$HEAD"', f"--master-port={PORT}"]
     if patience is not None:
         meeting.append(f"--shutdown-timeout={patience}")
     words = ["torchrun", *meeting, f"--nproc-per-node={place.processes_each}", "-m", "--", *stage()]
@@ -124,8 +127,8 @@ def sbatch(place: Machines, name: str) -> str:
         "#SBATCH --open-mode=append",
         "#SBATCH --output=%x-%j.log",
         "",
-        'HEAD=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)',
-        f"srun {torchrun(place, patience=GRACE)} &",
+        'export HEAD=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)',
+        f"srun bash -c 'exec {torchrun(place, rank='$SLURM_NODEID', patience=GRACE)}' &",
         "run=$! told=",
         "tell() {  # through Slurm: told by itself, srun would kill the run",
         '    [ "$(squeue --noheader --jobs="$SLURM_JOB_ID" --format=%T)" = RUNNING ] || return  # Slurm ends it',

@@ -16,10 +16,12 @@ from stages.training.planning import launch
 
 
 def test_torchrun_takes_its_command() -> None:
-    words = shlex.split(launch.torchrun(launch.machines(16, 8), head="node0").replace("\\\n", " "))
+    command = launch.torchrun(launch.machines(16, 8)).replace("\\\n", " ")
+    words = shlex.split(command.replace("$HEAD", "node0").replace("$RANK", "1"))
     assert words[0] == "torchrun"
     parsed = get_args_parser().parse_args(words[1:])
-    assert (parsed.nnodes, parsed.nproc_per_node, parsed.rdzv_endpoint) == ("2", "8", "node0:29500")
+    assert (parsed.nnodes, parsed.nproc_per_node, parsed.node_rank) == ("2", "8", 1)
+    assert (parsed.master_addr, parsed.master_port) == ("node0", 29500)
     assert [parsed.training_script, *parsed.training_script_args] == launch.stage()
 
 
