@@ -55,10 +55,12 @@ def random_weights(model: Path, folder: Path) -> Path:
 
 def tuned(wanted: finetune.Params, model: Path, folder: Path, brought: Path) -> tuple[dict[str, Any], list[int]]:
     """Figures of the test file, and what is said of each of its rows."""
-    (folder / "documents").mkdir(parents=True)
+    for name in ("documents", "tokens"):
+        (folder / name).mkdir(parents=True)
     files = {"log": "log.csv", "spikes": "spikes.jsonl", "seen": "seen.parquet"}
     outputs = {"tuned": folder / "tuned", **{name: folder / file for name, file in files.items()}}
-    metrics = finetune.run(wanted, model=model, documents=folder / "documents", conversations=brought, **outputs)
+    inputs = {"documents": folder / "documents", "tokens": folder / "tokens", "conversations": brought}
+    metrics = finetune.run(wanted, model=model, **inputs, **outputs)
     tokenizer = tokenizers.load(model)
     held = [
         labelled.classes(row, wanted.rows.columns) for row in tables.read([brought / "test.csv"], wanted.rows.columns)
