@@ -70,8 +70,7 @@ def killed(folder: Path, processes: int, kills: int, seed: int) -> None:
 def test_the_model_loads_and_the_log_and_the_counts_are_whole(profile: Path, tmp_path: Path) -> None:
     folder = small_run.prepare(tmp_path / "project")
     metrics = run(folder, "run", steps=10)
-    with (folder / "run.csv").open() as file:
-        rows = list(csv.DictReader(file))
+    rows = log_of(folder, "run")
     assert [int(row["step"]) for row in rows] == list(range(1, 11))
     assert list(rows[0]) == ["step", "tokens", "loss", "learning_rate", "gradient_norm"]
     assert rows[-1]["tokens"] == str(10 * 8 * small_run.CONTEXT) == str(metrics["tokens"])
@@ -122,6 +121,7 @@ def test_killed_twenty_times_it_ends_in_the_same_bytes(tmp_path: Path, asynchron
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize(("parallel", "asynchronous"), [("fsdp2", False), ("fsdp2", True), ("ddp", True)])
 def test_two_processes_killed_at_any_instant_end_in_the_same_bytes(
     tmp_path: Path, parallel: str, asynchronous: bool
@@ -129,6 +129,12 @@ def test_two_processes_killed_at_any_instant_end_in_the_same_bytes(
     execution = f"parallel: {parallel}\n"
     folder = small_run.prepare(tmp_path / "project", steps=24, every=1, asynchronous=asynchronous, execution=execution)
     killed(folder, processes=2, kills=5, seed=3)
+
+
+def log_of(folder: Path, name: str) -> list[dict[str, str]]:
+    """The log of a run."""
+    with (folder / f"{name}.csv").open() as file:
+        return list(csv.DictReader(file))
 
 
 def stage(folder: Path, processes: int, name: str) -> "subprocess.Popen[str]":
@@ -139,9 +145,16 @@ def stage(folder: Path, processes: int, name: str) -> "subprocess.Popen[str]":
     return subprocess.Popen(command, cwd=folder, env=environment, stderr=subprocess.PIPE, text=True)
 
 
-# Where a gradient is rounding, both optimizers make a step of full length of it, in a direction of its own.
+# PyTorch's Muon makes matrices orthogonal in bfloat16: where two processes sum gradients in another order, an element
+# is rounded to its neighbour, 1/256 away, and small singular values are enlarged many times. In six steps at a learning
+# rate of 0.01 that comes to 1.1e-3; with Muon in float32, tried by hand, and with AdamW to less than 1e-5.
 @pytest.mark.parametrize(
-    ("training", "tolerance"), [({}, 1e-5), pytest.param(EVERYTHING, 4e-3, marks=pytest.mark.slow)]
+    ("training", "tolerance"),
+    [
+        ({}, 1e-5),
+        pytest.param({**EVERYTHING, "optimizer": "adamw"}, 1e-5, marks=pytest.mark.slow),
+        pytest.param(EVERYTHING, 2e-3, marks=pytest.mark.slow),
+    ],
 )
 def test_two_processes_share_the_work_and_agree_with_one(
     profile: Path, tmp_path: Path, training: dict[str, Any], tolerance: float
@@ -155,6 +168,10 @@ def test_two_processes_share_the_work_and_agree_with_one(
     assert shown.count("pretrain: 100 %") == 1  # one of them speaks
     losses = {name: pytest.approx(alone[name], rel=1e-4) for name in ("loss", "held_out_loss") if name in alone}
     assert json.loads((folder / "both.json").read_text()) == alone | losses
+    # Before an optimizer has enlarged anything, and once its updates have told their scale.
+    for expected, found in zip(log_of(folder, "alone")[:2], log_of(folder, "both")[:2], strict=True):
+        for column in ("loss", "gradient_norm"):
+            assert float(found[column]) == pytest.approx(float(expected[column]), rel=1e-5)
     # The state lies across the processes, a part with each: it was really sharded.
     parts = sorted(path.name for path in (folder / "both").glob("pretrain/*/step-00000006/*.distcp"))
     assert parts == ["__0_0.distcp", "__1_0.distcp"]
