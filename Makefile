@@ -65,7 +65,7 @@ check: setup  ## lint, format, types, and the contract of dvc.yaml
 	python -m stages.core.contract
 
 test: check  ## the checks and the tests
-	python -m pytest --numprocesses auto --dist loadfile -m "not slow"
+	python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder -m "not slow"
 
 test-slow: setup  ## the tests that take long: many kills, whole data sets
 	python -m pytest -m slow

@@ -13,6 +13,16 @@ TAKEDOWN = ROOT / "incoming" / "takedown.txt"
 """The project's own list, which takes nothing down."""
 
 
+# Minutes each. Begun first, or one core waits at the end for the other.
+LONGEST = ("flows/test_smoke.py", "test_pretrain.py", "flows/test_build.py", "core/test_trace.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files in the order in which they begin, the longest first (`--no-loadscope-reorder` keeps it)."""
+    first = {ROOT / "tests" / name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: first.get(item.path, len(first)))
+
+
 @pytest.fixture
 def profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A profile with one worker, one thread and a work area in the test's folder; gives that work area."""
