@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,9 @@ _CURVES = {"loss": "loss, nats per token", "learning_rate": "learning rate", "gr
 
 # The loss of rows that are not learned from, as it was last measured (pretrain.training.held_out).
 _HELD_OUT = "held_out_loss"
+
+# Of a document, alone or as "document …, heading 3".
+_ID = re.compile(r"\b[0-9a-f]{32}\b")
 
 
 def read(path: Path) -> dict[str, list[float]]:
@@ -54,8 +58,10 @@ class Spike:
 def told(paths: Iterable[Path], training: Path, shown: int) -> dict[str, list[Spike]]:
     """Stage to its steps that were not learned from; of each the first ``shown`` documents, and no more steps."""
     records = {path.parent.name: _records(path) for path in paths}
-    ids = {source for steps in records.values() for record in steps[:shown] for source in record["sources"][:shown]}
-    urls = corpus.addresses(training, ids)
+    sources = {source for steps in records.values() for record in steps[:shown] for source in record["sources"][:shown]}
+    ids = {source: found[0] for source in sources if (found := _ID.search(source))}
+    addresses = corpus.addresses(training, set(ids.values()))
+    urls = {source: addresses[one] for source, one in ids.items() if one in addresses}
     return {
         stage: [
             Spike(

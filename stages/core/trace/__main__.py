@@ -26,6 +26,7 @@ from stages.core.trace.lineage import Fact, Lineage
 from stages.core.untrusted import visible
 
 _LISTED = 12  # values of a list that are shown to a person
+_TOGETHER = 500  # documents that are looked up at once, with their texts in memory
 
 
 def main() -> int:
@@ -61,10 +62,13 @@ def _facts(lineage: Lineage, asked: argparse.Namespace) -> Iterator[Fact]:
         for identity in pages.find(lineage, "url", asked.value):
             yield from pages.copies(lineage, identity)
     else:
-        for identity in pages.find(lineage, asked.about, asked.value):
-            yield from pages.story(lineage, identity)
-            yield from training.exposure(lineage, identity)
-            yield from tuning.exposure(lineage, identity)
+        found = pages.find(lineage, asked.about, asked.value)
+        for together in (found[start : start + _TOGETHER] for start in range(0, len(found), _TOGETHER)):
+            places = training.located(lineage, together)
+            for identity, story in pages.stories(lineage, together):
+                yield from story
+                yield from training.exposure(lineage, places, identity)
+                yield from tuning.exposure(lineage, identity)
 
 
 def shown(fact: Fact) -> str:

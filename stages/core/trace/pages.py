@@ -2,9 +2,9 @@
 
 import bisect
 import importlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -42,16 +42,34 @@ def find(lineage: Lineage, column: str, value: str) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def story(lineage: Lineage, identity: str) -> Iterator[Fact]:
-    """What became of one document, stage by stage."""
-    captured = False
+def stories(lineage: Lineage, ids: Sequence[str]) -> Iterator[tuple[str, Iterator[Fact]]]:
+    """What became of documents, stage by stage: each id with its facts. Shards are looked through once for them all."""
+    found: dict[str, list[_Found]] = {identity: [] for identity in ids}
     for stage, folder in lineage.documents:
-        for path, row in rows(folder, [identity]):
-            if not captured:
-                captured = True
-                yield from _capture(lineage, stage, row)
-            yield Fact("document", _told(lineage, stage, folder, row))
-            yield from lineage.disagreements(path)
+        for path, row in rows(folder, ids):
+            found[row["id"]].append(_Found(stage, folder, path, row))
+    originals = {one.row["duplicate_of"] for places in found.values() for one in places if one.row.get("duplicate_of")}
+    first = [folder for _, folder in lineage.documents[:1]]
+    urls = {row["id"]: row["url"] for folder in first for _, row in rows(folder, list(originals), ["id", "url"])}
+    for identity, places in found.items():
+        yield identity, _story(lineage, places, urls)
+
+
+class _Found(NamedTuple):
+    """A document where a stage left it."""
+
+    stage: Stage
+    folder: Path
+    path: Path
+    row: dict[str, Any]
+
+
+def _story(lineage: Lineage, places: Sequence[_Found], urls: Mapping[str, str]) -> Iterator[Fact]:
+    for number, (stage, folder, path, row) in enumerate(places):
+        if not number:
+            yield from _capture(lineage, stage, row)
+        yield Fact("document", _told(lineage, stage, folder, row, urls))
+        yield from lineage.disagreements(path)
 
 
 def copies(lineage: Lineage, identity: str) -> Iterator[Fact]:
@@ -99,14 +117,13 @@ def _capture(lineage: Lineage, stage: Stage, row: dict[str, Any]) -> Iterator[Fa
     yield Fact("capture", about | {"problem": f"no {row['source']} to read it from again"})
 
 
-def _told(lineage: Lineage, stage: Stage, folder: Path, row: dict[str, Any]) -> dict[str, Any]:
-    """What a stage said of a document."""
+def _told(lineage: Lineage, stage: Stage, folder: Path, row: dict[str, Any], urls: Mapping[str, str]) -> dict[str, Any]:
+    """What a stage said of a document; ``urls`` are those of documents that others were dropped for."""
     told: dict[str, Any] = {"stage": stage.name, "in": folder.as_posix()}
     if "reason" in row:
         told |= {"dropped_by": row["stage"], "reason": row["reason"]}
     if row.get("duplicate_of"):
-        other = next((one for _, one in _everywhere(lineage, stage, row["duplicate_of"])), None)
-        told["duplicate_of_url"] = other["url"] if other else "gone"
+        told["duplicate_of_url"] = urls.get(row["duplicate_of"], "gone")
     before = _columns_before(lineage, stage)
     told |= {name: value for name, value in row.items() if name not in {*before, *told, "stage", "text"}}
     text = row["text"]
@@ -125,12 +142,6 @@ def _columns_before(lineage: Lineage, stage: Stage) -> set[str]:
             return names
         names |= set(pq.read_schema(shards.files(folder)[0]).names)
     return names
-
-
-def _everywhere(lineage: Lineage, stage: Stage, identity: str) -> Iterator[tuple[Path, dict[str, Any]]]:
-    for other, folder in lineage.documents:
-        if other == stage:
-            yield from rows(folder, [identity], ["id", "url"])
 
 
 def _nearest(value: str, known: Sequence[str]) -> list[str]:

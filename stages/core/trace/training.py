@@ -1,9 +1,10 @@
 """Which tokens a document became, which steps of training saw them, and which models hold what they learned."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -17,11 +18,25 @@ from stages.core.trace import pages
 from stages.core.trace.lineage import Fact, Lineage, Stage
 
 
-def exposure(lineage: Lineage, identity: str) -> Iterator[Fact]:
-    """Tokens, steps and models of one document."""
-    for stage, folder in lineage.tokens:
-        packed = TokenShards(folder)
-        found = _rows(packed, identity)
+class Packed(NamedTuple):
+    """A folder of tokens, and where in it some documents stand."""
+
+    stage: Stage
+    tokens: TokenShards
+    rows: Mapping[str, Mapping[int, int]]
+    """Id to its rows, with how many tokens it has in each."""
+
+
+def located(lineage: Lineage, ids: Sequence[str]) -> list[Packed]:
+    """Where documents stand in the folders of tokens; each is looked through once for them all."""
+    folders = [(stage, TokenShards(folder)) for stage, folder in lineage.tokens]
+    return [Packed(stage, tokens, _rows(tokens, ids)) for stage, tokens in folders]
+
+
+def exposure(lineage: Lineage, places: Sequence[Packed], identity: str) -> Iterator[Fact]:
+    """Tokens, steps and models of one of the documents that were located."""
+    for stage, packed, rows in places:
+        folder, found = packed.folder, rows.get(identity, {})
         if found:
             about = {"stage": stage.name, "in": folder.as_posix(), "tokens": sum(found.values()), "rows": list(found)}
             yield Fact("tokens", about)
@@ -71,17 +86,19 @@ def holders(lineage: Lineage, trainer: Stage) -> list[str]:
     return models
 
 
-def _rows(packed: TokenShards, identity: str) -> dict[int, int]:
-    """Rows that hold tokens of a document, with how many."""
+def _rows(packed: TokenShards, ids: Sequence[str]) -> dict[str, Counter[int]]:
+    """Rows that hold tokens of documents, with how many."""
     width, first = packed.context + 1, 0
-    found: dict[int, int] = {}
+    found: dict[str, Counter[int]] = defaultdict(Counter)
+    wanted = pa.array(sorted(set(ids)), pa.string())
     for shard in packed.description["shards"]:
-        table = pq.read_table(packed.folder / index_name(shard["file"]))
-        for span in table.filter(pc.equal(table.column("id"), pa.scalar(identity))).to_pylist():
+        path = packed.folder / index_name(shard["file"])
+        here = pc.is_in(pq.read_table(path, columns=["id"]).column("id"), value_set=wanted)
+        for span in pq.read_table(path).filter(here).to_pylist() if pc.any(here).as_py() else []:
             start, end = span["start"], span["end"]
             for row in range(start // width, (end - 1) // width + 1):
                 tokens = min(end, (row + 1) * width) - max(start, row * width)
-                found[first + row] = found.get(first + row, 0) + tokens
+                found[span["id"]][first + row] += tokens
         first += shard["rows"]
     return found
 
