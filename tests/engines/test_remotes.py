@@ -185,4 +185,5 @@ def connect(project: Path, settings: dict[str, str]) -> None:
         if name != "url":
             *where, option = name.split()
             said("dvc", "remote", "modify", *where, "store", option, value)
+    said("dvc", "remote", "modify", "store", "verify", "true")
     assert "secret" not in (project / ".dvc" / "config").read_text()
