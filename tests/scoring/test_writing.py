@@ -10,6 +10,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from stages.core.examples import IGNORED, Example
 from stages.scoring import writing
+from stages.scoring.likelihood import Windows
 from tests import small_model
 
 
@@ -57,7 +58,7 @@ def test_the_perplexity_is_that_of_all_that_is_learned(folder: Path) -> None:
 def test_figures_are_the_same_at_any_batch_size(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     examples = rows(folder, 6)
     together = writing.texts(folder, examples)
-    monkeypatch.setattr(writing, "_WINDOWS", writing.Windows(overlap=0.0, batch_tokens=1))
+    monkeypatch.setattr(writing, "_WINDOWS", Windows(overlap=0.0, batch_tokens=1))
     alone = writing.texts(folder, examples)
     assert together.keys() == {"perplexity", "bleu", "chrf", "rouge1", "rouge2", "rougeL"}
     for name, figure in together.items():
