@@ -135,7 +135,7 @@ def histogram(
         inside = [mark for mark in ticks(edges[0], edges[-1], 5) if edges[0] <= mark <= edges[-1]]
         written = list(zip(inside, marks(inside), strict=True))
     else:
-        written = [(edge, label(edge)) for edge in edges[:: max(1, len(edges) // 8)]]
+        written = [(edge, label(edge)) for edge in edges[:: math.ceil(len(edges) / 8)]]
     parts += [_text("middle", across(at), bottom + 18, text) for at, text in written]
     parts += [_upright("limit", across(limit), bottom, f"limit {limit:g}") for limit in drawn.limits]
     return Markup("").join([*parts, Markup("</svg>")])
