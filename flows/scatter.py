@@ -103,7 +103,12 @@ def _powers(low: float, high: float) -> list[tuple[float, str]]:
     kept = [value for value in values if below <= value <= above]
     if len(kept) == 1:  # all values are the same round number
         kept = [kept[0] / 2, kept[0], kept[0] * 2]
-    return [(math.log10(value), marks([value])[0] if value >= 1 else f"{value:g}") for value in kept]
+    return [(math.log10(value), _short(value)) for value in kept]
+
+
+def _short(value: float) -> str:
+    size, letter = next(((s, c) for s, c in ((1e9, " G"), (1e6, " M"), (1e3, " k")) if value >= s), (1.0, ""))
+    return f"{value / size:g}{letter}"
 
 
 def _place(value: float, axis: Sequence[tuple[float, str]], start: float, end: float, margin: float) -> float:
