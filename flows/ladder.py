@@ -19,7 +19,7 @@ from prefect.settings import get_current_settings
 from prefect.states import Cancelled, Completed, Failed
 from pydantic import PositiveFloat
 
-from flows import artifacts, findings, history, law, search, server, trial
+from flows import artifacts, findings, history, law, processes, search, server, trial
 from flows.scatter import Axis, Points, scatter
 from flows.search import Search
 from flows.study import opened
@@ -102,6 +102,7 @@ def ladder(file: str, train_next: bool = False, parallel: int = 1, storage: str 
         parallel: Trials at the same time.
         storage: URL of the studies' database; none takes one in the project.
     """
+    processes.claim()
     try:
         wanted, label = load(Path(file)), Path(file).stem
         rungs = [_swept(wanted, one, label, parallel, storage) for one in wanted.sizes]

@@ -20,7 +20,7 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
-from flows import artifacts, graph, history, server
+from flows import artifacts, graph, history, processes, server
 from flows.registry import Promotion, Registry
 from stages.core.errors import HeadwaterError
 from stages.core.params import check, params, read
@@ -51,6 +51,7 @@ class Rules:
 @flow(name="promote", persist_result=False)
 def promote() -> State:
     """Make the build of the last commit the champion, if it is one; ends as Promoted, Kept or Cached."""
+    processes.claim()
     try:
         return _promote(check(Rules, read(RULES), where=str(RULES)))
     except HeadwaterError as error:

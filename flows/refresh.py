@@ -19,7 +19,7 @@ from prefect.client.schemas.objects import State
 from prefect.settings import get_current_settings
 from prefect.states import Completed, Failed
 
-from flows import graph, history, server
+from flows import graph, history, processes, server
 from flows.build import build
 from flows.promote import promote
 from stages.core.errors import HeadwaterError
@@ -35,6 +35,7 @@ def refresh(inbox: str | None = None, look_again: bool = False) -> State:
         inbox: Folder whose files are taken into incoming/crawl; they stay in the inbox too.
         look_again: Ask the source of crawl for what is new, as `dvc repro --force crawl` does.
     """
+    processes.claim()
     try:
         with _alone():
             history.require_clean("a refresh")

@@ -23,7 +23,7 @@ from prefect.runtime import flow_run
 from prefect.states import Cancelled, Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows import artifacts, findings, history, search, server, trial
+from flows import artifacts, findings, history, processes, search, server, trial
 from flows.build import Commands, has_cause
 from flows.search import Search
 from flows.study import Study, opened
@@ -41,6 +41,7 @@ def sweep(file: str, parallel: int = 1, storage: str | None = None) -> State:
         parallel: Trials at the same time.
         storage: URL of the study's database; none takes one in the project.
     """
+    processes.claim()
     try:
         with opened(Path(file).stem, search.load(Path(file)), storage) as study:
             return tried(study, parallel)
