@@ -125,7 +125,9 @@ def test_a_stage_that_was_told_to_stop_is_continued_but_not_for_ever(
     assert ("source: told to stop; saved" in output.splitlines()[-1]) == bool(status)
 
 
-@pytest.mark.parametrize("list_of_locks", ["", '{"write": {}, "re', "\0" * 40])
+@pytest.mark.parametrize(
+    "list_of_locks", ['{"write": {}, "re', *(pytest.param(cut, marks=pytest.mark.slow) for cut in ("", "\0" * 40))]
+)
 def test_a_list_of_locks_that_a_kill_cut_off_is_made_again(project: "Project", list_of_locks: str) -> None:
     project.write(".dvc/tmp/rwlock", list_of_locks)
     project.build("source")

@@ -27,6 +27,7 @@ def test_what_is_drawn_out_is_near_what_is_followed_and_the_largest_that_fits_is
         assert said[-1].startswith("a GPU with more memory: a10, ")
 
 
+@pytest.mark.slow
 def test_gradients_that_wait_for_the_last_pass_are_whole_and_those_of_every_pass_shared(
     profile: Path,
 ) -> None:

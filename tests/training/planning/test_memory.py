@@ -33,6 +33,7 @@ def test_the_peak_of_a_step_is_within_a_tenth_of_the_measured_one(ranks: int, ch
     assert found.peak == pytest.approx(peak, rel=0.1)
 
 
+@pytest.mark.slow
 def test_a_rank_holds_its_share_and_whole_gradients_wait_for_the_next_pass() -> None:
     with fitting.followers("llama") as followers:
         one, two = (
