@@ -69,13 +69,21 @@ def fetch(names: tuple[str, ...], area: Path) -> list[Package]:
                 f"{tool} is not installed: crawl.source debian-docs needs Debian or Ubuntu; "
                 "set crawl.source to warc or folder"
             )
+    for name in names:
+        if not re.fullmatch(r"[a-z0-9][a-z0-9+.-]+", name):
+            raise HeadwaterError(f"params.yaml: crawl.debian_docs.packages: {name!r} is no name of a package")
     for folder in ("lists/partial", "cache/archives/partial", "debs"):
         (area / folder).mkdir(parents=True, exist_ok=True)
     (area / "status").touch()  # as on a machine without packages: none counts as installed
     updated = _apt(area, "apt-get", "update", "-qq")
     if updated.returncode:
         log(f"apt could not update its lists: {_last_line(updated.stderr)}; going on with those of the last time")
-    return [_package(name, area) for name in names]
+    # All in one question: apt reads its lists for each, which takes longer than everything else here.
+    printed = _apt(area, "apt-get", "download", "--print-uris", *names)
+    found = {one["file"].partition("_")[0]: one for one in _URI.finditer(printed.stdout)}
+    if not found.keys() >= set(names):
+        raise HeadwaterError(_missing(names, area, printed.stderr))
+    return [_package(name, found[name], area) for name in names]
 
 
 def unpack(package: Package, area: Path) -> Path:
@@ -92,13 +100,7 @@ def unpack(package: Package, area: Path) -> Path:
     return folder
 
 
-def _package(name: str, area: Path) -> Package:
-    if not re.fullmatch(r"[a-z0-9][a-z0-9+.-]+", name):
-        raise HeadwaterError(f"params.yaml: crawl.debian_docs.packages: {name!r} is no name of a package")
-    printed = _apt(area, "apt-get", "download", "--print-uris", name)
-    found = _URI.search(printed.stdout)
-    if found is None:
-        raise HeadwaterError(_unknown(name, area, printed.stderr))
+def _package(name: str, found: re.Match[str], area: Path) -> Package:
     deb = area / "debs" / found["file"]
     if not deb.exists() or file_hash(deb) != found["sha256"]:
         log(f"downloading {found['uri']} ({int(found['size']) / 1e6:.1f} MB)")
@@ -113,11 +115,16 @@ def _package(name: str, area: Path) -> Package:
     return Package(name, version.stdout.strip(), found["sha256"], deb)
 
 
-def _unknown(name: str, area: Path, stderr: str) -> str:
-    known = _apt(area, "apt-cache", "pkgnames").stdout.split()
+def _missing(names: tuple[str, ...], area: Path, stderr: str) -> str:
+    """Why apt named no address; of several packages it names none where it does not know one."""
+    known = set(_apt(area, "apt-cache", "pkgnames").stdout.split())
     if not known:
         return f"apt has no package lists and could not fetch any ({_last_line(stderr)}); check the network"
-    nearest = difflib.get_close_matches(name, known, n=1)
+    unknown = [name for name in names if name not in known]
+    if not unknown:
+        return f"apt names no address of {', '.join(names)}: {_last_line(stderr)}"
+    name = unknown[0]
+    nearest = difflib.get_close_matches(name, sorted(known), n=1)
     hint = f"; did you mean {nearest[0]}?" if nearest else ""
     return f"apt knows no package {name} (crawl.debian_docs.packages in params.yaml){hint}"
 

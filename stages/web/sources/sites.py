@@ -77,7 +77,7 @@ def files(site: Site) -> Iterator[File]:
             path = Path(folder, name)
             if not _PAGE.fullmatch(name) or not path.is_file():
                 continue
-            target = path.resolve()
+            target = path.resolve() if path.is_symlink() else path  # no folder on the way is a link
             if target.is_relative_to(root):
                 yield File(site.base + quote(path.relative_to(root).as_posix(), errors="surrogateescape"), target)
 
