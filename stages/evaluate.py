@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from stages.core import shards
+from stages.core.errors import HeadwaterError
 from stages.core.params import params
 from stages.core.stage import Metrics, main
 from stages.scoring import (
@@ -76,7 +77,9 @@ def run(
     """
     models = {name: folder for name, folder in (("pretrained", pretrained), ("tuned", tuned)) if writes(folder)}
     if params.together.models:
-        folders = together.folders(params.together, models, tasks)
+        folders = together.folders(params.together, "evaluate", {name: [one] for name, one in models.items()}, tasks)
+        if silent := [folder for folder in folders if not writes(folder)]:
+            raise HeadwaterError(f"{silent[0]}: writes no text; finetune.together measures such models")
         models["together"] = build("together", together.make, params.together, folders, model="model").outputs["model"]
     chosen = build("sample", sample.select, params.sample, shards.files(heldout), documents="documents.parquet")
     documents = chosen.outputs["documents"]

@@ -5,6 +5,7 @@
 """
 
 import functools
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,16 +13,16 @@ import torch
 from accelerate import PartialState
 from pydantic import NonNegativeInt, PositiveInt, model_validator
 
-from stages.core import shards
+from stages.core import adapted, shards
 from stages.core.examples import Example, Material
 from stages.core.params import params
 from stages.core.stage import Metrics, main
-from stages.scoring import prediction, writing
+from stages.scoring import prediction, together, writing
 from stages.text import answers, material, tokenizers
 from stages.training import lesson, tasks
 from stages.training import seen as batches
 from stages.training.data import Fixed, Rows
-from stages.training.lesson import Course, Judge, Lesson
+from stages.training.lesson import Course, Judge, Lesson, Taught
 from stages.training.tasks import Job, Start
 
 
@@ -35,11 +36,19 @@ class Params(material.Reading, tasks.Teaching):
     folds: NonNegativeInt
     """Parts of the rows of which each is measured on by a model that learned the others (k-fold cross-validation),
     before the model that learns them all; 0 leaves that out."""
+    together: together.Together
+    """Several models as one, measured on the rows that are held back."""
 
     @model_validator(mode="after")
     def _more(self) -> "Params":
         if self.folds == 1:
             raise ValueError("one fold leaves nothing to learn from: set folds to 0, or to 2 or more")
+        if self.together.models and not (self.rows.test.file or self.rows.test.share):
+            raise ValueError("together: no rows to measure on: set rows.test")
+        if "folds" in self.together.models and not self.folds:
+            raise ValueError("together: there are no folds: set folds to 2 or more")
+        if self.together.models and (self.task, self.together.mean) == ("preference", "probabilities"):
+            raise ValueError("together: preference compares whole answers: set mean to weights")
         return self
 
 
@@ -92,6 +101,10 @@ def run(
         shards.collect(keep=kept)
         if taught.tested is not None:
             figures["test"] = lesson.measure(taught, course, learned, tuned, taught.tested)
+            if params.together.models:
+                several = {"tuned": [tuned], "folds": [area(f"fold {n + 1}") / "model" for n in range(params.folds)]}
+                found = together.folders(params.together, "finetune", several, conversations)
+                figures["together"] = _together(params, taught, [tuned, *found], area("together") / "model")
     figures |= {"first_loss": trained.first_loss, "rows": len(learned.data)}
     return trained.metrics | figures | given.counts
 
@@ -104,6 +117,17 @@ def _lesson(params: Params, job: Job, start: Start, given: Material) -> Lesson:
     stop = [tokenizers.END_OF_TURN, tokenizers.END]
     judge = _judge(params, job, start, given)
     return Lesson(job.base, start.model, start.learned, start.tested, packing, start.making, judge, stop)
+
+
+def _together(params: Params, taught: Lesson, models: Sequence[Path], made: Path) -> Metrics:
+    """Figures of all but the first of some models, which are to be like that one, as one model in ``made``."""
+    together.alike(models)
+    if made.exists():
+        shutil.rmtree(made)
+    together.make(params.together, models[1:], {"model": made})
+    whole = Taught(adapted.load(made, dtype=torch.float32), made)
+    assert taught.tested is not None
+    return {"models": len(models) - 1, **taught.judge(whole, taught.tested.examples)}
 
 
 def _packed(examples: Sequence[Example], width: int, *, apart: bool) -> Fixed:

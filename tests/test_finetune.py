@@ -18,6 +18,7 @@ from stages.core import documents, params
 from stages.core.errors import HeadwaterError
 from stages.core.fingerprint import file_hash
 from stages.core.params import check
+from stages.scoring.together import Together
 from stages.text.augmentation import Augmentation
 from stages.text.headings import Headings
 from stages.text.sampling import Measured, Wanted
@@ -57,6 +58,7 @@ PARAMS = finetune.Params(
     class_weights="none",
     augmentation=Augmentation(rows=0.0, delete=0.1, swap=0.1, insert=0.1, replace=0.1),
     folds=0,
+    together=Together(models=(), mean="weights"),
     epochs=2,
     seed=1,
     headings=Headings(questions=("{heading}?", "{heading} in {title}?"), max_heading=60, min_answer=20, max_answer=80),
@@ -250,11 +252,14 @@ def test_classes_are_learned_and_the_pipeline_of_transformers_names_them(paths: 
     lines = [f"{text},{'serving' if 'server' in text else 'other'}" for text in sentences(120)]
     (paths["conversations"] / "a.csv").write_text("text,label\n" + "\n".join(lines), "utf-8")
     augmentation = Augmentation(rows=0.5, delete=0, swap=0.5, insert=0, replace=0)  # which leaves the classes true
-    metrics = finetune.run(labelled("classify", augmentation=augmentation, class_weights="balanced"), **paths)
+    twice = Together(models=("tuned", "tuned"), mean="weights")
+    wanted = labelled("classify", augmentation=augmentation, class_weights="balanced", together=twice)
+    metrics = finetune.run(wanted, **paths)
     assert (metrics["in"], metrics["out"], metrics["dropped"]["tested"]) == (120, 90, 30)
     assert sum(metrics["labels"].values()) == 90
     assert metrics["test"]["rows"] == 30
     assert metrics["test"]["accuracy"]["value"] >= 0.9 > metrics["test"]["majority"]
+    assert metrics["together"] == {"models": 2} | {name: one for name, one in metrics["test"].items() if name != "loss"}
     told = pipeline("text-classification", model=str(paths["tuned"]), device="cpu")
     assert [one["label"] for one in told(["this file closes a server", "this file closes the page"])] == [
         "serving",
@@ -273,10 +278,16 @@ def test_tags_are_learned_from_conll(paths: dict[str, Path]) -> None:
     assert {one["entity"] for one in told("a server reads") if "server".endswith(one["word"].strip("▁ "))} >= {"B-S"}
 
 
-def test_numbers_are_learned_and_folds_say_how_much_it_varies(paths: dict[str, Path]) -> None:
+def test_numbers_are_learned_folds_say_how_much_it_varies_and_their_models_are_measured_as_one(
+    paths: dict[str, Path],
+) -> None:
     rows = [json.dumps({"text": text, "label": text.count("e") / 8}) for text in sentences(60)]
     (paths["conversations"] / "a.jsonl").write_text("\n".join(rows), "utf-8")
-    metrics = finetune.run(labelled("score", folds=2), **paths)
+    several = Together(models=("folds",), mean="probabilities")
+    metrics = finetune.run(labelled("score", folds=2, together=several), **paths)
+    assert (metrics["together"]["models"], metrics["together"]["rows"]) == (2, 15)
+    assert metrics["together"]["mean"] == metrics["test"]["mean"]
+    assert metrics["together"]["mse"]["value"] != metrics["test"]["mse"]["value"]
     assert metrics["test"]["mse"]["value"] < metrics["test"]["mean"]["mse"]
     assert metrics["test"]["loss"] == pytest.approx(metrics["test"]["mse"]["value"], rel=1e-4)
     assert metrics["folds"]["rows"] == {"mean": 22.5, "std": pytest.approx(0.7071, abs=1e-3)}
@@ -307,6 +318,7 @@ def test_bad_settings_are_named() -> None:
         ({"task": "clasify"}, r"no such task: 'clasify'; did you mean 'classify'\?"),
         ({"task": "tag"}, "headings makes conversations, for chat or distill; tag needs data: incoming"),
         ({"folds": 1}, "one fold leaves nothing to learn from"),
+        ({"together": {"models": ["folds"], "mean": "weights"}}, r"together: no rows to measure on: set rows\.test"),
     ):
         with pytest.raises(HeadwaterError, match=rf"^params\.yaml: finetune: {message}[^{{]*$"):
             params.check(finetune.Params, json.loads(values) | change, "params.yaml: finetune")

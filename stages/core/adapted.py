@@ -28,6 +28,9 @@ ADAPTER, BASE = "adapter", "base"
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 ENSEMBLE = "ensemble.json"
 
+HEADED = ("ForSequenceClassification", "ForTokenClassification")
+"""How the architectures of models are named that give a text, or each of its tokens, a class or a number."""
+
 
 def is_adapter(folder: Path) -> bool:
     """Whether a folder holds an adapter, not a whole model."""
@@ -58,8 +61,15 @@ def content(model: Any) -> str:
     return digest.hexdigest()
 
 
+def headed(folder: Path) -> str:
+    """How the name of a model ends that gives classes or numbers, by its configuration; empty: it does not."""
+    described = configured(folder) / "config.json"
+    named = json.loads(described.read_text("utf-8")).get("architectures") if described.is_file() else None
+    return next((ending for ending in HEADED if (named or [""])[0].endswith(ending)), "")
+
+
 def load(folder: Path, **options: Any) -> Any:
-    """The causal language model of a folder.
+    """The causal language model of a folder, or its model for classes, tags or numbers.
 
     Args:
         folder: See the module.
@@ -69,16 +79,17 @@ def load(folder: Path, **options: Any) -> Any:
         HeadwaterError: an adapter with another base.
         OSError, ValueError: transformers finds no model that it can load.
     """
-    from transformers import AutoModelForCausalLM
+    import transformers
 
+    family = getattr(transformers, f"AutoModel{headed(folder) or 'ForCausalLM'}")
     if several := members(folder):
-        from stages.core.ensemble import Ensemble
+        from stages.core.ensemble import Ensemble, Heads
 
-        return Ensemble([load(one, **options) for one in several])
+        return (Heads if headed(folder) else Ensemble)([load(one, **options) for one in several])
     options = {"local_files_only": True, "use_safetensors": True, "trust_remote_code": False} | options
     if not is_adapter(folder):
-        return AutoModelForCausalLM.from_pretrained(folder, **options)
-    wrapped = put_on(AutoModelForCausalLM.from_pretrained(folder / BASE, **options), folder)
+        return family.from_pretrained(folder, **options)
+    wrapped = put_on(family.from_pretrained(folder / BASE, **options), folder)
     # The virtual tokens take their part of the context.
     wrapped.config.max_position_embeddings -= wrapped.active_peft_config.num_virtual_tokens
     return wrapped

@@ -1,4 +1,4 @@
-"""Several language models as one: the mean of their probabilities."""
+"""Several models as one: the mean of their probabilities, or of the numbers that they give."""
 
 import copy
 import math
@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 from transformers import GenerationMixin, PreTrainedModel
-from transformers.modeling_outputs import CausalLMOutput
+from transformers.modeling_outputs import CausalLMOutput, SequenceClassifierOutput
 
 
 class Ensemble(PreTrainedModel, GenerationMixin):
@@ -40,3 +40,24 @@ class Ensemble(PreTrainedModel, GenerationMixin):
         found = [one(input_ids=input_ids, use_cache=False, **given).logits.float() for one in self.members]
         chances = torch.stack([logits.log_softmax(-1) for logits in found])
         return CausalLMOutput(logits=chances.logsumexp(0) - math.log(len(found)))
+
+
+class Heads(nn.Module):
+    """Models with a head whose probabilities of classes are averaged, or whose numbers are.
+
+    Args:
+        members: Of the same kind of head, with the same classes.
+    """
+
+    def __init__(self, members: Sequence[Any]) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(members)
+        self.config = members[0].config
+        self.device = members[0].device
+
+    def forward(self, input_ids: torch.Tensor) -> SequenceClassifierOutput:
+        """Logarithms of the mean probabilities, (rows, …, classes), as logits; of numbers their mean, (rows, 1)."""
+        said = torch.stack([one(input_ids=input_ids).logits.float() for one in self.members])
+        if self.config.problem_type == "regression":
+            return SequenceClassifierOutput(logits=said.mean(0))
+        return SequenceClassifierOutput(logits=said.log_softmax(-1).logsumexp(0) - math.log(len(self.members)))
