@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
+from stages.core import hardware
 from stages.core import params as parameters
 from stages.core.errors import HeadwaterError, PreemptedError
 from stages.core.progress import log
@@ -63,9 +64,11 @@ def _run(stage: str, run: Callable[..., Metrics], distributed: bool) -> int:
     values = parameters.load(kind, stage)
     if distributed and profile().processes > 1 and "WORLD_SIZE" not in os.environ:
         _torchrun(stage)
+    hardware.begin(stage)
     metrics = run(values, **arguments)
     if int(os.environ.get("RANK", "0")) == 0:
         _write(stage, metrics, target)
+        hardware.end(stage, target)
     return 0
 
 

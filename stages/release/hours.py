@@ -4,7 +4,6 @@ Time changes no byte of a result, so no result holds it. The work area does: eve
 for TensorBoard (https://www.tensorflow.org/tensorboard), whose first and last events say when it began and ended.
 """
 
-import platform
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from pathlib import Path
 
 from tensorboardX.proto.event_pb2 import Event
 
+from stages.core import hardware
 from stages.core.runtime import profile
 
 _LENGTH = struct.Struct("<Q")  # of a record; a checksum of 4 bytes stands behind it, and another behind the record
@@ -76,10 +76,6 @@ def section(stages: dict[str, Path]) -> str:
 
 def _machine() -> str:
     """The processor and what runs on it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    cores = f"{len(names)} × {names[0]}" if names else platform.machine()
-    return f"{cores}, {platform.system()}"
+    machine = hardware.here()
+    accelerators = "".join(f", {name}" for name in machine["accelerators"])
+    return f"{machine['cores']} × {machine['processor']}{accelerators}, {machine['system']}"

@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from stages.core import hardware, takedown
 from stages.core.trace import __main__ as trace
 from stages.core.trace.lineage import Fact
 from tests.document_path import Project, write_crawl
@@ -114,6 +115,30 @@ def test_everything_behind_a_model_is_named_with_hashes(built: Path, ask: Ask) -
         30,
         {"data/pack", "data/tokenizer", "incoming/pretrain"},
     )
+
+
+def test_the_machines_of_a_run_are_named_where_they_are_known(built: Path, ask: Ask) -> None:
+    before = {fact["stage"]: fact["unknown"] for fact in _of(ask("model", "data/pretrain/model")[1], "hardware")}
+    assert set(before) == set(STAGES)
+    hardware.begin("pretrain")
+    hardware.end("pretrain", built / "metrics" / "pretrain.json")
+    (known,) = (one for one in _of(ask("model", "data/pretrain/model")[1], "hardware") if "unknown" not in one)
+    assert known == {"fact": "hardware", "stage": "pretrain", **hardware.here(), "engine": "local"}
+
+
+def test_a_host_is_counted_and_each_of_its_pages_told_in_a_line(built: Path, ask: Ask) -> None:
+    trained = _documents(built / "data/decontaminate/training")
+    name = takedown.host(trained[0]["url"])
+    code, (first, *facts) = ask("host", name)
+    told = _of(facts, "page")
+    dropped = [row for stage in STAGES[1:5] for row in _documents(built / "data" / stage / "dropped")]
+    rows = [row for row in (*dropped, *_documents(built / "data/extract/documents")) if name in row["url"]]
+    assert (code, first["pages"], len(told)) == (0, len({row["id"] for row in rows}), first["pages"])
+    ends = {row["id"]: f"{row['stage']}: {row['reason']}" for row in rows if "reason" in row}
+    assert {page["id"]: page["ended"] for page in told if ":" in page["ended"]} == ends
+    assert sum(page["tokens"] for page in told) == first["tokens"] == _of(facts, "tokens")[0]["tokens"]
+    steps = set(_of(facts, "trained")[0]["steps"])
+    assert steps >= set(_of(ask("id", trained[0]["id"])[1], "trained")[0]["steps"])
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from stages.core.trace import __main__ as trace
+from stages.core.trace import lineage, training
 from stages.training import seen
 from tests import small_model
 
@@ -28,14 +29,17 @@ def build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any
     Path("data/finetune/log.csv").write_text("step,loss\n1,1\n2,1\n3,1\n4,1\n", "utf-8")
     Path("data/finetune/spikes.jsonl").write_text(json.dumps({"step": 2, "back_to": None}) + "\n", "utf-8")
     first, second = (f"document {one['id']}, heading 1" for one in documents[:2])
-    rows = {"batch": [0, 1, 1, 2, 3, 3], "source": [first, first, second, second, first, "mine.jsonl, row 7"]}
+    rows = {
+        "batch": [0, 1, 1, 2, 3, 3],
+        "source": [first, first, second, second, documents[0]["id"], "mine.jsonl, row 7"],
+    }
     pq.write_table(pa.table(rows, schema=seen.SCHEMA), "data/finetune/seen.parquet")
     trained = {"path": "data/decontaminate/training", "md5": "0.dir"}
     stages = {
         "decontaminate": {"cmd": "", "outs": [trained]},
         "finetune": {
             "cmd": "",
-            "deps": [trained],
+            "deps": [trained, {"path": "data/pack", "md5": "1.dir"}],  # of tokens, where it distils over them
             "outs": [{"path": f"data/finetune/{name}", "md5": "0"} for name in OUTS],
         },
     }
@@ -70,3 +74,7 @@ def test_what_a_step_was_made_of(
     assert made[0] | {"fact": "seen", "id": build[0]["id"], "url": build[0]["url"]} == made[0]
     assert made[1]["made_of"] == "mine.jsonl, row 7"
     assert ask(capsys, monkeypatch, "step", "data/finetune/model", "2")[0]["fact"] == "skipped"
+
+
+def test_a_run_that_tells_its_sources_is_not_taken_for_one_over_packed_rows(build: list[dict[str, Any]]) -> None:
+    assert training.trainers(lineage.Lineage(), Path("data/pack")) == []

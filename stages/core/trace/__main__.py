@@ -2,7 +2,8 @@
 
 ::
 
-    python -m stages.core.trace url https://example.org/page   # what became of a page; also: id, host
+    python -m stages.core.trace url https://example.org/page   # what became of a page, or id …
+    python -m stages.core.trace host example.org               # and of all pages of a host
     python -m stages.core.trace copies https://example.org/page  # its near duplicates
     python -m stages.core.trace text "some generated text"     # where it stands word for word in the training data
     python -m stages.core.trace step data/pretrain/model 17    # the documents of a training step
@@ -21,12 +22,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from stages.core.errors import HeadwaterError
-from stages.core.trace import difference, models, pages, passages, training, tuning, withdrawal
+from stages.core.trace import difference, hosts, models, pages, passages, training, tuning, withdrawal
 from stages.core.trace.lineage import Fact, Lineage
 from stages.core.untrusted import visible
 
 _LISTED = 12  # values of a list that are shown to a person
-_TOGETHER = 500  # documents that are looked up at once, with their texts in memory
 
 
 def main() -> int:
@@ -56,6 +56,8 @@ def _facts(lineage: Lineage, asked: argparse.Namespace) -> Iterator[Fact]:
         yield from models.ingredients(lineage, asked.model)
     elif asked.about == "diff":
         yield from difference.compare(lineage, asked.revision)
+    elif asked.about == "host":
+        yield from hosts.told(lineage, asked.value)
     elif asked.about == "takedown":
         yield from withdrawal.check(lineage)
     elif asked.about == "copies":
@@ -63,12 +65,11 @@ def _facts(lineage: Lineage, asked: argparse.Namespace) -> Iterator[Fact]:
             yield from pages.copies(lineage, identity)
     else:
         found = pages.find(lineage, asked.about, asked.value)
-        for together in (found[start : start + _TOGETHER] for start in range(0, len(found), _TOGETHER)):
-            places = training.located(lineage, together)
-            for identity, story in pages.stories(lineage, together):
-                yield from story
-                yield from training.exposure(lineage, places, identity)
-                yield from tuning.exposure(lineage, identity)
+        places = training.located(lineage, found)
+        for identity, story in pages.stories(lineage, found):
+            yield from story
+            yield from training.exposure(lineage, places, [identity])
+            yield from tuning.exposure(lineage, [identity])
 
 
 def shown(fact: Fact) -> str:
@@ -107,7 +108,7 @@ def _parser() -> argparse.ArgumentParser:
     questions: Iterable[tuple[str, str]] = (
         ("url", "what became of a page"),
         ("id", "the same, by the id of its document"),
-        ("host", "the same for all pages of a host"),
+        ("host", "what became of all pages of a host, each in a line"),
         ("copies", "the near duplicates of a page, by its URL"),
         ("text", "where a text stands word for word in the training data"),
     )

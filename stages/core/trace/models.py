@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+from stages.core import hardware
 from stages.core.errors import HeadwaterError
 from stages.core.trace.lineage import LOCK, Fact, Lineage, Stage
 from stages.core.trace.revisions import git
@@ -25,6 +27,7 @@ def ingredients(lineage: Lineage, model: str) -> Iterator[Fact]:
     for stage in behind(lineage, maker):
         about = {"stage": stage.name, "command": stage.command, "params": stage.params}
         yield Fact("stage", about | {"inputs": stage.inputs, "outputs": stage.makes, "code": stage.code})
+        yield Fact("hardware", {"stage": stage.name, **_machines(stage)})
         yield from _sources(lineage, stage)
 
 
@@ -36,6 +39,14 @@ def behind(lineage: Lineage, maker: Stage) -> list[Stage]:
             makers = (lineage.maker(path) for path in stage.inputs)
             wanted |= {one.name for one in makers if one is not None}
     return [stage for stage in reversed(lineage.stages) if stage.name in wanted]
+
+
+def _machines(stage: Stage) -> dict[str, Any]:
+    """What a stage ran on: one machine, or several where it went on elsewhere or was run again."""
+    found = hardware.recorded(stage.name, stage.makes.get(f"metrics/{stage.name}.json", ""))
+    if not found:
+        return {"unknown": "it was not built here, or its work area was removed"}
+    return found[0] if len(found) == 1 else {"machines": found}
 
 
 def _sources(lineage: Lineage, stage: Stage) -> Iterator[Fact]:

@@ -17,6 +17,9 @@ from stages.core.tokens import TokenShards, index_name
 from stages.core.trace import pages
 from stages.core.trace.lineage import Fact, Lineage, Stage
 
+SEEN = "seen.parquet"
+"""File name of the table in which a run tells what its batches were made of, see :mod:`stages.training.seen`."""
+
 
 class Packed(NamedTuple):
     """A folder of tokens, and where in it some documents stand."""
@@ -33,16 +36,17 @@ def located(lineage: Lineage, ids: Sequence[str]) -> list[Packed]:
     return [Packed(stage, tokens, _rows(tokens, ids)) for stage, tokens in folders]
 
 
-def exposure(lineage: Lineage, places: Sequence[Packed], identity: str) -> Iterator[Fact]:
-    """Tokens, steps and models of one of the documents that were located."""
+def exposure(lineage: Lineage, places: Sequence[Packed], ids: Sequence[str]) -> Iterator[Fact]:
+    """Tokens, steps and models of documents that were located, all together."""
     for stage, packed, rows in places:
-        folder, found = packed.folder, rows.get(identity, {})
-        if found:
-            about = {"stage": stage.name, "in": folder.as_posix(), "tokens": sum(found.values()), "rows": list(found)}
-            yield Fact("tokens", about)
-            yield from lineage.disagreements(*(folder / name for name in _shards(packed, list(found))))
+        folder, found = packed.folder, [rows[identity] for identity in ids if identity in rows]
+        held = sorted({row for one in found for row in one})
+        if held:
+            tokens = sum(sum(one.values()) for one in found)
+            yield Fact("tokens", {"stage": stage.name, "in": folder.as_posix(), "tokens": tokens, "rows": held})
+            yield from lineage.disagreements(*(folder / name for name in _shards(packed, held)))
         for trainer in trainers(lineage, folder):
-            yield from _steps(lineage, trainer, packed, list(found))
+            yield from _steps(lineage, trainer, packed, held)
 
 
 def step(lineage: Lineage, path: str, number: int) -> Iterator[Fact]:
@@ -92,9 +96,10 @@ def _rows(packed: TokenShards, ids: Sequence[str]) -> dict[str, Counter[int]]:
     found: dict[str, Counter[int]] = defaultdict(Counter)
     wanted = pa.array(sorted(set(ids)), pa.string())
     for shard in packed.description["shards"]:
-        path = packed.folder / index_name(shard["file"])
-        here = pc.is_in(pq.read_table(path, columns=["id"]).column("id"), value_set=wanted)
-        for span in pq.read_table(path).filter(here).to_pylist() if pc.any(here).as_py() else []:
+        with pq.ParquetFile(packed.folder / index_name(shard["file"])) as index:
+            here = pc.is_in(index.read(columns=["id"]).column("id"), value_set=wanted)
+            spans = index.read(columns=["start", "end", "id"]).filter(here) if pc.any(here).as_py() else None
+        for span in spans.to_pylist() if spans else []:
             start, end = span["start"], span["end"]
             for row in range(start // width, (end - 1) // width + 1):
                 tokens = min(end, (row + 1) * width) - max(start, row * width)
@@ -114,8 +119,9 @@ def _shards(packed: TokenShards, rows: Sequence[int]) -> list[str]:
 
 
 def trainers(lineage: Lineage, tokens: Path) -> list[Stage]:
-    """Stages that trained a model on a folder of tokens."""
-    makers = [stage.name for stage, _ in lineage.models]
+    """Stages that trained a model on the rows of a folder of tokens; one that tells itself what it saw is none."""
+    makers = {stage.name for stage, _ in lineage.models}
+    makers -= {stage.name for stage in lineage.stages if any(Path(path).name == SEEN for path in stage.makes)}
     return [one for one in lineage.stages if tokens.as_posix() in one.inputs and one.name in makers]
 
 

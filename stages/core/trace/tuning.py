@@ -1,9 +1,10 @@
 """Which steps of fine-tuning saw a document, and what a step of it was made of."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
@@ -11,17 +12,15 @@ from stages.core.errors import HeadwaterError
 from stages.core.trace import pages, training
 from stages.core.trace.lineage import Fact, Lineage, Stage
 
-SEEN = "seen.parquet"
-"""File name of the table in which a run tells what its batches were made of, see :mod:`stages.training.seen`."""
-
-_DOCUMENT = re.compile(r"document (\w+), ")
+_DOCUMENT = r"^(?:document )?(?P<id>[0-9a-f]{32})(?:, |$)"  # packed rows name documents bare
 
 
-def exposure(lineage: Lineage, identity: str) -> Iterator[Fact]:
-    """Steps and models of one document."""
+def exposure(lineage: Lineage, ids: Sequence[str]) -> Iterator[Fact]:
+    """Steps and models of documents, all together."""
     for stage, path in _runs(lineage):
         table = pq.read_table(path)
-        here = pc.starts_with(table.column("source"), f"document {identity}, ")
+        named = pc.struct_field(pc.extract_regex(table.column("source"), _DOCUMENT), "id")
+        here = pc.is_in(named, value_set=pa.array(ids, pa.string()))
         steps = training.steps(stage)
         learned = training.batches(stage, steps)
         saw = sorted({learned.get(batch, 0) for batch in table.filter(here).column("batch").to_pylist()} - {0})
@@ -49,7 +48,7 @@ def _step(lineage: Lineage, stage: Stage, path: Path, number: int) -> Iterator[F
         yield training.skipped(number)
         return
     sources = pq.read_table(path, filters=[("batch", "=", batch)]).column("source").to_pylist()
-    ids = {source: found[1] for source in sources if (found := _DOCUMENT.match(source))}
+    ids = {source: found[1] for source in sources if (found := re.match(_DOCUMENT, source))}
     folders = [folder for _, folder in lineage.documents if folder.as_posix() in stage.inputs]
     rows = (row for folder in folders for _, row in pages.rows(folder, list(ids.values()), ["id", "url"]))
     urls = {row["id"]: row["url"] for row in rows}
@@ -63,4 +62,4 @@ def _step(lineage: Lineage, stage: Stage, path: Path, number: int) -> Iterator[F
 def _runs(lineage: Lineage) -> Iterator[tuple[Stage, Path]]:
     """Stages that tell what their batches were made of, and where."""
     for stage in lineage.stages:
-        yield from ((stage, path) for path in map(Path, stage.makes) if path.name == SEEN and path.is_file())
+        yield from ((stage, path) for path in map(Path, stage.makes) if path.name == training.SEEN and path.is_file())
