@@ -73,7 +73,7 @@ def run(
         conversations: folder with the user's conversations, other rows, and models
         tuned: folder for the fine-tuned model
         log: CSV file for the loss of every step
-        spikes: JSON lines of the steps that were not learned from, with what their rows were made of
+        spikes: JSON list of the steps that were not learned from, with what their rows were made of
         seen: table of what each batch was made of
     """
     job = Job(params.task, params, model, conversations, params.seed)

@@ -74,7 +74,7 @@ def run(
         model: folder for the model, with the tokenizer's files
         snapshots: folder for models of earlier steps, each named for its step
         log: CSV file for the loss of every step
-        spikes: JSON lines of the steps that were not learned from, with their documents
+        spikes: JSON list of the steps that were not learned from, with their documents
     """
     file = tokenizers.file(tokenizer)
     packed = tokens_of.opened(tokens, file)

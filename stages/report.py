@@ -90,7 +90,7 @@ def run(
         tokenizer: tokenizer folder
         tokens: packed tokens
         logs: logs of training, data/<stage>/log.csv
-        spikes: steps that were not learned from, data/<stage>/spikes.jsonl
+        spikes: steps that were not learned from, data/<stage>/spikes.json
         optimizers: what optimizers reached, as tests/benchmarks/optimizers.py measured it
         results: folder of the evaluation
         exported: exported model

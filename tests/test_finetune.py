@@ -116,7 +116,7 @@ def paths(model: Path, tmp_path: Path) -> dict[str, Path]:
         "conversations": tmp_path / "conversations",
         "tuned": tmp_path / "tuned",
         "log": tmp_path / "log.csv",
-        "spikes": tmp_path / "spikes.jsonl",
+        "spikes": tmp_path / "spikes.json",
         "seen": tmp_path / "seen.parquet",
     }
 

@@ -35,7 +35,7 @@ def run(folder: Path, name: str, **changes: Any) -> dict[str, Any]:
         "snapshots": folder / f"{name}.snapshots",
         "log": folder / f"{name}.csv",
     }
-    outputs["spikes"] = folder / f"{name}.jsonl"
+    outputs["spikes"] = folder / f"{name}.spikes.json"
     inputs = {name: folder / name for name in ("tokens", "tokenizer", "earlier")}
     return pretrain.run(params, **inputs, **outputs)
 

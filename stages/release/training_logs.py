@@ -76,7 +76,8 @@ def told(paths: Iterable[Path], training: Path, shown: int) -> dict[str, list[Sp
 
 
 def _records(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text("utf-8").splitlines() if line]
+    found: list[dict[str, Any]] = json.loads(path.read_text("utf-8"))
+    return found
 
 
 def curves(path: Path, spikes: Iterable[Path], points: int) -> list[tuple[str, Markup]]:

@@ -36,15 +36,14 @@ class Course:
         self.names = self.lines[0].split(",")
         self.row: list[float] = []
         """The last row of the log, once a step was added."""
-        self.guard = spikes.Guard(training.spikes, self.column("loss"), texts.get(spikes.FILE, "").splitlines())
+        self.guard = spikes.Guard(training.spikes, self.column("loss"), spikes.read(texts.get(spikes.FILE, "[]")))
         self.watch = held_out.Watch(training.held_out, steps, self.column(held_out.COLUMN), measure)
         self.tokens = int(self.column("tokens")[-1]) if done else 0
 
     @property
     def texts(self) -> dict[str, str]:
         """What has been written, by name of a file."""
-        written = {LOG: self.lines, spikes.FILE: self.guard.lines}
-        return {name: "".join(f"{line}\n" for line in lines) for name, lines in written.items()}
+        return {LOG: "".join(f"{line}\n" for line in self.lines), spikes.FILE: self.guard.text}
 
     @property
     def losses(self) -> list[float]:

@@ -120,14 +120,15 @@ class Padded:
 
 _WINDOW = 50
 """Most batches whose rows are dealt out by length, as in transformers' LengthGroupedSampler; of few rows, a quarter of
-an epoch, so that a batch holds no row twice."""
+an epoch, so that its batches stay mixed."""
 
 
 class Split:
     """The rows of some data as two sets: ``held_out`` of them, drawn by seed, and those that are trained on.
 
     Rows of lengths of their own come in batches of like length, which saves padding: the rows of some steps that
-    follow each other are dealt out by length, and the batches so made come in an order that is drawn.
+    follow each other are dealt out by length, and the batches so made come in an order that is drawn. Each epoch is
+    dealt out by itself: only the one batch in which two of them meet can hold a row twice.
 
     Args:
         data: All rows.
@@ -152,7 +153,8 @@ class Split:
         first = step - step % window
         count = min(window, self.steps - first)
         rows = np.concatenate([self._order.batch(first + number, size) for number in range(count)])
-        batches = rows[np.argsort(lengths[rows], kind="stable")].reshape(count, size)
+        epochs = np.arange(first * size, (first + count) * size) // self.rows
+        batches = rows[np.lexsort((lengths[rows], epochs))].reshape(count, size)
         turn = order.Permutation(count, self.seed, first)(np.array([step - first]))
         return batches[int(turn[0])]
 

@@ -11,7 +11,7 @@ How to use it::
     trained = train(model, Answers(...), params.training, steps=..., seed=..., area=area, label="finetune")
     trained.weights   # whole, by name; for model.save; empty but on the process that publishes (is_main)
     trained.log       # log.csv: step, tokens, loss, learning_rate, gradient_norm, with held-out rows also their loss
-    trained.spikes    # spikes.jsonl: steps that were not learned from, with what their batches were made of
+    trained.spikes    # spikes.json: steps that were not learned from, with what their batches were made of
     trained.metrics   # in, out, dropped (rows), steps, tokens, parameters, flops, loss, spikes
 
 A step's batch is a function of (seed, step), see :mod:`stages.core.order`; its loss is the mean over the targets of

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 
 from stages.training.data import Data, Split
 from stages.training.settings import Training
-from stages.training.spikes import Guard
+from stages.training.spikes import Guard, read
 
 SCHEMA = pa.schema(
     [
@@ -26,10 +26,10 @@ def write(path: Path, data: Data, training: Training, seed: int, steps: int, spi
         training: How it was trained.
         seed: Of its order.
         steps: Its length.
-        spikes: Its spikes.jsonl: a run that went back has gone past batches.
+        spikes: Its spikes.json: a run that went back has gone past batches.
     """
     split, size = Split(data, training.held_out.rows, seed, steps), training.batch_sequences
-    batches = range(steps + Guard(training.spikes, [], spikes.splitlines()).passed)
+    batches = range(steps + Guard(training.spikes, [], read(spikes)).passed)
     pairs = [(batch, source) for batch in batches for source in data.sources(split.batch(batch, size)[0])]
     columns = {"batch": [batch for batch, _ in pairs], "source": [source for _, source in pairs]}
     pq.write_table(pa.table(columns, schema=SCHEMA), path, compression="zstd")

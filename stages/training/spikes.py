@@ -15,7 +15,7 @@ from typing import Any
 from stages.core.errors import HeadwaterError
 from stages.training.settings import Spikes
 
-FILE = "spikes.jsonl"
+FILE = "spikes.json"
 
 NOT_FINITE, LEAP = "not finite", "leap"
 """Why a step is not learned from."""
@@ -27,20 +27,21 @@ class Guard:
     Args:
         settings: The rule.
         losses: Of the steps so far, as logged.
-        records: Of the steps that it was against so far, as :attr:`lines` gives them.
+        records: Of the steps that it was against so far, as :func:`read` gives them.
     """
 
-    def __init__(self, settings: Spikes, losses: Sequence[float], records: Sequence[str]) -> None:
+    def __init__(self, settings: Spikes, losses: Sequence[float], records: Sequence[dict[str, Any]]) -> None:
         self.settings = settings
-        self.records: list[dict[str, Any]] = [json.loads(record) for record in records]
+        self.records = list(records)
         skipped = self.skipped
         learned = [loss for step, loss in enumerate(losses, start=1) if step not in skipped]
         self._recent = deque(learned, settings.window)
 
     @property
-    def lines(self) -> list[str]:
-        """A JSON object for each step that was not learned from, with the documents of its batch."""
-        return [json.dumps(record) for record in self.records]
+    def text(self) -> str:
+        """A JSON list with an object for each step that was not learned from, with the documents of its batch."""
+        # A list and not JSON lines: of most runs it is empty, and DVC warns of empty files.
+        return json.dumps(self.records, indent=1) + "\n"
 
     @property
     def skipped(self) -> set[int]:
@@ -89,7 +90,7 @@ class Guard:
         """Say whether the run may go on after the step that was noted last.
 
         Args:
-            file: Where :attr:`lines` are to be read.
+            file: Where :attr:`text` is to be read.
 
         Raises:
             HeadwaterError: it may not.
@@ -112,3 +113,9 @@ class Guard:
         while step in skipped:
             step -= 1
         return int(last["step"] - step)
+
+
+def read(text: str) -> list[dict[str, Any]]:
+    """The steps that :attr:`Guard.text` holds."""
+    found: list[dict[str, Any]] = json.loads(text)
+    return found

@@ -57,7 +57,7 @@ def tuned(wanted: finetune.Params, model: Path, folder: Path, brought: Path) -> 
     """Figures of the test file, and what is said of each of its rows."""
     for name in ("documents", "tokens"):
         (folder / name).mkdir(parents=True)
-    files = {"log": "log.csv", "spikes": "spikes.jsonl", "seen": "seen.parquet"}
+    files = {"log": "log.csv", "spikes": "spikes.json", "seen": "seen.parquet"}
     outputs = {"tuned": folder / "tuned", **{name: folder / file for name, file in files.items()}}
     inputs = {"documents": folder / "documents", "tokens": folder / "tokens", "conversations": brought}
     metrics = finetune.run(wanted, model=model, **inputs, **outputs)

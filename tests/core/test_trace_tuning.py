@@ -15,7 +15,7 @@ from stages.core.trace import lineage, training
 from stages.training import seen
 from tests import small_model
 
-OUTS = ("model", "log.csv", "spikes.jsonl", "seen.parquet")
+OUTS = ("model", "log.csv", "spikes.json", "seen.parquet")
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any
     Path("data/finetune/model").mkdir(parents=True)
     Path("data/finetune/model/config.json").write_text("{}", "utf-8")
     Path("data/finetune/log.csv").write_text("step,loss\n1,1\n2,1\n3,1\n4,1\n", "utf-8")
-    Path("data/finetune/spikes.jsonl").write_text(json.dumps({"step": 2, "back_to": None}) + "\n", "utf-8")
+    Path("data/finetune/spikes.json").write_text(json.dumps([{"step": 2, "back_to": None}]), "utf-8")
     first, second = (f"document {one['id']}, heading 1" for one in documents[:2])
     rows = {
         "batch": [0, 1, 1, 2, 3, 3],

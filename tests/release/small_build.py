@@ -56,8 +56,8 @@ def write(root: Path, *, hostile: bool = True) -> dict[str, Any]:
         ]
         _write(root / stage / "log.csv", "\n".join([header, *rows]) + "\n")
     spike = {"step": 7, "why": "leap", "loss": "9.5", "gradient_norm": "4.0", "back_to": None}
-    _write(root / "pretrain/spikes.jsonl", json.dumps(spike | {"sources": [pages[-1]["id"]]}) + "\n")
-    _write(root / "finetune/spikes.jsonl", "")
+    _write(root / "pretrain/spikes.json", json.dumps([spike | {"sources": [pages[-1]["id"]]}]))
+    _write(root / "finetune/spikes.json", "[]\n")
     count = len(pages) - 5
     for stage in STAGES:
         dropped = {"odd" if stage != "dedup" else "near": count} if hostile and stage in STAGES[1:5] else {}
@@ -74,7 +74,7 @@ def write(root: Path, *, hostile: bool = True) -> dict[str, Any]:
         "training": root / "decontaminate/training",
         "tokenizer": root / "tokenizer",
         "tokens": root / "pack",
-        "spikes": (root / "pretrain/spikes.jsonl", root / "finetune/spikes.jsonl"),
+        "spikes": (root / "pretrain/spikes.json", root / "finetune/spikes.json"),
         "artifacts": (),
         "logs": (root / "pretrain/log.csv", root / "finetune/log.csv"),
         "optimizers": _optimizers(root / "optimizers.json"),

@@ -137,7 +137,7 @@ def flags(name: str) -> list[str]:
         "--log",
         f"{name}.csv",
         "--spikes",
-        f"{name}.jsonl",
+        f"{name}.spikes.json",
         "--metrics",
         f"{name}.json",
     ]
@@ -179,7 +179,7 @@ def attempt(folder: Path, name: str) -> None:
         "model": Path(f"{name}.model"),
         "snapshots": Path(f"{name}.snapshots"),
         "log": Path(f"{name}.csv"),
-        "spikes": Path(f"{name}.jsonl"),
+        "spikes": Path(f"{name}.spikes.json"),
     }
     pretrain.run(values, **paths)
 

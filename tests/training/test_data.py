@@ -91,11 +91,18 @@ def test_rows_of_a_batch_are_alike_in_length_and_an_epoch_has_each_once() -> Non
     assert Split(data, held_out=0, seed=2, steps=80).batch(57, size)[0].tolist() != batches[57].tolist()
 
 
-def test_no_batch_holds_a_row_twice_and_the_end_of_a_run_is_whole() -> None:
+def test_a_batch_within_an_epoch_holds_no_row_twice_and_the_end_of_a_run_is_whole() -> None:
+    size, held_out, steps = 8, 2, 1000
+    split = Split(padded(300), held_out, seed=1, steps=steps)
+    batches = [split.batch(step, size)[0].tolist() for step in range(steps)]
+    meetings = steps * size // split.rows  # of two epochs
+    assert sum(len(set(rows)) < size for rows in batches) < meetings / 4  # dealt out together, 50 batches do
+    counts = np.bincount(np.concatenate(batches))
+    assert set(counts[counts > 0].tolist()) == {meetings, meetings + 1}
+
+
+def test_rows_that_are_held_out_come_in_no_batch() -> None:
     split = Split(padded(30), held_out=2, seed=1, steps=20)
-    for step in range(20):
-        rows, _ = split.batch(step, 4)
-        assert len(set(rows.tolist())) == 4
     assert not {int(row) for step in range(20) for row in split.batch(step, 4)[0]} & set(
         split.held_out_rows()[0].tolist()
     )

@@ -1,6 +1,5 @@
 """Steps that cannot be learned from: they change nothing, are put on record, and repeat themselves after a kill."""
 
-import json
 import math
 from pathlib import Path
 from typing import Any
@@ -71,7 +70,7 @@ def test_a_step_that_is_skipped_changes_nothing(profile: Path, tmp_path: Path) -
     skipped = trained(tmp_path / "skipped", Poisoned({5}))
     without = trained(tmp_path / "without", Poisoned(set(), since=5, later=1), steps=11)
     assert same(skipped, without)
-    (record,) = map(json.loads, skipped.spikes.splitlines())
+    (record,) = spikes.read(skipped.spikes)
     assert len(record.pop("sources")) == BATCH
     assert record == {"step": 6, "why": "not finite", "loss": "nan", "gradient_norm": "nan", "back_to": None}
     rows, others = skipped.log.splitlines(), without.log.splitlines()
@@ -91,7 +90,7 @@ def test_going_back_passes_the_data_since_then(
 ) -> None:
     data = Poisoned({5, 9})
     back = trained(tmp_path / "back", data, action="rollback")
-    records = [json.loads(line) for line in back.spikes.splitlines()]
+    records = spikes.read(back.spikes)
     # The second poison, in batch 9, is met as step 8, for two batches had been passed.
     assert [(record["step"], record["back_to"]) for record in records] == [(6, 4), (8, 4)]
     assert "step 6 leads back to step 4, with loss nan" in capsys.readouterr().err
@@ -144,12 +143,12 @@ def test_too_many_in_a_row_end_the_run_and_are_on_record(
 ) -> None:
     with pytest.raises(HeadwaterError, match=said):
         trained(tmp_path / "run", Poisoned(batches), action=action)
-    records = (tmp_path / "run" / spikes.FILE).read_text().splitlines()
+    records = spikes.read((tmp_path / "run" / spikes.FILE).read_text())
     assert len(records) == (1 if action == "stop" else 3)
-    assert len(json.loads(records[-1])["sources"]) == BATCH
+    assert len(records[-1]["sources"]) == BATCH
 
 
-def guard(losses: list[float], records: list[str]) -> spikes.Guard:
+def guard(losses: list[float], records: list[dict[str, Any]]) -> spikes.Guard:
     return spikes.Guard(check(Spikes, {**RULE, "deviations": 3.0}, "spikes"), losses, records)
 
 
@@ -162,6 +161,6 @@ def test_a_leap_is_held_against_the_steps_that_were_learned_from() -> None:
     assert first.judge(5.01, 1.0) == spikes.LEAP
     first.note(5, spikes.LEAP, 5.01, 1.0, ["a"])
     assert first.judge(5.01, 1.0) == spikes.LEAP  # it has not become used to it
-    again = guard([*seen, 5.01], first.lines)
+    again = guard([*seen, 5.01], first.records)
     assert again.judge(5.01, 1.0) == spikes.LEAP
     assert again.judge(3.5, math.inf) == spikes.NOT_FINITE

@@ -147,7 +147,7 @@ def steps(trainer: Stage) -> int:
 
 def skipped(number: int) -> Fact:
     """Of a step that a run was against."""
-    return Fact("skipped", {"step": number, "because": "the run did not learn from it: see its spikes.jsonl"})
+    return Fact("skipped", {"step": number, "because": "the run did not learn from it: see its spikes.json"})
 
 
 def _steps(lineage: Lineage, trainer: Stage, packed: TokenShards, rows: Sequence[int]) -> Iterator[Fact]:
@@ -174,8 +174,8 @@ def batches(trainer: Stage, steps: int) -> dict[int, int]:
     Steps that were skipped learned nothing; a run that went back has gone past the batches since, see
     :mod:`stages.training.spikes`.
     """
-    spikes = next((Path(path) for path in trainer.makes if path.endswith("spikes.jsonl")), None)
-    records = [json.loads(line) for line in spikes.read_text("utf-8").splitlines()] if spikes else []
+    spikes = next((Path(path) for path in trainer.makes if path.endswith("spikes.json")), None)
+    records = json.loads(spikes.read_text("utf-8")) if spikes else []
     skipped = {record["step"] for record in records if record["back_to"] is None}
     back = [(record["back_to"], record["step"]) for record in records if record["back_to"] is not None]
     learned = (step for step in range(1, steps + 1) if step not in skipped)
