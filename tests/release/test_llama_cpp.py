@@ -16,6 +16,8 @@ from tests.release import tiny
 
 pytest.importorskip("llama_cpp", reason="llama.cpp is not installed: make test-formats", exc_type=ImportError)
 
+pytestmark = pytest.mark.timeout(1800)  # for a hang: other programs work here, on a machine that others use
+
 TOLERANCE = {"f32": 0.02, "f16": 1, "q8_0": 10, "q4_0": 80}  # its processor code rounds GELU and products of q8_0
 SETTINGS = check(
     gguf_file.Settings, {"precisions": list(TOLERANCE), "tolerance": TOLERANCE, "client": "llama.cpp"}, "gguf"

@@ -13,6 +13,8 @@ from tests.release import tiny
 pytest.importorskip("onnxscript", reason="onnxscript is not installed: make test-formats")
 pytest.importorskip("onnxruntime", reason="onnxruntime is not installed: make test-formats")
 
+pytestmark = pytest.mark.timeout(1800)  # for a hang: other programs work here, on a machine that others use
+
 SETTINGS = check(onnx_file.Settings, {"precisions": ["f32", "int8"], "tolerance": {"f32": 0.001, "int8": 80}}, "onnx")
 
 

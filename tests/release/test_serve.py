@@ -13,6 +13,8 @@ from tests.release import tiny
 
 openai = pytest.importorskip("openai", reason="the package openai is not installed: make test-formats")
 
+pytestmark = pytest.mark.timeout(1800)  # for a hang: other programs work here, on a machine that others use
+
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
