@@ -63,7 +63,11 @@ def run(params: Params, *, incoming: Path, takedown: Path, warcs: Path, manifest
     built, taken = takedowns.remove(collected.built, read_takedown(takedown))
     metrics = shards.total(one.metrics for one in built)
     if not metrics.get("out"):
-        raise HeadwaterError(f"no pages in {', '.join(collected.searched)}: crawl.{section} says where to look")
+        places = (incoming / one if (incoming / one).exists() else one for one in collected.searched)
+        raise HeadwaterError(
+            f"no pages in {', '.join(map(str, places))} that crawl.source {params.source} reads: "
+            f"crawl.{section} says where to look"
+        )
     shards.publish(built, "warc", warcs)
     _write_manifest(manifest, params.source, collected, built)
     dropped = {**collected.dropped, **({"takedown": taken} if taken else {})}

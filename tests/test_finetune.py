@@ -356,6 +356,13 @@ def test_tuning_begins_with_a_model_that_was_tuned_before_but_not_with_a_mere_ad
     assert metrics["first_loss"] < 5
 
 
+def test_documents_without_headings_are_told_and_what_helps(paths: dict[str, Path]) -> None:
+    for path in paths["documents"].iterdir():
+        small_model.write(path, [small_model.document(1, text="Plain prose, as of a text file.\n\nAnd more of it.")])
+    with pytest.raises(HeadwaterError, match=r"no document in \S+ has a heading, .* set finetune.data to incoming"):
+        finetune.run(PARAMS, **paths)
+
+
 def test_where_no_heading_can_be_asked_for_it_says_why(paths: dict[str, Path]) -> None:
     strict = dataclasses.replace(PARAMS.headings, min_answer=80)
     with pytest.raises(HeadwaterError, match=r"nothing to learn from, of \d+ seen \(.*short_answer \d+"):

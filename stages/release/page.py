@@ -13,6 +13,7 @@ from markupsafe import Markup
 from stages.release import charts, rendering
 from stages.release.figures import Measured, flat, number
 
+_FRAME = "templates/frame.html"
 _TEMPLATE = "templates/report.html"
 _STYLE = "templates/report.css"
 _SCRIPT = "templates/report.js"
@@ -39,7 +40,8 @@ def report(sections: dict[str, Any]) -> str:
 
 
 def styled(template: str, sections: dict[str, Any], script: str = "") -> str:
-    """A page in the report's style; ``sections`` are the variables of ``template``, beside ``style`` and ``policy``.
+    """A page in the report's style; ``sections`` are the variables of ``template``, beside ``frame``, ``style``
+    and ``policy``.
 
     Args:
         template: Its file.
@@ -50,7 +52,7 @@ def styled(template: str, sections: dict[str, Any], script: str = "") -> str:
     policy = f"default-src 'none'; style-src {_hash(style)}; base-uri 'none'; form-action 'none'"
     if script:
         policy += f"; script-src {_hash(script)}"
-    return rendering.html().get_template(template).render(style=style, policy=policy, **sections)
+    return rendering.html().get_template(template).render(frame=_FRAME, style=style, policy=policy, **sections)
 
 
 def _own(name: str) -> Markup:

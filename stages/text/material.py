@@ -101,6 +101,11 @@ def _chat(reading: Reading, sources: Sources, tokenizer: Tokenizer, limit: int) 
             log(f"finetune: {brought[0]} is not used: finetune.data is headings; set it to incoming")
         paths = shards.files(sources.documents, "*.parquet")
         given = sections.conversations(reading.headings, paths, reading.rows, reading.seed)
+        if not given.seen:
+            raise HeadwaterError(
+                f"no document in {sources.documents} has a heading, and headings ask the questions: put conversations "
+                f"into {sources.brought} and set finetune.data to incoming"
+            )
     return answers.encoded(given, functools.partial(chat.encode, tokenizer, limit=limit + 1))
 
 

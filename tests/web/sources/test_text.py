@@ -119,10 +119,10 @@ def test_a_sample_is_part_of_every_larger_one(profile: Path, tmp_path: Path) -> 
     ("name", "content", "message"),
     [
         ("a.jsonl", b'{"content": "x", "id": 1}\n', "a.jsonl: no column 'text'.*did you mean 'content'"),
-        ("a.jsonl", b"no JSON\n", r"no pages in \.: crawl\.text"),
+        ("a.jsonl", b"no JSON\n", r"no pages in \S+ that crawl\.source text reads: crawl\.text"),
         ("a.parquet", b"no Parquet", "a.parquet: no Parquet file"),
         ("a.jsonl.gz", b"not gzip", "a.jsonl.gz: could not be read"),
-        ("a.txt", b" \n", r"no pages in \.: crawl\.text"),
+        ("a.txt", b" \n", r"no pages in \S+ that crawl\.source text reads: crawl\.text"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_one_clear_line(
