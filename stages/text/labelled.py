@@ -62,9 +62,11 @@ def names(rows: Sequence[Labelled], given: Sequence[str]) -> tuple[str, ...]:
     """The labels that are learned: those given, else all that the rows have, numbers by size.
 
     Raises:
-        HeadwaterError: a row has a label that is not given; names file, row and the nearest.
+        HeadwaterError: a row has a label that is not given, by file, row and the nearest; or one is given twice.
     """
     if given:
+        if twice := sorted(name for name in set(given) if given.count(name) > 1):
+            raise HeadwaterError(f"params.yaml: finetune.rows.labels names {twice[0][:40]!a} twice")
         check(rows, given)
         return tuple(given)
     return tuple(sorted({label for row in rows for label in row.labels}, key=_rank))

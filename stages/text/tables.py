@@ -95,7 +95,18 @@ def read(paths: Sequence[Path], columns: Columns) -> Iterator[Row]:
             for number, values in _conll(path, columns) if kind == ".conll" else _READERS[kind](path):
                 yield Row(f"{path.name}, row {number}", f"{path}: row {number}", values)
         except UnicodeDecodeError as error:
-            raise HeadwaterError(f"{path}: not UTF-8: {error.reason} at byte {error.start}") from None
+            raise HeadwaterError(f"{path}: line {_undecodable(path)}: not UTF-8: {error.reason}") from None
+
+
+def _undecodable(path: Path) -> int:
+    """The first line of a file that is not UTF-8; an error of reading says how far into a part of it that was."""
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            try:
+                line.decode()
+            except UnicodeDecodeError:
+                return number
+    return 1
 
 
 def get(row: Row, column: str) -> Any:
@@ -174,6 +185,8 @@ def _csv(path: Path) -> Iterator[_Numbered]:
         number = 0
         try:
             names = next(table, [])
+            if twice := sorted(name for name in set(names) if name and names.count(name) > 1):
+                raise HeadwaterError(f"{path}: its first line names column {twice[0][:40]!a} twice")
             for number, cells in enumerate(table, start=1):
                 if cells:
                     if len(cells) != len(names):

@@ -84,6 +84,8 @@ def test_names_are_all_that_there_are_in_an_order_of_their_own() -> None:
     assert labelled.names(rows, ("good", "9", "10", "11")) == ("good", "9", "10", "11")
     with pytest.raises(HeadwaterError, match="a: row 1: unknown label 'good'; did you mean 'Good'"):
         labelled.names(rows, ("9", "10", "Good"))
+    with pytest.raises(HeadwaterError, match=r"finetune\.rows\.labels names '9' twice"):
+        labelled.names(rows, ("9", "10", "good", "9"))
 
 
 @pytest.mark.parametrize(

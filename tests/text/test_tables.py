@@ -58,6 +58,7 @@ def test_a_column_may_lie_within_another_and_a_prompt_in_several() -> None:
     ("name", "content", "message"),
     [
         ("a.csv", "text,lable\nx,1\n", r"a\.csv: row 1: has no column 'label'; did you mean 'lable'\?"),
+        ("a.csv", "text,label,label\nx,1,0\n", r"a\.csv: its first line names column 'label' twice"),
         ("a.csv", "text,label\nx,1\nx\n", r"a\.csv: row 2: has 1 cell for 2 columns \(text, label\)"),
         ("a.csv", 'text,label\nx,1\n"x,1\n', r"a\.csv: row 2: not CSV: unexpected end of data"),
         ("a.csv", "text,label\nx,1\n ,1\n", r"a\.csv: row 2: column 'text' is empty"),
@@ -82,8 +83,8 @@ def test_a_wrong_row_is_named(
 
 def test_text_that_is_no_utf8_is_named(tmp_path: Path) -> None:
     for name in ("a.csv", "a.conll"):
-        (tmp_path / name).write_bytes(b"text,label\n\xff O\n")
-        with pytest.raises(HeadwaterError, match=rf"{name}: not UTF-8: invalid start byte"):
+        (tmp_path / name).write_bytes(b"text,label x\n" + b"x,1 O\n" * 4000 + b"\xff O\n")
+        with pytest.raises(HeadwaterError, match=rf"{name}: line 4002: not UTF-8: invalid start byte"):
             list(tables.read([tmp_path / name], COLUMNS))
 
 
