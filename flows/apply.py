@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from flows import history, trial
+from flows import command, history, trial
 from stages.core import recipe
 from stages.core.errors import HeadwaterError
 from stages.core.params import FILE
@@ -69,15 +69,12 @@ def _number(value: Any) -> Any:
         return value
 
 
+@command.explained
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line of ``python -m flows.apply``; its exit status."""
     parser = argparse.ArgumentParser(prog="python -m flows.apply", description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("experiment", help="name of a trial's experiment, as its sweep tells it")
-    try:
-        difference = apply(parser.parse_args(arguments).experiment)
-    except HeadwaterError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    difference = apply(parser.parse_args(arguments).experiment)
     print(difference or "nothing to change", end="" if difference else "\n")
     return 0
 

@@ -25,7 +25,7 @@ from prefect.futures import PrefectFuture, wait
 from prefect.runtime import flow_run
 from prefect.states import Cancelled, Completed, Failed
 
-from flows import artifacts, graph, guard, processes, server, tree, warm
+from flows import artifacts, command, graph, guard, processes, server, tree, warm
 from flows.graph import Stage
 from stages.core.errors import HeadwaterError, PreemptedError
 
@@ -43,6 +43,8 @@ _HINTS = (
     "To enable auto staging",
     "\tdvc config core.autostage",
     "Use `dvc push`",
+    "To apply the results of an experiment",  # `python -m flows.apply` does
+    "  dvc exp apply",
 )
 _RETRY = 2.0  # seconds between looks at a stage that another process is building
 
@@ -239,21 +241,16 @@ def _outcome(states: dict[str, State], stopped: bool) -> State:
     return Completed()
 
 
+@command.explained
 def main() -> int:
     """The command line of ``python -m flows.build``; its exit status."""
     parser = argparse.ArgumentParser(prog="python -m flows.build", description="Build the DVC graph as a Prefect flow.")
     parser.add_argument("stages", nargs="*", help="stages to build, with all that they need (default: the whole graph)")
     parser.add_argument("--force", action="store_true", help="build them even where nothing has changed")
     arguments = parser.parse_args()
-    try:
-        graph.check(arguments.stages)
-        with server.used():
-            state = build(tuple(arguments.stages), arguments.force, return_state=True)
-    except HeadwaterError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
+    graph.check(arguments.stages)
+    with server.used():
+        state = build(tuple(arguments.stages), arguments.force, return_state=True)
     return 0 if state.is_completed() else 130 if state.is_cancelled() else 1
 
 

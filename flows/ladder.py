@@ -19,7 +19,7 @@ from prefect.settings import get_current_settings
 from prefect.states import Cancelled, Completed, Failed
 from pydantic import PositiveFloat
 
-from flows import artifacts, findings, history, law, processes, search, server, trial
+from flows import artifacts, command, findings, history, law, processes, search, server, trial
 from flows.scatter import Axis, Points, scatter
 from flows.search import Search
 from flows.study import opened
@@ -218,6 +218,7 @@ def _chart(wanted: Ladder, rungs: Sequence[Rung], fitted: law.Law, then: dict[st
     return scatter(f"{metric} by {wanted.size}", Axis(wanted.size, log=True), Axis(metric), drawn)
 
 
+@command.explained
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line of ``python -m flows.ladder``; its exit status."""
     parser = argparse.ArgumentParser(prog="python -m flows.ladder", description=(__doc__ or "").split("\n\n")[0])
@@ -226,18 +227,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--parallel", type=int, default=1, help="trials at the same time (default: 1)")
     parser.add_argument("--storage", help="URL of the studies' database (default: SQLite in the project)")
     options = parser.parse_args(arguments)
-    try:
-        load(options.file)
-        history.require_clean("a ladder")
-        with server.used():
-            state = ladder(str(options.file), options.next, options.parallel, options.storage, return_state=True)
-    except HeadwaterError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    print(state.message if state.is_completed() else f"error: {state.message}", file=sys.stderr)
-    return 0 if state.is_completed() else 130 if state.is_cancelled() else 1
+    load(options.file)
+    history.require_clean("a ladder")
+    with server.used():
+        return command.ended(
+            ladder(str(options.file), options.next, options.parallel, options.storage, return_state=True)
+        )
 
 
 if __name__ == "__main__":

@@ -49,11 +49,23 @@ def begin_again() -> None:
 
 def began(pid: int) -> str | None:
     """When a process began, in ticks since the machine did; None if there is none, or one that has ended."""
+    fields = _status(pid)
+    return fields[19] if fields else None
+
+
+def of_group(leader: int) -> list[int]:
+    """The processes of a group that have not ended."""
+    numbers = (int(path.name) for path in Path("/proc").iterdir() if path.name.isdecimal())
+    return [pid for pid in numbers if (fields := _status(pid)) and int(fields[2]) == leader]
+
+
+def _status(pid: int) -> list[str] | None:
+    """What Linux says of a process from its state on (proc(5), from the third field); None of one that has ended."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
         return None
-    return None if fields[0] == "Z" else fields[19]
+    return None if fields[0] == "Z" else fields
 
 
 def _own() -> str:

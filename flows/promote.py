@@ -20,7 +20,7 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
-from flows import artifacts, graph, history, processes, server
+from flows import artifacts, command, graph, history, processes, server
 from flows.registry import Promotion, Registry
 from stages.core.errors import HeadwaterError
 from stages.core.params import check, params, read
@@ -141,28 +141,25 @@ def _hash(path: str, revision: str) -> str | None:
     return next((out["md5"] for out in outs if out["path"] == path), None)
 
 
+@command.explained
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line of ``python -m flows.promote``: 0 if there is a new champion, 1 if not."""
     parser = argparse.ArgumentParser(prog="python -m flows.promote", description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--rollback", action="store_true", help="make the version before the champion again")
     parser.add_argument("--list", action="store_true", help="show what was promoted, when and why, as JSON lines")
     options = parser.parse_args(arguments)
-    try:
-        registry = Registry(check(Rules, read(RULES), where=str(RULES)).artifact)
-        if options.list:
-            for one in registry.promotions():
-                print(json.dumps(vars(one), ensure_ascii=False))
-            return 0
-        if options.rollback:
-            back = registry.roll_back()
-            files = f"git checkout {back.commit[:12]} && dvc checkout"
-            print(f"{back.version} is the champion: {back.reason}; its files: {files}")
-            return 0
-        with server.used():
-            state = promote(return_state=True)
-    except HeadwaterError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    registry = Registry(check(Rules, read(RULES), where=str(RULES)).artifact)
+    if options.list:
+        for one in registry.promotions():
+            print(json.dumps(vars(one), ensure_ascii=False))
+        return 0
+    if options.rollback:
+        back = registry.roll_back()
+        files = f"git checkout {back.commit[:12]} && dvc checkout"
+        print(f"{back.version} is the champion: {back.reason}; its files: {files}")
+        return 0
+    with server.used():
+        state = promote(return_state=True)
     print(f"{'error: ' * state.is_failed()}{state.name}: {state.message}".replace("error: Failed: ", "error: "))
     return 0 if state.name in ("Promoted", "Cached") else 1
 

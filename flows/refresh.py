@@ -19,7 +19,7 @@ from prefect.client.schemas.objects import State
 from prefect.settings import get_current_settings
 from prefect.states import Completed, Failed
 
-from flows import graph, history, processes, server
+from flows import command, graph, history, processes, server
 from flows.build import build
 from flows.promote import promote
 from stages.core.errors import HeadwaterError
@@ -131,23 +131,18 @@ def _alone() -> Iterator[None]:
         yield
 
 
+@command.explained
 def main() -> int:
     """The command line of ``python -m flows.refresh``; its exit status."""
     parser = argparse.ArgumentParser(prog="python -m flows.refresh", description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--inbox", type=os.path.abspath, help="folder whose files are taken into incoming/crawl")
     parser.add_argument("--look-again", action="store_true", help="ask the source of crawl for what is new")
     arguments = parser.parse_args()
-    try:
-        if not arguments.look_again and not server.up() and nothing_new(arguments.inbox and Path(arguments.inbox)):
-            print("Cached: no new crawl")
-            return 0
-        with server.used():
-            state = refresh(arguments.inbox, arguments.look_again, return_state=True)
-    except HeadwaterError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
+    if not arguments.look_again and not server.up() and nothing_new(arguments.inbox and Path(arguments.inbox)):
+        print("Cached: no new crawl")
+        return 0
+    with server.used():
+        state = refresh(arguments.inbox, arguments.look_again, return_state=True)
     print(f"error: {state.message}" if state.is_failed() else f"{state.name}: {state.message}")
     return 0 if state.is_completed() else 130 if state.is_cancelled() else 1
 

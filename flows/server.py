@@ -12,8 +12,10 @@ import contextlib
 import json
 import os
 import secrets
+import shutil
 import socket
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -27,6 +29,7 @@ from stages.core.errors import HeadwaterError
 
 HOST = "127.0.0.1"
 PORT = 4200  # the one that Prefect's own tools expect
+_SPACE = 10e6  # bytes: a new database takes 2 MB, a build of twelve stages .4 more
 _START = 300.0  # seconds for a server to come up; the first start makes the database, 10 s on a busy machine
 
 
@@ -45,7 +48,7 @@ def main() -> None:
     url = f"http://{HOST}:{port}"
     _record().parent.mkdir(parents=True, exist_ok=True)
     _record().write_text(json.dumps({"url": url, "pid": os.getpid()}), "utf-8")
-    print(f"Prefect UI: {url} (Ctrl-C stops it)", flush=True)
+    print(f"Prefect UI: {url} (Ctrl-C stops it); what runs in this folder is shown there", flush=True)
     command, environment = _command(port), {"PREFECT_UI_API_URL": f"{url}/api"}
     os.execve(command[0], command, {**os.environ, **environment})  # under this process id, which is recorded
 
@@ -82,8 +85,11 @@ def secret(*, make: bool = False) -> str | None:
     path = secret_file()
     if make and not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        # Whole or not at all: an empty one, as a full disk leaves it, would be none.
+        handle, partial = tempfile.mkstemp(dir=path.parent)  # which only its owner may read
+        with os.fdopen(handle, "w") as file:
             file.write(f"headwater:{secrets.token_urlsafe(18)}")
+        Path(partial).replace(path)
     return path.read_text("utf-8").strip() if path.exists() else None
 
 
@@ -119,7 +125,21 @@ def require_welcome(url: str, given: str | None) -> None:
         raise HeadwaterError(f"{url}: {error}") from None
 
 
+def require_space() -> None:
+    """Check that there is room for a server's database and logs.
+
+    Raises:
+        HeadwaterError: the disk of Prefect's home is full.
+    """
+    home = get_current_settings().home.resolve()
+    home.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(home).free
+    if free < _SPACE:
+        raise HeadwaterError(f"{free / 1e6:.0f} MB are left on the disk of {home}; free some and run again")
+
+
 def _temporary() -> str:
+    require_space()
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         port = probe.getsockname()[1]

@@ -6,6 +6,7 @@ password, which is made at the first start and lies in Prefect's home, readable 
 """
 
 import argparse
+import contextlib
 import json
 import os
 import signal
@@ -20,12 +21,12 @@ from prefect.client.schemas.schedules import CronSchedule
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, get_current_settings, temporary_settings
 from pydantic import ValidationError
 
-from flows import processes, server
+from flows import command, processes, server
 from stages.core.errors import HeadwaterError
 
 DEPLOYMENTS = Path("infra/prefect.yaml")
 
-_PATIENCE = 60.0  # seconds for a process to end by itself; a stage is given ten to keep what it has finished
+_PATIENCE = 60.0  # seconds for processes to end by themselves; a stage is given ten to keep what it has finished
 SETTINGS = {
     # Runs and their logs are removed after 90 days; Prefect's own default keeps them for ever.
     "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
@@ -48,6 +49,8 @@ def up(port: int) -> str:
     url = server.recorded()
     if url is None:
         server.require_free(port)
+        server.require_space()
+        print(f"starting server and worker; their logs are in {_home()}", flush=True)
         environment = {**SETTINGS, "PREFECT_SERVER_API_AUTH_STRING": server.secret(make=True) or ""}
         _start("server", [sys.executable, "-m", "flows.server", "--port", str(port)], environment)
         url = server.awaited(f"http://{server.HOST}:{port}", lambda: _running("server"), _log("server"))
@@ -102,11 +105,10 @@ def _checked(path: Path) -> str:
                     f"{path}: {deployment['entrypoint']}: {schedule} is no schedule; such as"
                     ' {cron: "0 3 * * 0", timezone: UTC}, Sundays at three'
                 ) from None
-    pools = {deployment["work_pool"]["name"] for deployment in deployments}
-    if len(pools) != 1:
-        raise HeadwaterError(f"{path}: one work pool is served, but there are {', '.join(sorted(pools))}")
-    name: str = pools.pop()
-    return name
+    pools = sorted({str((deployment.get("work_pool") or {}).get("name")) for deployment in deployments})
+    if len(pools) != 1 or pools == ["None"]:
+        raise HeadwaterError(f"{path}: every deployment must name the same work pool, but there are {', '.join(pools)}")
+    return pools[0]
 
 
 def _deploy(pool: str, environment: Mapping[str, str]) -> None:
@@ -156,9 +158,10 @@ def _end(name: str) -> bool:
         return False
     os.killpg(pid, signal.SIGTERM)  # to the runs under way too, which end their stages in order
     deadline = time.monotonic() + _PATIENCE
-    while _running(name):
+    while processes.of_group(pid):
         if time.monotonic() > deadline:
-            os.killpg(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(pid, signal.SIGKILL)
         time.sleep(0.1)
     _record(name).unlink()
     return True
@@ -177,22 +180,20 @@ def _log(name: str) -> Path:
     return _home() / f"{name}.log"
 
 
+@command.explained
 def main() -> int:
     """The command line of ``python -m flows.service``; its exit status."""
     parser = argparse.ArgumentParser(prog="python -m flows.service", description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("action", choices=["up", "down", "deploy"])
     parser.add_argument("--port", type=int, default=server.PORT, help=f"of the server (default: {server.PORT})")
     arguments = parser.parse_args()
-    try:
-        if arguments.action == "down":
-            print(f"ended: {', '.join(down()) or 'nothing was up'}")
-        elif arguments.action == "deploy":
-            print(f"deployed to {deploy()}")
-        else:
-            print(f"Prefect UI: {up(arguments.port)}; user and password, as user:password: {server.secret_file()}")
-    except HeadwaterError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    if arguments.action == "down":
+        print(f"ended: {', '.join(down()) or 'nothing was up'}")
+    elif arguments.action == "deploy":
+        print(f"deployed to {deploy()}")
+    else:
+        print(f"Prefect UI: {up(arguments.port)}; user and password, as user:password: {server.secret_file()}")
+        print(f"flows run as {DEPLOYMENTS} says: by schedule, on demand in the UI, or as commands here")
     return 0
 
 

@@ -23,7 +23,7 @@ from prefect.runtime import flow_run
 from prefect.states import Cancelled, Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows import artifacts, findings, history, processes, search, server, trial
+from flows import artifacts, command, findings, history, processes, search, server, trial
 from flows.build import Commands, has_cause
 from flows.search import Search
 from flows.study import Study, opened
@@ -161,11 +161,12 @@ def _outcome(study: Study, any_made: bool, stopped: bool) -> State:
     pairs = zip(study.search.objectives, best[0].values, strict=True)
     figures = ", ".join(f"{name} {value:.6g}" for name, value in pairs)
     others = f", and {len(best) - 1} more that none beats" if len(best) > 1 else ""
-    command = f"python -m flows.apply {study.experiment(best[0].number)}"
-    message = f"{figures} with {values}{others}: {command}; charts: {study.folder / findings.FILE}"
+    take_over = f"python -m flows.apply {study.experiment(best[0].number)}"
+    message = f"{figures} with {values}{others}: {take_over}; charts: {study.folder / findings.FILE}"
     return Completed(message=message) if any_made else Completed(name="Cached", message=message)
 
 
+@command.explained
 def main() -> int:
     """The command line of ``python -m flows.sweep``; its exit status."""
     parser = argparse.ArgumentParser(prog="python -m flows.sweep", description=(__doc__ or "").split("\n\n")[0])
@@ -173,18 +174,10 @@ def main() -> int:
     parser.add_argument("--parallel", type=int, default=1, help="trials at the same time (default: 1)")
     parser.add_argument("--storage", help="URL of the study's database (default: SQLite in the project)")
     arguments = parser.parse_args()
-    try:
-        search.load(arguments.file)
-        history.require_clean("a sweep")
-        with server.used():
-            state = sweep(str(arguments.file), arguments.parallel, arguments.storage, return_state=True)
-    except HeadwaterError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    print(state.message if state.is_completed() else f"error: {state.message}", file=sys.stderr)
-    return 0 if state.is_completed() else 130 if state.is_cancelled() else 1
+    search.load(arguments.file)
+    history.require_clean("a sweep")
+    with server.used():
+        return command.ended(sweep(str(arguments.file), arguments.parallel, arguments.storage, return_state=True))
 
 
 if __name__ == "__main__":

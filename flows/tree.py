@@ -2,22 +2,27 @@
 
 DVC's locks name processes by their number, which says nothing on another machine that shares the folder: each would
 take the other's for dead. So whoever builds leaves a file beside those locks for as long as it does, and touches it.
-That another machine's is fresh is seen against one's own, by the clock of the file system that keeps both.
+That another machine's is fresh is seen against one's own, by the clock of the file system that keeps both. Of any other
+the age says nothing, for a clock may have been set: it is watched until it is touched, or long enough not to be.
 """
 
 import contextlib
 import os
 import socket
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from flows.processes import began
 from stages.core.errors import HeadwaterError
 
 FOLDER = Path(".dvc/tmp/builds")
 
 _TOUCHED = 20.0  # seconds from one touch to the next
-_STALE = 120.0  # seconds after which a machine is taken for gone
+_FRESH = 120.0  # seconds of age
+_WATCHED = 100.0  # seconds without a touch after which a machine is taken for gone; NFS shows one up to 60 late
 
 
 @contextlib.contextmanager
@@ -43,12 +48,25 @@ def held() -> Iterator[None]:
 def _require_alone(mine: Path) -> None:
     now = mine.stat().st_mtime
     for other in sorted(FOLDER.iterdir()):
-        machine = other.name.split(" ")[0]
+        machine, process, _ = other.name.split(" ")
         with contextlib.suppress(FileNotFoundError):  # it has ended meanwhile
-            if now - other.stat().st_mtime > _STALE:
-                other.unlink()  # killed
-            elif machine != socket.gethostname():
+            if machine == socket.gethostname():
+                if began(int(process)) is None:
+                    other.unlink()  # killed
+            elif 0 <= now - other.stat().st_mtime <= _FRESH or _is_touched(other, machine):
                 raise HeadwaterError(f"{machine} is building this working tree; one machine does at a time")
+            else:
+                other.unlink()
+
+
+def _is_touched(path: Path, machine: str) -> bool:
+    print(f"{machine} left a build of this working tree; watching for {_WATCHED:.0f} s if it lives", file=sys.stderr)
+    before, deadline = path.stat().st_mtime_ns, time.monotonic() + _WATCHED
+    while time.monotonic() < deadline:
+        time.sleep(min(1.0, _WATCHED / 10))
+        if path.stat().st_mtime_ns != before:
+            return True
+    return False
 
 
 def _touch(path: Path, ended: threading.Event) -> None:

@@ -103,7 +103,9 @@ def main() -> None:
     """Apply the recipe named on the command line and show what changed."""
     parser = argparse.ArgumentParser(prog="python -m stages.core.recipe", description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("recipe", nargs="?", help="name of a file in infra/recipes, without .yaml")
-    parser.add_argument("--set", nargs="+", default=[], metavar="NAME=VALUE", help="single values, over the recipe's")
+    parser.add_argument(
+        "--set", nargs="+", action="extend", default=[], metavar="NAME=VALUE", help="single values, over the recipe's"
+    )
     parser.add_argument("--diff", action="store_true", help="show what would change and write nothing")
     arguments = parser.parse_args()
     try:

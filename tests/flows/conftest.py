@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 
+from tests.flows import postgresql
+
 ROOT = Path(__file__).resolve().parents[2]
 
 PIPELINE = """
@@ -154,6 +156,16 @@ def _await(server: Server, process: subprocess.Popen[bytes], log: Path) -> None:
             assert process.poll() is None, log.read_text()
             assert time.monotonic() < deadline, log.read_text()
             time.sleep(0.1)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[postgresql.PostgreSQL]:
+    """A PostgreSQL, started once; each test makes databases of its own."""
+    programs = postgresql.programs()
+    if programs is None:
+        pytest.skip("needs PostgreSQL: apt-get install postgresql")
+    with postgresql.served(programs) as server:
+        yield server
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
-"""A PostgreSQL of Debian's on loopback, with a password, for as long as a test takes."""
+"""A PostgreSQL of Debian's on loopback, with a password, and databases in it."""
 
 import contextlib
+import dataclasses
 import os
 import pwd
 import secrets
@@ -13,6 +14,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from sqlalchemy.engine import URL
+
+_OWNER = "headwater"
+
 
 def programs() -> Path | None:
     """The folder of PostgreSQL's programs; None where it is not installed."""
@@ -21,9 +26,26 @@ def programs() -> Path | None:
     return found[-1].parent if found else Path(initdb).resolve().parent if initdb else None
 
 
+@dataclasses.dataclass(frozen=True)
+class PostgreSQL:
+    """A server."""
+
+    programs: Path
+    port: int
+    password: str
+
+    def database(self, driver: str) -> URL:
+        """A new and empty database: its address for SQLAlchemy with a driver, such as pg8000, and with the password."""
+        name = f"d{secrets.token_hex(6)}"
+        where = ["-h", "127.0.0.1", "-p", str(self.port), "-U", _OWNER]
+        environment = {**os.environ, "PGPASSWORD": self.password}
+        subprocess.run([str(self.programs / "createdb"), *where, name], env=environment, check=True)
+        return URL.create(f"postgresql+{driver}", _OWNER, self.password, "127.0.0.1", self.port, name)
+
+
 @contextlib.contextmanager
-def served(programs: Path) -> Iterator[str]:
-    """A new and empty database; gives its address for SQLAlchemy, with its password."""
+def served(programs: Path) -> Iterator[PostgreSQL]:
+    """A server for as long as the context lasts."""
     password = secrets.token_urlsafe(12)
     # Its server refuses to run as root, and another user can't come into a folder of root's tests.
     with tempfile.TemporaryDirectory(prefix="headwater-postgresql-") as name:
@@ -33,7 +55,7 @@ def served(programs: Path) -> Iterator[str]:
             if user:
                 shutil.chown(path, user, pwd.getpwnam(user).pw_gid)
         data = ["-D", str(folder / "data")]
-        options = ["--auth=scram-sha-256", f"--pwfile={folder / 'password'}", "--username=headwater", "--no-sync"]
+        options = ["--auth=scram-sha-256", f"--pwfile={folder / 'password'}", f"--username={_OWNER}", "--no-sync"]
         subprocess.run([*_as(user), str(programs / "initdb"), *data, *options], check=True, capture_output=True)
         port = _free_port()
         settings = ["-c", "listen_addresses=127.0.0.1", "-c", f"unix_socket_directories={folder}", "-p", str(port)]
@@ -46,7 +68,7 @@ def served(programs: Path) -> Iterator[str]:
                 assert server.poll() is None, (folder / "log").read_text()
                 assert time.monotonic() < deadline, (folder / "log").read_text()
                 time.sleep(0.2)
-            yield f"postgresql+asyncpg://headwater:{password}@127.0.0.1:{port}/postgres"
+            yield PostgreSQL(programs, port, password)
         finally:
             server.send_signal(signal.SIGINT)  # ends connections that are open
             server.wait(60)

@@ -4,18 +4,16 @@ import contextlib
 import gc
 import socket
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import optuna
 import pytest
-from sqlalchemy.engine import make_url
 
 from flows import database
 from flows.search import Range, Search
 from flows.study import Study
 from stages.core.errors import HeadwaterError
-from tests.flows import postgresql
+from tests.flows.postgresql import PostgreSQL
 
 SEARCH = Search(
     target="train",
@@ -30,16 +28,12 @@ SEARCH = Search(
 )
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[tuple[str, str]]:
-    """A PostgreSQL on loopback: the URL of a database in it, and the password that it asks for."""
+@pytest.fixture
+def server(postgres: PostgreSQL) -> tuple[str, str]:
+    """The URL of a database on loopback, and the password that it asks for."""
     pytest.importorskip("pg8000", reason="needs the driver: pip install '.[postgresql]'")
-    programs = postgresql.programs()
-    if programs is None:
-        pytest.skip("needs PostgreSQL: apt-get install postgresql")
-    with postgresql.served(programs) as address:
-        url = make_url(address)
-        yield f"postgresql://{url.username}@{url.host}:{url.port}/{url.database}", str(url.password)
+    url = postgres.database("pg8000")
+    return f"postgresql://{url.username}@{url.host}:{url.port}/{url.database}", postgres.password
 
 
 def study(storage: optuna.storages.RDBStorage, owner: str, folder: Path) -> Study:
@@ -108,7 +102,7 @@ def test_what_is_wrong_with_a_server_is_one_line_without_the_password(
     monkeypatch.setenv(database.PASSWORD, "wrong one")
     assert 'password authentication failed for user "headwater"' in refused(url)
     monkeypatch.setenv(database.PASSWORD, password)
-    assert 'database "none" does not exist' in refused(url.replace("/postgres", "/none"))
+    assert 'database "none" does not exist' in refused(url.rpartition("/")[0] + "/none")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         free = probe.getsockname()[1]

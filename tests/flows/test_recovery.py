@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.flows import postgresql
+from flows import processes
 from tests.flows.test_service import ask, free_port
 
 if TYPE_CHECKING:
     from tests.flows.conftest import Project
+    from tests.flows.postgresql import PostgreSQL
 
 ROOT = Path(__file__).resolve().parents[2]
 ENDED = ("Completed", "Cached", "Failed", "Crashed", "Cancelled")
@@ -82,22 +83,19 @@ class Service:
 
 
 @pytest.fixture
-def service(project: "Project") -> Iterator[Service]:
+def service(project: "Project", postgres: "PostgreSQL") -> Iterator[Service]:
     """A project with the flows in it, whose service is not up yet; ended afterwards."""
-    programs = postgresql.programs()
-    if programs is None:
-        pytest.skip("needs PostgreSQL: apt-get install postgresql")
     del project.environment["PREFECT_API_URL"]
     (project.root / "infra").mkdir()
     shutil.copy2(ROOT / "infra" / "prefect.yaml", project.root / "infra" / "prefect.yaml")
     (project.root / "flows").symlink_to(ROOT / "flows")
-    with postgresql.served(programs) as address:
-        project.environment["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = address
-        project.environment["PREFECT_CLIENT_MAX_RETRIES"] = "8"  # as in this project's pyproject.toml
-        project.environment["PREFECT_SERVER_DATABASE_CONNECTION_TIMEOUT"] = "60"  # a busy machine takes longer than 5
-        project.environment["PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS"] = "5"  # 30 else
-        yield Service(project, free_port())
-        project.run("service", "down")
+    address = postgres.database("asyncpg").render_as_string(hide_password=False)
+    project.environment["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = address
+    project.environment["PREFECT_CLIENT_MAX_RETRIES"] = "8"  # as in this project's pyproject.toml
+    project.environment["PREFECT_SERVER_DATABASE_CONNECTION_TIMEOUT"] = "60"  # a busy machine takes longer than 5
+    project.environment["PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS"] = "5"  # 30 else
+    yield Service(project, free_port())
+    project.run("service", "down")
 
 
 @pytest.mark.slow
@@ -129,7 +127,7 @@ def test_nothing_is_lost_when_worker_run_and_server_are_killed(service: Service,
     service.kill("worker")
     label = service.ask(f"flow_runs/{run}")["labels"]["headwater.process"]
     os.kill(int(label.split()[2]), signal.SIGKILL)
-    service.until(lambda: not any(Path(f"/proc/{pid}/cmdline").exists() for pid in pids), seconds=30)
+    service.until(lambda: not any(map(processes.began, pids)), seconds=120)
     service.up()
     assert service.state(run) == "Crashed"
     tasks = service.ask("task_runs/filter", flow_runs={"id": {"any_": [run]}})
@@ -177,12 +175,10 @@ def test_a_schedule_starts_a_run_and_down_ends_what_is_under_way(service: Servic
     service.project.write("slow", "source")
     service.up()
     service.until(lambda: (service.project.root / "pids").exists())
+    service.until(lambda: len((service.project.root / "pids").read_text().split()) == 2)
     pids = [int(pid) for pid in (service.project.root / "pids").read_text().split()]
     assert service.project.run("service", "down") == "ended: worker, server\n"
-    deadline = time.monotonic() + 30
-    while any(Path(f"/proc/{pid}/cmdline").exists() for pid in pids):
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
+    service.until(lambda: not any(map(processes.began, pids)), seconds=120)
     service.up()
     running = {"flow_runs": {"state": {"name": {"any_": ["Running", "Cancelling"]}}}}
     assert service.ask("flow_runs/filter", **running) == []
