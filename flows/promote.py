@@ -2,7 +2,8 @@
 
 infra/promotion.yaml says what is compared and which gates there are. Both builds' evaluations are compared question by
 question (stages/scoring/comparison.py); the champion's come from DVC's cache. ``--rollback`` makes the version before
-the champion again, ``--list`` shows what was promoted, when and why.
+the champion again, ``--list`` shows what was promoted, when and why, ``--record`` keeps the champion's answers in
+infra/promoted, beside which the report sets a build.
 """
 
 import argparse
@@ -24,8 +25,10 @@ from flows import artifacts, command, graph, history, processes, server
 from flows.registry import Promotion, Registry
 from stages.core.errors import HeadwaterError
 from stages.core.params import check, params, read
+from stages.release import promoted
 
 RULES = Path("infra/promotion.yaml")
+RECORD = Path("infra/promoted")
 
 
 @params
@@ -126,6 +129,14 @@ def _fetched(path: Path, champion: Promotion, target: Path) -> Path:
     return target
 
 
+def _record(rules: Rules, champion: Promotion) -> None:
+    names = (f"{rules.model}.parquet", f"{rules.model}_questions.parquet")
+    for name, kept in zip(names, promoted.ANSWERS, strict=True):
+        _fetched(rules.results / name, champion, RECORD / kept)
+    about = {"version": champion.version, "commit": champion.commit, "reason": champion.reason, "model": rules.model}
+    (RECORD / promoted.CHAMPION).write_text(json.dumps(about, indent=1, ensure_ascii=False) + "\n", "utf-8")
+
+
 def _artifact(name: str) -> str:
     declared = yaml.safe_load(Path("dvc.yaml").read_text("utf-8")).get("artifacts", {})
     if name not in declared:
@@ -147,11 +158,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m flows.promote", description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--rollback", action="store_true", help="make the version before the champion again")
     parser.add_argument("--list", action="store_true", help="show what was promoted, when and why, as JSON lines")
+    parser.add_argument("--record", action="store_true", help=f"keep the champion's answers in {RECORD}")
     options = parser.parse_args(arguments)
-    registry = Registry(check(Rules, read(RULES), where=str(RULES)).artifact)
+    rules = check(Rules, read(RULES), where=str(RULES))
+    registry = Registry(rules.artifact)
     if options.list:
         for one in registry.promotions():
             print(json.dumps(vars(one), ensure_ascii=False))
+        return 0
+    if options.record:
+        if (champion := registry.champion()) is None:
+            raise HeadwaterError(f"{registry.name}: nothing was promoted yet")
+        _record(rules, champion)
+        print(f"{RECORD} has the answers of {champion.version}: commit it, and `dvc repro report`")
         return 0
     if options.rollback:
         back = registry.roll_back()

@@ -73,7 +73,7 @@ def run(params: Params, *, documents: Path, kept: Path, dropped: Path) -> Metric
         shards.Unit((path, decision, *(own[path.stem] for own in cuts)), {"kept": path.name, "dropped": path.name})
         for path, decision in zip(paths, decisions, strict=True)
     ]
-    divided = shards.build(deduplication.divide, params.passages, dividing, label="dedup")
+    divided = shards.build(deduplication.divide, [params.similarity, params.passages], dividing, label="dedup")
     shards.publish(divided, "kept", kept)
     shards.publish(divided, "dropped", dropped)
     return {**shards.total(one.metrics for one in divided), "groups": grouped.metrics["groups"]}

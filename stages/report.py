@@ -6,8 +6,6 @@ its one script, which searches, opens and marks what is there.
 
 from pathlib import Path
 
-from stages.core import shards
-from stages.core.errors import HeadwaterError
 from stages.core.params import params
 from stages.core.stage import Metrics, main
 from stages.release import (
@@ -23,6 +21,8 @@ from stages.release import (
     training_logs,
     vocabulary_figures,
 )
+from stages.release import promoted as beside
+from stages.scoring import comparison
 
 
 @params
@@ -73,6 +73,7 @@ def run(
     spikes: tuple[Path, ...],
     optimizers: Path,
     results: Path,
+    promoted: Path,
     exported: Path,
     artifacts: tuple[Path, ...],
     dropped: tuple[Path, ...],
@@ -93,6 +94,7 @@ def run(
         spikes: steps that were not learned from, data/<stage>/spikes.json
         optimizers: what optimizers reached, as tests/benchmarks/optimizers.py measured it
         results: folder of the evaluation
+        promoted: what was kept of the last promoted model
         exported: exported model
         artifacts: what else the stages wrote, of which the hashes are shown
         dropped: folders of dropped documents, data/<stage>/dropped
@@ -100,10 +102,23 @@ def run(
         report: the page
     """
     counts = figures.read(measured)
-    chain = _chain(counts, dropped)
+    chain = figures.chain(counts, dropped)
     examples = corpus.examples(dropped, params.examples, params.characters)
     found = evaluation.read(results)
-    given = (manifest, documents, kept, training, tokenizer, tokens, *logs, *spikes, optimizers, results, exported)
+    given = (
+        manifest,
+        documents,
+        kept,
+        training,
+        tokenizer,
+        tokens,
+        *logs,
+        *spikes,
+        optimizers,
+        results,
+        promoted,
+        exported,
+    )
     stages = lineage.read(graph, (*given, *artifacts, *dropped))
     shown = corpus.Shown(params.duplicate_groups, params.duplicate_copies, params.compared_rows, params.characters)
     sample = [*corpus.draw(training, params.tokenized_documents), *corpus.draw_by_language(documents, params.rows)]
@@ -126,36 +141,15 @@ def run(
         "spikes": training_logs.told(spikes, training, params.rows),
         "optimizers": optimizer_curves.compared(optimizers),
         "files": lineage.files(manifest, tokenizer, exported),
+        "beside": beside.compared(promoted, results, comparison.differences),
         "every_figure": page.every_figure(counts),
         "rows": params.rows,
         **evaluation.sections(found, counts, results, params.rows, params.characters),
     }
-    size = _write(page.report(sections), report, params.max_bytes)
+    size = page.write(page.report(sections), report, params.max_bytes)
     available = sum(sum(counts[stage].get("dropped", {}).values()) for stage in chain[1:])
     listed = sections["index"].listed
     return {"in": available, "out": listed, "dropped": {"not_listed": available - listed}, "bytes": size}
-
-
-def _chain(counts: figures.Measured, dropped: tuple[Path, ...]) -> list[str]:
-    """The stages that documents pass through: the crawl, which is measured first, and those that drop documents."""
-    stages = [next(iter(counts)), *(path.parent.name for path in dropped)]
-    if missing := sorted(set(stages) - set(counts)):
-        raise HeadwaterError(f"--measured lacks metrics/{missing[0]}.json, whose dropped documents are to be shown")
-    return stages
-
-
-def _write(rendered: str, report: Path, max_bytes: int) -> int:
-    content = rendered.encode()
-    if len(content) > max_bytes:
-        raise HeadwaterError(
-            f"the page would have {len(content):,} bytes, params.yaml allows report.max_bytes {max_bytes:,}: "
-            "lower report.search_bytes, report.examples or report.characters"
-        )
-    report.parent.mkdir(parents=True, exist_ok=True)
-    partial = report.with_name(f".{report.name}.partial")
-    partial.write_bytes(content)
-    shards.replace(partial, report)
-    return len(content)
 
 
 if __name__ == "__main__":

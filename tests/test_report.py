@@ -131,6 +131,8 @@ def test_limits_of_scores_spikes_unused_tokens_and_lineage_are_there(page: Path)
 
     assert "words at least 50, at most 100,000" in text
     assert "4 of 12 beyond" in text
+    assert re.search(r"language_score at least 0.85\s*0 of 12 beyond", text)
+    assert re.search(r"similarity at most 0.8\s*7 of 7 beyond", text)
     assert "limit 50" in text
     assert "Step 7 was not learned from: leap, loss 9.5" in text
     assert "learned pieces are not among the 5 packed tokens" in text
@@ -138,6 +140,18 @@ def test_limits_of_scores_spikes_unused_tokens_and_lineage_are_there(page: Path)
     assert ("href", "#stage-extract") in attributes
     assert ("data-from", "extract") in attributes
     assert re.search(r"extract/documents from extract [0-9a-f]{64} ?1 file, [\d,]+ bytes", text)
+
+
+def test_the_build_is_set_beside_the_last_promoted_model(page: Path, inputs: dict[str, Any], tmp_path: Path) -> None:
+    text = " ".join(Page(page).text.split())
+    assert "v3.0.0 of commit 0123456789ab was promoted for this: <script>alert(1)</script>" in text
+    assert re.search(r"held_out\s*bits_per_byte\s*12\s*1.910\s*0.955\s*-0.955\s*-\d\.\d+ to -\d\.\d+\s*better", text)
+    (tmp_path / "champion.json").write_text("{}", "utf-8")
+    report.run(parameters(), **inputs | {"promoted": tmp_path}, report=tmp_path / "index.html")
+    assert "python -m flows.promote --record" in Page(tmp_path / "index.html").text
+    (tmp_path / "champion.json").write_text("{", "utf-8")
+    with pytest.raises(HeadwaterError, match=r"champion\.json is damaged"):
+        report.run(parameters(), **inputs | {"promoted": tmp_path}, report=tmp_path / "index.html")
 
 
 def test_counts_reasons_examples_and_groups_are_there(page: Path) -> None:

@@ -38,14 +38,15 @@ class Writer:
 
     Args:
         path: The file to write.
-        extra: Columns that the stage adds after those of ``SCHEMA``.
+        extra: Columns that the stage adds after those of ``SCHEMA``, or of it those of which it has more to say.
         dropped: Whether the shard is one of dropped documents, with ``stage`` and ``reason``.
     """
 
     def __init__(self, path: Path, extra: Sequence[pa.Field] = (), *, dropped: bool = False) -> None:
         self.schema = DROPPED if dropped else SCHEMA
         for field in extra:
-            self.schema = self.schema.append(field)
+            place = self.schema.get_field_index(field.name)
+            self.schema = self.schema.append(field) if place < 0 else self.schema.set(place, field)
         self._writer = pq.ParquetWriter(path, self.schema, compression="zstd", compression_level=3)
         self._rows: list[Mapping[str, Any]] = []
         self._characters = 0

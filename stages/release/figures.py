@@ -20,6 +20,18 @@ def read(paths: Sequence[Path]) -> Measured:
     return {path.stem: _object(path) for path in paths}
 
 
+def chain(measured: Measured, dropped: Sequence[Path]) -> list[str]:
+    """The stages that documents pass through: the crawl, measured first, and those with a folder of dropped ones.
+
+    Raises:
+        HeadwaterError: one of them was not measured.
+    """
+    stages = [next(iter(measured)), *(path.parent.name for path in dropped)]
+    if missing := sorted(set(stages) - set(measured)):
+        raise HeadwaterError(f"--measured lacks metrics/{missing[0]}.json, whose dropped documents are to be shown")
+    return stages
+
+
 def flat(metrics: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str | int | float]]:
     """Every single figure of nested metrics with its dotted name, in the order of the file."""
     for key, value in metrics.items():

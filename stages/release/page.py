@@ -10,6 +10,8 @@ from typing import Any
 
 from markupsafe import Markup
 
+from stages.core import shards
+from stages.core.errors import HeadwaterError
 from stages.release import charts, rendering
 from stages.release.figures import Measured, flat, number
 
@@ -53,6 +55,25 @@ def styled(template: str, sections: dict[str, Any], script: str = "") -> str:
     if script:
         policy += f"; script-src {_hash(script)}"
     return rendering.html().get_template(template).render(frame=_FRAME, style=style, policy=policy, **sections)
+
+
+def write(rendered: str, path: Path, max_bytes: int) -> int:
+    """Write the page; gives its bytes.
+
+    Raises:
+        HeadwaterError: it has more than ``max_bytes``.
+    """
+    content = rendered.encode()
+    if len(content) > max_bytes:
+        raise HeadwaterError(
+            f"the page would have {len(content):,} bytes, params.yaml allows report.max_bytes {max_bytes:,}: "
+            "lower report.search_bytes, report.examples or report.characters"
+        )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_bytes(content)
+    shards.replace(partial, path)
+    return len(content)
 
 
 def _own(name: str) -> Markup:

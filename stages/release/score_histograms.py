@@ -41,35 +41,50 @@ class Scored:
 def draw(kept: Path, dropped: Iterable[Path], bins: int) -> list[Scored]:
     """A histogram of every score that is held to a limit, those that most documents do not meet first.
 
+    A score of which only dropped documents have a value, such as the similarity to what was kept instead, is drawn of
+    those.
+
     Args:
         kept: Shards of the documents that passed.
         dropped: Folders of dropped documents; the one beside ``kept`` holds those that did not.
         bins: Of a histogram.
     """
-    sides = [shards.files(kept, "*.parquet")]
-    sides += [shards.files(folder, "*.parquet") for folder in dropped if folder.parent == kept.parent]
-    limits = {name: found for name, found in _limits(sides[0][0]).items() if found} if sides[0] else {}
-    found = []
-    for name, held in limits.items():
-        passed, failed = (_values(paths, name) for paths in (sides[0], [path for side in sides[1:] for path in side]))
-        if len(passed) + len(failed):
-            found.append(_scored(name, held, passed, failed, bins))
+    passed, found = shards.files(kept, "*.parquet"), []
+    done: set[str] = set()
+    for folder in sorted(dropped, key=lambda folder: folder.parent != kept.parent):
+        failed = shards.files(folder, "*.parquet")
+        beside = passed if folder.parent == kept.parent else []
+        limits = _limits([*beside, *failed][0]) if beside or failed else {}
+        for name in [name for name in limits if name not in done]:
+            good, bad = (_values(paths, name, limits) for paths in (beside, failed))
+            if len(good) + len(bad):
+                found.append(_scored(name, limits[name], good, bad, bins))
+        done |= set(limits)
     return sorted(found, key=lambda one: (-one.beyond, one.name))
 
 
 def _limits(path: Path) -> dict[str, list[tuple[str, float]]]:
-    schema = pq.read_schema(path)
-    return {
+    """Names of scores, with their limits."""
+    found = {
         field.name: [(side.decode(), float(field.metadata[side])) for side in _SIDES if side in field.metadata]
-        for field in schema
+        for field in pq.read_schema(path)
         if field.metadata and pa.types.is_floating(field.type)
     }
+    return {name: limits for name, limits in found.items() if limits}
 
 
-def _values(paths: Iterable[Path], name: str) -> Values:
-    columns = [pq.read_table(path, columns=[name]).column(name).drop_null() for path in paths]
-    arrays = [column.to_numpy() for column in columns if len(column)]
-    return np.concatenate(arrays) if arrays else np.empty(0)
+def _values(paths: Iterable[Path], name: str, scores: Iterable[str]) -> Values:
+    """The values of a score; of one that every document has, such as that of its language, those of documents that
+    have also what fewest have: the rest was dropped before it was looked at."""
+    arrays = [np.empty(0)]
+    for path in paths:
+        schema = pq.read_schema(path)
+        others = [] if schema.field(name).nullable else [one for one in scores if schema.field(one).nullable]
+        table = pq.read_table(path, columns=[name, *others])
+        there = [column for column in map(table.column, others) if column.null_count < len(column)]
+        judged = min(there, key=lambda column: len(column) - column.null_count, default=table.column(name))
+        arrays.append(table.column(name).filter(judged.is_valid()).to_numpy())
+    return np.concatenate(arrays)
 
 
 def _scored(name: str, limits: list[tuple[str, float]], passed: Values, failed: Values, bins: int) -> Scored:

@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from stages.core import documents
+from stages.scoring import questions
 from tests import packed_tokens
 from tests.release import tiny
 
@@ -32,17 +34,19 @@ def write(root: Path, *, hostile: bool = True) -> dict[str, Any]:
     pages = [_document(index, text) for index, text in enumerate(texts)]
     _shard(root / "extract/documents", pages)
     score = pa.field("words", pa.float64(), metadata={"at_least": "50", "at_most": "100000"})
+    told = documents.SCHEMA.field("language_score").with_metadata({"at_least": "0.85"})
     scored = [page | {"words": 40.0 + index * 3} for index, page in enumerate(pages)]
-    _shard(root / "filter/kept", scored[-5:], [score])
+    _shard(root / "filter/kept", scored[-5:], [told, score])
     _shard(root / "decontaminate/training", pages[-5:])
     for stage in ("extract", "filter", "decontaminate"):
         odd = [page | {"stage": stage, "reason": "odd"} for page in scored[:-5]]
-        _shard(root / stage / "dropped", odd, [score] if stage == "filter" else (), dropped=True)
+        _shard(root / stage / "dropped", odd, [told, score] if stage == "filter" else (), dropped=True)
     copies = [
         page | {"stage": "dedup", "reason": "near", "duplicate_of": pages[-1]["id"], "similarity": 0.9}
         for page in pages[:-5]
     ]
-    extra = [pa.field("duplicate_of", pa.string()), pa.field("similarity", pa.float32())]
+    alike = pa.field("similarity", pa.float32(), metadata={"at_most": "0.8"})
+    extra = [pa.field("duplicate_of", pa.string()), alike]
     _shard(root / "dedup/dropped", copies, extra, dropped=True)
     tiny.write_tokenizer(root / "tokenizer")
     packed_tokens.write(root / "pack", [(pages[-1]["id"], [5, 6, 7]), (pages[-2]["id"], [5, 300])], 400)
@@ -79,6 +83,7 @@ def write(root: Path, *, hostile: bool = True) -> dict[str, Any]:
         "logs": (root / "pretrain/log.csv", root / "finetune/log.csv"),
         "optimizers": _optimizers(root / "optimizers.json"),
         "results": root / "evaluate",
+        "promoted": _promoted(root),
         "exported": root / "export",
         "dropped": tuple(root / stage / "dropped" for stage in ("extract", "filter", "dedup", "decontaminate")),
         "measured": tuple(root / f"metrics/{stage}.json" for stage in STAGES),
@@ -135,6 +140,19 @@ def _shard(folder: Path, rows: list[dict[str, Any]], extra: Any = (), *, dropped
     with documents.Writer(folder / "00000.parquet", extra, dropped=dropped) as writer:
         for row in rows:
             writer.write(row)
+
+
+def _promoted(root: Path) -> Path:
+    """What was kept of a promoted model that needed two bits where this build's needs one."""
+    about = {"version": "v3.0.0", "commit": "0123456789abcdef", "reason": HOSTILE[0], "model": "tuned"}
+    _write(root / "promoted/champion.json", json.dumps(about))
+    models = ((2.0, "promoted", ("scores", "questions")), (1.0, "evaluate", ("tuned", "tuned_questions")))
+    for level, folder, names in models:
+        ids = [f"{number:032x}" for number in range(12)]
+        table = {"id": ids, "bits": [level * (90.0 + number) for number in range(12)], "bytes": [100] * 12}
+        pq.write_table(pa.table(table), root / folder / f"{names[0]}.parquet")
+        questions.write(root / folder / f"{names[1]}.parquet", [])
+    return root / "promoted"
 
 
 def _evaluation(folder: Path, texts: list[str]) -> None:

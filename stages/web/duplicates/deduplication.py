@@ -141,14 +141,17 @@ def _sizes(resolution: Resolution, folder: Path) -> Metrics:
     return {"count": int(np.count_nonzero(sizes)), "largest": int(sizes.max(initial=0)) + 1}
 
 
-def divide(params: passages.Passages, inputs: Sequence[Path], outputs: Mapping[str, Path]) -> Metrics:
+def divide(settings: list[Any], inputs: Sequence[Path], outputs: Mapping[str, Path]) -> Metrics:
     """Write the kept and the dropped documents of one shard, all columns as they are.
 
     Args:
-        params: What is cut out of the documents that stay.
+        settings: Similarity at or above which a document is dropped, and what is cut out of those that stay.
         inputs: The shard, what is dropped of it, and files of what is cut out of the others.
         outputs: ``kept`` and ``dropped``.
     """
+    similarity, params = settings
+    of, alike = EXTRA
+    limited = alike.with_metadata({"at_most": str(similarity)})
     decisions = {row.pop("row"): row for row in pq.read_table(inputs[1]).to_pylist()}
     cuts, hashes = repeats.cuts(inputs[2:]), WordHashes()
     reasons: Counter[str] = Counter(exact_duplicate=0, near_duplicate=0, too_short_after_cuts=0)
@@ -156,7 +159,7 @@ def divide(params: passages.Passages, inputs: Sequence[Path], outputs: Mapping[s
     added = documents.added(inputs[0])
     with (
         documents.Writer(outputs["kept"], added) as kept,
-        documents.Writer(outputs["dropped"], [*added, *EXTRA], dropped=True) as dropped,
+        documents.Writer(outputs["dropped"], [*added, of, limited], dropped=True) as dropped,
     ):
         for row, document in enumerate(documents.read(inputs[0])):
             decision = decisions.get(row)

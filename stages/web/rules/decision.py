@@ -119,11 +119,10 @@ class Judge:
 
 def score_columns(limits: Limits) -> list[pa.Field]:
     """Columns of the scores and counts; the metadata of a score names its limits, ``at_least`` and ``at_most``."""
-    bounds: dict[str, dict[str, str]] = {
-        name: {} for name in (*annotation.SCORES, *annotation.COUNTS, "language_score")
-    }
+    columns = [documents.SCHEMA.field("language_score"), *annotation.SCHEMA]
+    bounds: dict[str, dict[str, str]] = {field.name: {} for field in columns}
     for rule in (*blocklist.RULES, *RULES):
         limit = rule.limit(limits)
         if limit is not None:
             bounds[rule.score][rule.side] = str(limit)
-    return [field.with_metadata(bounds[field.name]) for field in annotation.SCHEMA if field.name != annotation.CLEANED]
+    return [field.with_metadata(bounds[field.name]) for field in columns if field.name != annotation.CLEANED]
