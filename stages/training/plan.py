@@ -7,7 +7,7 @@
 import argparse
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from stages.core import recipe
@@ -23,9 +23,14 @@ _LAUNCHES = ("torchrun", "accelerate", "sbatch")
 def main() -> None:
     """Print the plan that the command line asks for."""
     try:
-        text = _planned(_parser().parse_args())
+        arguments = _parser().parse_args()
+        text = _planned(arguments)
     except HeadwaterError as error:
         sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)
+    if arguments.launch:  # beside what is saved or run: it is done once, and by hand
+        print(f"before the run: {' && '.join(_preparation(arguments.recipe))}", file=sys.stderr)
     print(text)
 
 
@@ -152,13 +157,19 @@ def _assumed(gpu: gpus.Gpu, arguments: Any) -> sheet.Assumptions:
 
 
 def _start(chosen: Fit, place: launch.Machines, arguments: Any) -> str:
-    words = ["python -m stages.core.recipe", *([arguments.recipe] if arguments.recipe else []), "--set"]
-    words += [f"pretrain.training.micro_batch={chosen.micro_batch}"]
-    words += [f"pretrain.training.activation_checkpointing={str(chosen.checkpointing).lower()}"]
+    found = {"micro_batch": chosen.micro_batch, "activation_checkpointing": str(chosen.checkpointing).lower()}
+    settings = [f"pretrain.training.{name}={value}" for name, value in found.items()]
+    before = "\n".join(_preparation(arguments.recipe, settings))
     return (
-        f"Start, once dvc has packed the data\n{' '.join(words)}\n{launch.torchrun(place)}\n"
-        "(--launch accelerate and --launch sbatch print the same for Accelerate and Slurm)"
+        f"Start\n{before}\n{launch.torchrun(place)}\ndvc repro\n"
+        "(--launch accelerate and --launch sbatch print the run for Accelerate and Slurm)"
     )
+
+
+def _preparation(recipe: str | None, settings: Sequence[str] = ()) -> list[str]:
+    """The commands before a run: what starts it reads params.yaml and what was packed with it, and no recipe."""
+    words = ["python -m stages.core.recipe", *([recipe] if recipe else []), *(["--set", *settings] if settings else [])]
+    return [*([" ".join(words)] if recipe or settings else []), "dvc repro pack"]
 
 
 def _launch(place: launch.Machines, size: Size, arguments: Any) -> str:

@@ -22,7 +22,23 @@ def test_a_plan_says_what_fits_what_it_takes_and_how_to_start(
     assert "1.50 USD for a GPU hour (--price)" in text
     assert "Chinchilla point  51.15M" in text
     assert "training waits" in text
+    start = text[text.index("\nStart\n") :]
+    recipe, packing, run = (
+        start.index(one) for one in ("core.recipe tiny --set", "dvc repro pack", "-m -- stages.pretrain")
+    )
+    assert recipe < packing < run  # what is packed follows the recipe: its vocabulary, its context
     assert "--nproc-per-node=2" in text
+
+
+def test_a_launch_says_beside_its_script_what_comes_before(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--recipe", "tiny", "--gpus", "2", "--gpu", "l40s", "--launch", "sbatch"]
+    monkeypatch.setattr(sys, "argv", ["plan", *words])
+    plan.main()
+    told = capsys.readouterr()
+    assert told.out.startswith("#!/bin/bash\n")
+    assert told.err.endswith("before the run: python -m stages.core.recipe tiny && dvc repro pack\n")
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,11 @@ import concurrent.futures
 import dataclasses
 import multiprocessing
 import os
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing import forkserver
 from typing import Any
 
 from stages.core.runtime import profile
@@ -54,7 +56,17 @@ def followers(kind: str) -> Iterator[Followers]:
     modeling = f"transformers.models.{kind}.modeling_{kind}"  # what Auto classes import late, in a second
     context.set_forkserver_preload(["stages.training.planning.memory", modeling])
     workers = len(os.sched_getaffinity(0))
-    with concurrent.futures.ProcessPoolExecutor(workers, mp_context=context, max_tasks_per_child=1) as pool:
+    # Ctrl-C reaches them too: they end without a word, and this process tells of it.
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    forkserver.ensure_running()
+    signal.signal(signal.SIGINT, before)
+    with concurrent.futures.ProcessPoolExecutor(
+        workers,
+        mp_context=context,
+        initializer=signal.signal,
+        initargs=(signal.SIGINT, signal.SIG_DFL),
+        max_tasks_per_child=1,
+    ) as pool:
         try:
             yield Followers(pool)
         finally:
