@@ -88,4 +88,4 @@ def _write_manifest(manifest: Path, source: str, collected: Collected, built: Se
 
 
 if __name__ == "__main__":
-    main(run)
+    main(run, workers=True)

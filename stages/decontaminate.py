@@ -99,4 +99,4 @@ def _index(params: Params, folder: Path, texts: Sequence[Path], heldout: Sequenc
 
 
 if __name__ == "__main__":
-    main(run)
+    main(run, workers=True)

@@ -116,4 +116,4 @@ def _repeats(
 
 
 if __name__ == "__main__":
-    main(run)
+    main(run, workers=True)

@@ -103,4 +103,4 @@ def _report_loss(path: Path, lost: Mapping[str, int], max_lost: float) -> None:
 
 
 if __name__ == "__main__":
-    main(run)
+    main(run, workers=True)

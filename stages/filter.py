@@ -114,4 +114,4 @@ def _prepared(params: Params, examples: Path) -> tuple[list[Path], Metrics]:
 
 
 if __name__ == "__main__":
-    main(run)
+    main(run, workers=True)

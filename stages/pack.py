@@ -104,4 +104,4 @@ def _arrange(params: Params, encoded: Sequence[shards.Built], uses: Sequence[Pat
 
 
 if __name__ == "__main__":
-    main(run)
+    main(run, workers=True)

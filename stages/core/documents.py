@@ -7,6 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from stages.core import arrow
 from stages.core.errors import HeadwaterError
 
 SCHEMA = pa.schema(
@@ -62,7 +63,7 @@ class Writer:
 
     def _flush(self) -> None:
         if self._rows:
-            self._writer.write_table(pa.Table.from_pylist(self._rows, schema=self.schema))
+            self._writer.write_table(arrow.table(self._rows, self.schema))
             self._rows = []
             self._characters = 0
 

@@ -9,8 +9,10 @@ import gc
 import multiprocessing
 import os
 import socket
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import forkserver
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -64,6 +66,17 @@ def collect_seldom() -> None:
     gc.set_threshold(100_000, 50, 50)
 
 
+def prepare(stage: str) -> None:
+    """Have the process that worker processes are forked from begin to import, beside this one, what a stage imports.
+
+    The stage's own module is left out, for each worker runs it as its ``__main__``.
+    """
+    if profile().engine == "local" and profile().worker_count > 1:
+        imported = [name for name in sys.modules if name.startswith("stages.") and name != stage]
+        multiprocessing.set_forkserver_preload(imported)
+        forkserver.ensure_running()
+
+
 def run(call: Callable[..., Any], jobs: Jobs, *, module: str, label: str) -> Iterator[int]:
     """Make every call by the profile's engine; yields the number of each as it is done.
 
@@ -109,7 +122,7 @@ def _local(call: Callable[..., Any], jobs: Jobs) -> Iterator[int]:
             call(*job)
             yield number
         return
-    # A server process forks the workers: it imports the stage once, and has none of this process's threads.
+    # They are forked from a process of their own, which has none of this one's threads; see `prepare`.
     context = multiprocessing.get_context("forkserver")
     with concurrent.futures.ProcessPoolExecutor(workers, mp_context=context, initializer=collect_seldom) as pool:
         futures = {pool.submit(call, *job): number for number, job in enumerate(jobs)}

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from stages.core import hardware
+from stages.core import engines, hardware
 from stages.core import params as parameters
 from stages.core.errors import HeadwaterError, PreemptedError
 from stages.core.progress import log
@@ -23,7 +23,7 @@ from stages.core.shards import Metrics, replace
 __all__ = ["Metrics", "main"]
 
 
-def main(run: Callable[..., Metrics], *, distributed: bool = False) -> None:
+def main(run: Callable[..., Metrics], *, workers: bool = False, distributed: bool = False) -> None:
     """The command line of a stage: ``python -m stages.<stage> --<path> PATH … --metrics PATH``.
 
     Reads ``params.yaml[<stage>]``, takes each ``Path`` of ``run`` as a flag, checks that no document went missing
@@ -32,6 +32,7 @@ def main(run: Callable[..., Metrics], *, distributed: bool = False) -> None:
 
     Args:
         run: The stage: ``run(params, *, path, …) -> Metrics``.
+        workers: Whether the stage builds many shards, in worker processes where the profile asks for more than one.
         distributed: Whether the stage trains, and so runs under torchrun where the profile asks for more processes.
     """
     spec = sys.modules["__main__"].__spec__
@@ -41,6 +42,8 @@ def main(run: Callable[..., Metrics], *, distributed: bool = False) -> None:
     module = importlib.import_module(spec.name)
     stage = spec.name.rpartition(".")[2]
     try:
+        if workers:
+            engines.prepare(spec.name)
         sys.exit(_run(stage, module.run, distributed))
     except HeadwaterError as error:
         reason, code = str(error), error.code

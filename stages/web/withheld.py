@@ -7,11 +7,12 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from stages.core import arrow, shards
 from stages.core import documents as shard
-from stages.core import shards
 from stages.core.takedown import host, text_hash
 
 _COUNTED = ("languages", "hosts")
+_HASHES = pa.schema([pa.field("hash", pa.string())])
 
 
 def withhold(built: Sequence[shards.Built], texts: frozenset[str]) -> list[shards.Built]:
@@ -41,8 +42,8 @@ def withhold(built: Sequence[shards.Built], texts: frozenset[str]) -> list[shard
 
 def hashes(_: None, inputs: Sequence[Path], outputs: Mapping[str, Path]) -> shards.Metrics:
     """The hash of every text of a shard, in order."""
-    found = [text_hash(document["text"]) for document in shard.read(inputs[0], ["text"])]
-    pq.write_table(pa.table({"hash": pa.array(found, pa.string())}), outputs["hashes"])
+    found = [{"hash": text_hash(document["text"])} for document in shard.read(inputs[0], ["text"])]
+    pq.write_table(arrow.table(found, _HASHES), outputs["hashes"])
     return {"in": len(found), "out": len(found)}
 
 
@@ -68,7 +69,7 @@ def without(texts: list[str], inputs: Sequence[Path], outputs: Mapping[str, Path
 
 
 def _column(path: Path) -> set[str]:
-    return set(pq.read_table(path).column("hash").to_pylist())
+    return set(arrow.read(path).column("hash").to_pylist())
 
 
 def _recounted(before: shards.Metrics, taken: shards.Metrics) -> shards.Metrics:

@@ -23,7 +23,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from stages.core import documents
+from stages.core import arrow, documents
 from stages.core.runtime import profile
 from stages.core.shards import Metrics
 from stages.web.duplicates import passages, repeats
@@ -130,7 +130,7 @@ def _write_decisions(shard: int, resolution: Resolution, comparison: Comparison,
                 "similarity": float(resolution.similarity[number]),
             }
         )
-    pq.write_table(pa.Table.from_pylist(rows, schema=DECISIONS), path)
+    pq.write_table(arrow.table(rows, DECISIONS), path)
 
 
 def _sizes(resolution: Resolution, folder: Path) -> Metrics:
@@ -152,7 +152,7 @@ def divide(settings: list[Any], inputs: Sequence[Path], outputs: Mapping[str, Pa
     similarity, params = settings
     of, alike = EXTRA
     limited = alike.with_metadata({"at_most": str(similarity)})
-    decisions = {row.pop("row"): row for row in pq.read_table(inputs[1]).to_pylist()}
+    decisions = {row.pop("row"): row for row in arrow.read(inputs[1]).to_pylist()}
     cuts, hashes = repeats.cuts(inputs[2:]), WordHashes()
     reasons: Counter[str] = Counter(exact_duplicate=0, near_duplicate=0, too_short_after_cuts=0)
     changed: Counter[str] = Counter(documents=0, characters=0)

@@ -10,9 +10,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow.parquet as pq
 
-from stages.core import documents
+from stages.core import arrow, documents
 from stages.core.shards import Metrics
 from stages.web.duplicates import buckets
 from stages.web.duplicates.passages import keys_of_paragraphs, keys_of_runs
@@ -32,7 +31,7 @@ def collect(settings: list[Any], inputs: Sequence[Path], outputs: Mapping[str, P
     """
     kind, length = settings
     hashes = WordHashes()
-    dropped = set(pq.read_table(inputs[1], columns=["row"])["row"].to_pylist())
+    dropped = set(arrow.read(inputs[1], ["row"])["row"].to_pylist())
     keys: list[Hashes] = []
     rows: list[int] = []
     for row, document in enumerate(documents.read(inputs[0], ["text"])):

@@ -17,7 +17,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from stages.core import documents
+from stages.core import arrow, documents
 from stages.core.params import params
 from stages.web.rules import blocklist, c4, classifier, given_models, personal_data, quality, repetition, word_lists
 from stages.web.rules.page import Page
@@ -85,7 +85,7 @@ def annotate(task: Task, inputs: Sequence[Path], outputs: Mapping[str, Path]) ->
     count = 0
     with pq.ParquetWriter(outputs["scores"], SCHEMA, compression="zstd", compression_level=1) as writer:
         while batch := list(islice(rows, _BATCH)):
-            writer.write_table(pa.Table.from_pylist(annotator(batch), schema=SCHEMA))
+            writer.write_table(arrow.table(annotator(batch), SCHEMA))
             count += len(batch)
     return {"in": count}
 

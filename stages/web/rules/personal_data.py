@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from stages.core import arrow
 from stages.core.params import params
 from stages.web.rules import check_digits, credentials
 
@@ -77,7 +78,7 @@ def _finder(
 
 def replace(texts: Sequence[str], rules: PersonalData) -> list[tuple[str, Counter[str]]]:
     """Each text with placeholders, and how many of each of ``KINDS`` were put in."""
-    column = pa.array(texts, pa.large_string())
+    column = arrow.column(texts, pa.large_string())
     replaced = list(texts)
     found: list[Counter[str]] = [Counter() for _ in texts]
     if rules.secrets:
