@@ -42,9 +42,7 @@ def main(run: Callable[..., Metrics], *, workers: bool = False, distributed: boo
     module = importlib.import_module(spec.name)
     stage = spec.name.rpartition(".")[2]
     try:
-        if workers:
-            engines.prepare(spec.name)
-        sys.exit(_run(stage, module.run, distributed))
+        sys.exit(_run(stage, module.run, workers, distributed))
     except HeadwaterError as error:
         reason, code = str(error), error.code
     except OSError as error:
@@ -59,12 +57,14 @@ def main(run: Callable[..., Metrics], *, workers: bool = False, distributed: boo
     sys.exit(code)
 
 
-def _run(stage: str, run: Callable[..., Metrics], distributed: bool) -> int:
+def _run(stage: str, run: Callable[..., Metrics], workers: bool, distributed: bool) -> int:
     kind = typing.get_type_hints(run)["params"]
     paths = _paths(run)
     arguments = vars(_parser(stage, run, kind, paths).parse_args())
     target = arguments.pop("metrics")
     values = parameters.load(kind, stage)
+    if workers:
+        engines.prepare(f"stages.{stage}")
     if distributed and profile().processes > 1 and "WORLD_SIZE" not in os.environ:
         _torchrun(stage)
     hardware.begin(stage)
