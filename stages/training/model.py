@@ -184,8 +184,8 @@ def writer(folder: Path, dropout: float) -> Any:
     config = described(folder, dropout)
     if config.model_type in MASKED:
         raise HeadwaterError(
-            f"{folder}: a {config.model_type} fills masks and cannot answer: set finetune.task to classify, tag or score, or "
-            "train a pretrain.model.kind that writes"
+            f"{folder}: a {config.model_type} fills masks and cannot answer: set finetune.task to classify, tag or "
+            "score, or train a pretrain.model.kind that writes"
         )
     return config
 
