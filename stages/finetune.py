@@ -90,6 +90,8 @@ def run(
         start = tasks.start(job, given, tokenizers.PAD, area("start"))
     taught = _lesson(params, job, start, given)
     course = Course(params.training, params.epochs, params.seed, "finetune", params.method, params.adapter)
+    known = {"tuned": [tuned], "folds": [area(f"fold {n + 1}") / "model" for n in range(params.folds)]}
+    several = together.folders(params.together, "finetune", known, conversations)  # before hours of training
     figures: Metrics = {"folds": lesson.cross_validate(taught, course, params.folds, area)} if params.folds else {}
     learned = lesson.learn(taught, course, taught.learned, area("all"))
     trained = learned.trained
@@ -101,10 +103,8 @@ def run(
         shards.collect(keep=kept)
         if taught.tested is not None:
             figures["test"] = lesson.measure(taught, course, learned, tuned, taught.tested)
-            if params.together.models:
-                several = {"tuned": [tuned], "folds": [area(f"fold {n + 1}") / "model" for n in range(params.folds)]}
-                found = together.folders(params.together, "finetune", several, conversations)
-                figures["together"] = _together(params, taught, [tuned, *found], area("together") / "model")
+            if several:
+                figures["together"] = _together(params, taught, [tuned, *several], area("together") / "model")
     figures |= {"first_loss": trained.first_loss, "rows": len(learned.data)}
     return trained.metrics | figures | given.counts
 

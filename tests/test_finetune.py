@@ -352,6 +352,10 @@ def test_tuning_begins_with_a_model_that_was_tuned_before_but_not_with_a_mere_ad
     (brought / "adapter" / "adapter_config.json").write_text("{}", "utf-8")
     with pytest.raises(HeadwaterError, match=r"adapter: an adapter that is not merged; training begins with a whole"):
         finetune.run(dataclasses.replace(PARAMS, start="adapter"), **paths)
+    rows = dataclasses.replace(PARAMS.rows, test=Measured(file="", share=0.2))
+    several = Together(models=("tunned",), mean="weights")
+    with pytest.raises(HeadwaterError, match=r"finetune\.together\.models: no model 'tunned'; did you mean 'tuned'\?"):
+        finetune.run(dataclasses.replace(PARAMS, rows=rows, together=several), **paths)
     metrics = finetune.run(dataclasses.replace(PARAMS, start="tuned before", epochs=1), **paths)
     assert metrics["first_loss"] < 5
 
