@@ -17,7 +17,7 @@ from stages.text import tokenizers
 from stages.training import distributed, snapshot
 from stages.training import model as models
 from stages.training import packed as tokens_of
-from stages.training.data import Data, Earlier, Replay
+from stages.training.data import Data, Earlier
 from stages.training.learner import Learner
 from stages.training.loop import train
 from stages.training.objective import Objective, Reader, check_kind
@@ -76,16 +76,14 @@ def run(
         log: CSV file for the loss of every step
         spikes: JSON list of the steps that were not learned from, with their documents
     """
-    file = tokenizers.file(tokenizer)
-    packed = tokens_of.opened(tokens, file)
-    old = tokens_of.opened(earlier / params.replay.tokens, file) if params.replay.tokens else None
-    read = [packed] if old is None else [packed, old]
+    folders = [tokens, *([earlier / params.replay.tokens] if params.replay.tokens else [])]
+    read = [tokens_of.opened(folder, tokenizers.file(tokenizer)) for folder in folders]
     # A description has the hash of each shard.
     inputs = [*(one.folder / DESCRIPTION for one in read), tokenizer]
     inputs += [earlier / params.init_from] if params.init_from else []
     area = shards.area("pretrain", shards.identity(run, params, inputs))
-    start = _start(params, packed, tokenizer, earlier)
-    data = _data(params, packed, old)
+    start = _start(params, read[0], tokenizer, earlier)
+    data = _data(params, *read)
     rows, batch = len(data) - params.training.held_out.rows, params.training.batch_sequences
     tokens_of.check_length(params.steps, batch, params.epochs, rows, tokens)
     for one in read:
@@ -104,40 +102,40 @@ def run(
         describe=functools.partial(models.describe, tokenizer=tokenizer, stop=stop, control=control),
         snapshots=kept,
     )
-    if trained.is_main:
-        if shards.identity(run, params, inputs) != area.name:
-            raise HeadwaterError(f"{' or '.join(map(str, inputs))} changed while it was trained on: run again")
-        for one in read:
-            tokens_of.check_shards(one)
-        models.save(config, trained.weights, model, stop=stop)
-        models.copy_tokenizer(tokenizer, model, control)
-        reached = [step for step in kept if step < trained.metrics["steps"]]
-        averaged = params.training.averaging.method == "ema"  # of uniform, there is none before its first point
-        snapshot.publish(area, reached, snapshots, averaged=averaged)
-        log.write_text(trained.log, "utf-8")
-        spikes.write_text(trained.spikes, "utf-8")
-        shards.collect(keep=[area])
+    if not trained.is_main:
+        return trained.metrics
+    if shards.identity(run, params, inputs) != area.name:
+        raise HeadwaterError(f"{' or '.join(map(str, inputs))} changed while it was trained on: run again")
+    for one in read:
+        tokens_of.check_shards(one)
+    models.save(config, trained.weights, model, stop=stop)
+    models.copy_tokenizer(tokenizer, model, control)
+    reached = [step for step in kept if step < trained.metrics["steps"]]
+    averaged = params.training.averaging.method == "ema"  # of uniform, there is none before its first point
+    snapshot.publish(area, reached, snapshots, averaged=averaged)
+    log.write_text(trained.log, "utf-8")
+    spikes.write_text(trained.spikes, "utf-8")
+    shards.collect(keep=[area])
     return trained.metrics
 
 
 def _start(params: Params, packed: TokenShards, tokenizer: Path, earlier: Path) -> Any:
     """The model that training begins with."""
-    objective, kind = params.objective, params.model.kind
+    objective = params.objective
     if params.init_from:
-        kind = models.configured(earlier / params.init_from).model_type
-    check_kind(objective, kind)
-    if params.init_from:
+        folder = earlier / params.init_from
+        check_kind(objective, models.configured(folder).model_type)
         torch.manual_seed(params.seed)
-        folder, file = earlier / params.init_from, tokenizers.file(tokenizer)
-        return tokens_of.continued(folder, file, packed, objective, params.model.dropout)
+        return tokens_of.continued(folder, tokenizers.file(tokenizer), packed, objective, params.model.dropout)
+    check_kind(objective, params.model.kind)
     size = packed.vocab_size + len(objective.control_tokens)
     return models.build(
         params.model, vocab_size=size, context=packed.context, seed=params.seed, pairs=objective.next_sentence
     )
 
 
-def _data(params: Params, packed: TokenShards, old: TokenShards | None) -> Data:
-    """What it is trained on."""
+def _data(params: Params, packed: TokenShards, old: TokenShards | None = None) -> Data:
+    """What it is trained on, and reminded of."""
     reader = Reader(
         params.objective,
         seed=params.seed,
@@ -149,11 +147,7 @@ def _data(params: Params, packed: TokenShards, old: TokenShards | None) -> Data:
     )
     data: Data = tokens_of.Packed(packed, reader)
     if old is not None:
-        if old.context != packed.context:
-            raise HeadwaterError(
-                f"{old.folder} holds rows of {old.context} tokens, {packed.folder} of {packed.context}: pack both alike"
-            )
-        data = Replay(data, tokens_of.Packed(old, reader), params.replay.share, params.seed)
+        data = tokens_of.reminded(packed, old, reader, params.replay.share, params.seed)
     if params.objective.next_sentence:
         order = Order(len(data), params.training.held_out.rows, params.seed)
         batch, ids = params.training.batch_sequences, {"begin": tokenizers.BEGIN, "end": tokenizers.END}

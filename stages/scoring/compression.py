@@ -12,8 +12,6 @@ from stages.core import documents
 from stages.core.shards import Metrics
 from stages.scoring.sample import groups
 
-COMPRESSORS = ("gzip-9", "zstd-19", "xz-9")
-
 
 def compressed_bits_per_byte(data: bytes) -> dict[str, float]:
     """Bits that each compressor spends on a byte of ``data``, its own headers included."""

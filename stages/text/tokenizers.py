@@ -47,10 +47,6 @@ class Tokenizer(ABC):
         """What encoding and decoding leave of a text: all of it, with the exceptions that a kind has."""
         return text
 
-    def encode_document(self, text: str) -> list[int]:
-        """Ids of a whole document, between ``<s>`` and ``</s>``."""
-        return [BEGIN, *self.encode(text), END]
-
 
 class SentencePiece(Tokenizer):
     """A sentencepiece model: any text to ids and back without loss.

@@ -11,7 +11,7 @@ from stages.core.errors import HeadwaterError
 from stages.core.order import Integers
 from stages.core.tokens import DESCRIPTION, TokenShards, index_name
 from stages.training import model as models
-from stages.training.data import Rows
+from stages.training.data import Replay, Rows
 from stages.training.objective import Objective, Reader
 
 _CHECKED = 4096  # rows at a time
@@ -62,6 +62,19 @@ def opened(folder: Path, tokenizer: Path) -> TokenShards:
             f"{packed.folder} was packed with another tokenizer than {tokenizer.parent}: run `dvc repro pack`"
         )
     return packed
+
+
+def reminded(new: TokenShards, old: TokenShards, reader: Reader, share: float, seed: int) -> Replay:
+    """New rows as training data, with old ones among them.
+
+    Raises:
+        HeadwaterError: their rows are of different length.
+    """
+    if old.context != new.context:
+        raise HeadwaterError(
+            f"{old.folder} holds rows of {old.context} tokens, {new.folder} of {new.context}: pack both alike"
+        )
+    return Replay(Packed(new, reader), Packed(old, reader), share, seed)
 
 
 def check_shards(packed: TokenShards, rank: int = 0, ranks: int = 1) -> None:
