@@ -218,6 +218,17 @@ def test_an_output_of_its_own_is_exported_too(profile: Path, heldout: Path, tmp_
     assert metrics["out"] == 21
 
 
+@pytest.mark.parametrize("kind", ["bert", "gpt2", "gpt_neox"])
+def test_kinds_whose_heads_have_keys_of_their_own_are_exported(
+    profile: Path, heldout: Path, tmp_path: Path, kind: str
+) -> None:
+    tiny.write_model(tmp_path / "model", kind=kind)
+    run(parameters(formats=["transformers"]), tmp_path / "model", heldout, tmp_path)
+
+    card = (tmp_path / "export" / "README.md").read_text("utf-8")
+    assert re.search(r"\| Architecture \| \S+, 2 layers, width 32, 4 heads \|", card)
+
+
 def test_a_difference_beyond_the_tolerance_names_format_and_text(
     profile: Path, model: Path, heldout: Path, measured: tuple[Path, ...], tmp_path: Path
 ) -> None:
