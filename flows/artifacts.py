@@ -1,4 +1,4 @@
-"""What a stage leaves in the Prefect UI: what went in and out with hashes, its metrics, reasons for drops, plots."""
+"""What a stage leaves in the Prefect UI: what went in and out with hashes, its metrics, drops, plots, a sample."""
 
 import json
 import re
@@ -13,7 +13,7 @@ from prefect import get_client, get_run_logger
 from prefect.client.schemas.actions import ArtifactCreate
 from prefect.runtime import flow_run, task_run
 
-from flows import charts, graph
+from flows import charts, graph, samples
 from flows.graph import Stage
 
 Metrics = dict[str, float]
@@ -92,7 +92,8 @@ def publish(name: str, found: Iterable[Found]) -> None:
 
 
 def _of_stage(stage: Stage, before: Metrics) -> Iterator[Found]:
-    yield "files", list(_files(graph.locked(stage.name))), f"What went into {stage.name}, and what came out"
+    record = graph.locked(stage.name)
+    yield "files", list(_files(record)), f"What went into {stage.name}, and what came out"
     after = measured(stage.metrics)
     drops = {name: count for name, count in after.items() if name.startswith("dropped.")}
     rest = {name: figure for name, figure in after.items() if name not in drops}
@@ -105,6 +106,12 @@ def _of_stage(stage: Stage, before: Metrics) -> Iterator[Found]:
         yield "drops", rows, f"What {stage.name} dropped, by reason"
     if images := [f"![{escape(plot.title)}]({image})" for plot in stage.plots if (image := charts.image(plot))]:
         yield "plots", "\n\n".join(images), f"Plots of {stage.name}"
+    outs = [Path(entry["path"]) for entry in record.get("outs", [])]
+    if sample := [{name: escape(text) for name, text in row.items()} for row in samples.of(outs)]:
+        yield "sample", sample, f"A sample of what {stage.name} wrote"
+    if pages := [f"[{escape(str(out))}]({out.resolve().as_uri()})" for out in outs if out.suffix == ".html"]:
+        note = "\n\nBrowsers follow no link from a server to a file: copy its address into a new tab."
+        yield "page", "\n\n".join(pages) + note, f"The page that {stage.name} wrote"
 
 
 def _files(record: Mapping[str, Any]) -> Iterator[Row]:

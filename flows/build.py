@@ -46,6 +46,7 @@ _HINTS = (
     "To apply the results of an experiment",  # `python -m flows.apply` does
     "  dvc exp apply",
 )
+_SET_BACK = 1.0  # seconds by which a clock that is kept on time does not go back
 _RETRY = 2.0  # seconds between looks at a stage that another process is building
 
 
@@ -148,6 +149,7 @@ def build(stages: tuple[str, ...] = (), force: bool = False) -> State:
 def _built(plan: Sequence[Stage], force: bool, commands: Commands) -> State:
     logging.getLogger("prefect.task_runs").addFilter(has_cause)
     runs: dict[str, PrefectFuture[State]] = {}
+    began = time.time() - time.monotonic()
     for stage in plan:
         work = task(
             functools.partial(build_stage, stage, force, commands),
@@ -164,7 +166,7 @@ def _built(plan: Sequence[Stage], force: bool, commands: Commands) -> State:
         wait(list(runs.values()))
         if isinstance(signal, TerminationSignal):
             raise  # Prefect knows whether it was sent to cancel
-    _close(plan, runs)
+    _close(plan, runs, set_back=time.time() - time.monotonic() < began - _SET_BACK)
     return _outcome({name: run.state for name, run in runs.items()}, commands.stopped)
 
 
@@ -173,15 +175,22 @@ def has_cause(record: logging.LogRecord) -> bool:
     return record.exc_info != (None, None, None)
 
 
-def _close(plan: Sequence[Stage], runs: Mapping[str, PrefectFuture[State]]) -> None:
-    """End the tasks that did not run; Prefect leaves them pending, and the UI would show them so for ever."""
+def _close(plan: Sequence[Stage], runs: Mapping[str, PrefectFuture[State]], set_back: bool) -> None:
+    """End the tasks that Prefect leaves as they were, and that the UI would show so for ever.
+
+    Those that did not run are left pending. And where the clock was set back (``set_back``), the server takes the end
+    of a task for older than its beginning, and passes it over.
+    """
     with get_client(sync_client=True) as client:
         for stage in plan:
-            if not runs[stage.name].state.is_final():
+            run, state = runs[stage.name].task_run_id, runs[stage.name].state
+            if not state.is_final():
                 missing = [name for name in stage.needs if not runs[name].state.is_completed()]
                 state = Cancelled(name="NotReady", message=f"needs {', '.join(missing)}")
-                client.set_task_run_state(runs[stage.name].task_run_id, state, force=True)
-                client.set_task_run_name(runs[stage.name].task_run_id, stage.name)  # given only to those that begin
+            elif not set_back:
+                continue
+            client.set_task_run_state(run, state, force=True)
+            client.set_task_run_name(run, stage.name)  # given only to those that begin
 
 
 def build_stage(stage: Stage, force: bool, commands: Commands) -> State:

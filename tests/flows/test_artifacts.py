@@ -5,9 +5,11 @@ import math
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from flows import artifacts, charts
+from flows import artifacts, charts, samples
 from flows.graph import Plot
 
 
@@ -48,3 +50,20 @@ def test_a_chart_is_an_image_whatever_the_names_in_it(tmp_path: Path, bars: bool
 def test_nothing_to_draw_is_no_image(tmp_path: Path) -> None:
     (tmp_path / "log.csv").write_text("x,y\n", "utf-8")
     assert charts.image(Plot("p", tmp_path / "log.csv", "x", "y", "t", "x", "y", False)) is None
+
+
+def test_a_sample_shows_documents_why_they_were_dropped_and_what_a_model_wrote(tmp_path: Path) -> None:
+    kept, dropped, scored, evaluated = (tmp_path / name for name in ("kept", "dropped", "scored", "evaluate"))
+    for folder in (kept, dropped, scored, evaluated):
+        folder.mkdir()
+    texts = ["<script>alert(1)</script>\x1b[31m", "two", "three", "four"]
+    pq.write_table(pa.table({"url": pa.array([], pa.string()), "text": pa.array([], pa.string())}), kept / "0.parquet")
+    pq.write_table(pa.table({"url": ["u"] * 4, "text": texts}), kept / "1.parquet")
+    pq.write_table(pa.table({"url": ["u"], "reason": ["too_short"], "text": ["x" * 1000]}), dropped / "0.parquet")
+    pq.write_table(pa.table({"bits": [1.0]}), scored / "0.parquet")
+    (evaluated / "samples.jsonl").write_text('{"prompt": "Once", "text": "upon", "url": "v"}\n', "utf-8")
+    rows = list(samples.of([kept, dropped, scored, evaluated, tmp_path / "model.bin"]))
+    assert [row["text"][:9] for row in rows[:3]] == ["<script>a", "two", "three"]
+    assert rows[0]["text"].endswith("⟨U+001B⟩[31m")
+    assert rows[3] == {"of": dropped.as_posix(), "url": "u", "reason": "too_short", "text": "x" * 299 + "…"}
+    assert rows[4:] == [{"of": evaluated.as_posix(), "url": "v", "reason": "", "text": "Once → upon"}]

@@ -48,7 +48,8 @@ def test_the_whole_graph_builds_and_then_has_nothing_to_do(clone: Path, server: 
     assert {name: task["state_name"] for name, task in server.tasks(run).items()} == dict.fromkeys(stages, "Completed")
     artifacts = set(server.artifacts(run))
     assert artifacts >= {f"{stage}-{kind}" for stage in stages for kind in ("files", "metrics")}
-    assert artifacts >= {"filter-drops", "dedup-drops", "pretrain-plots", "finetune-plots"}
+    assert artifacts >= {"filter-drops", "dedup-drops", "pretrain-plots", "finetune-plots", "report-page"}
+    assert artifacts >= {f"{stage}-sample" for stage in ("extract", "filter", "dedup", "decontaminate", "evaluate")}
     for stage in stages:
         metrics = json.loads((clone / "metrics" / f"{stage}.json").read_text())
         assert metrics["in"] == metrics["out"] + sum(metrics["dropped"].values())

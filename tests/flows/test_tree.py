@@ -7,11 +7,16 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from flows import tree
 from stages.core.errors import HeadwaterError
+from tests.engines.hosts import network
+
+if TYPE_CHECKING:
+    from tests.flows.conftest import Project
 
 
 @pytest.fixture
@@ -71,3 +76,35 @@ def test_another_process_of_this_machine_may_build_too(folder: Path) -> None:
     (folder / f"{socket.gethostname()} {os.getppid()} 34").touch()
     with tree.held(), tree.held():
         assert len(list(folder.iterdir())) == 2
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_of_two_machines_on_one_tree_the_second_is_told_and_builds_when_the_first_is_gone(project: "Project") -> None:
+    del project.environment["PREFECT_API_URL"]  # each has a server of its own: they share files only
+    command = [sys.executable, "-m", "flows.build"]
+    how = {"cwd": project.root, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    homes = [{**project.environment, "PREFECT_HOME": str(project.root.parent / name)} for name in ("one", "other")]
+    project.write("slow", "source")
+    with network() as (one, other):
+        one.start(command, env=homes[0], **how)
+        deadline = time.monotonic() + 200
+        while not (project.root / "pids").exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.5)
+        second = other.start(command, env=homes[1], **how)
+        said, _ = second.communicate(timeout=200)
+        assert "node0 is building this working tree; one machine does at a time" in said
+        assert second.returncode == 1
+        assert project.ran() == ["source"]
+
+        one.off()
+        (project.root / "slow").unlink()
+        held = next((project.root / tree.FOLDER).iterdir())
+        os.utime(held, (time.time() - 600, time.time() - 600))
+        third = other.start(command, env=homes[1], **how)
+        said, _ = third.communicate(timeout=400)
+        assert third.returncode == 0, said
+        assert "node0 left a build of this working tree; watching for 100 s if it lives" in said
+    assert sorted(project.ran()) == ["joined", "left", "right", "source", "source"]
+    assert list((project.root / tree.FOLDER).iterdir()) == []
