@@ -115,11 +115,14 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         ('cron: "0 3 * * 0"', "cron: weekly", r"flows/refresh.py:refresh: .* is no schedule; such as"),
         ("timezone: UTC", "timezone: Mars/Olympus", "is no schedule; such as"),
         ("deployments:", "deployment:", "not a YAML file with `deployments`"),
+        ("work_pool: *pool", "work_pool: *spool", "not a YAML file with `deployments`"),
+        ("work_pool: *pool", "work_pool: {name: gpus}", "must name the same work pool, but there are gpus, headwater"),
+        ("work_pool: *pool", "description: none", "must name the same work pool, but there are None, headwater"),
     ],
 )
 def test_bad_deployments_are_refused_before_anything_starts(home: Path, before: str, after: str, message: str) -> None:
     file = Path("infra/prefect.yaml")
-    file.write_text(file.read_text().replace(before, after))
+    file.write_text(file.read_text().replace(before, after, 1))
     with pytest.raises(HeadwaterError, match=message) as refused:
         service.up(0)
     assert "\n" not in str(refused.value)
