@@ -87,7 +87,7 @@ def test_of_two_machines_on_one_tree_the_second_is_told_and_builds_when_the_firs
     homes = [{**project.environment, "PREFECT_HOME": str(project.root.parent / name)} for name in ("one", "other")]
     project.write("slow", "source")
     with network() as (one, other):
-        one.start(command, env=homes[0], **how)
+        one.start(command, env=homes[0], cwd=project.root, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         deadline = time.monotonic() + 200
         while not (project.root / "pids").exists():
             assert time.monotonic() < deadline
