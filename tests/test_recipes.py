@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from stages import pretrain
+from stages import export, finetune, pretrain
 from stages.core import recipe
 from stages.core.params import FILE, check, read
 
@@ -42,7 +42,10 @@ def test_a_recipe_sets_what_params_yaml_has_and_the_stages_take(name: str) -> No
     values = recipe.values(name)  # an unknown key is refused
     assert _names(values) == _names(read(FILE))
     params = check(pretrain.Params, values["pretrain"], "pretrain")
-    assert params.training.batch_sequences % params.training.micro_batch == 0
+    tuning = check(finetune.Params, values["finetune"], "finetune")
+    check(export.Params, values["export"], "export")
+    for training in (params.training, tuning.training):
+        assert training.batch_sequences % training.micro_batch == 0
     assert params.training.schedule.warmup < params.steps
 
 
