@@ -11,6 +11,7 @@ from stages.core.fingerprint import file_hash
 from stages.core.params import params
 from stages.core.stage import Metrics, main
 from stages.core.takedown import read as read_takedown
+from stages.web import likeness
 from stages.web.sources import archives, commoncrawl, crawler, debian, folder, text, wikipedia
 from stages.web.sources import takedown as takedowns
 from stages.web.sources.source import Collected, Source, Wanted
@@ -39,6 +40,8 @@ class Params:
     """Size of a WARC that is written here, before compression, in MB."""
     allow_private: tuple[str, ...]
     """Networks, such as 10.0.0.0/8, that may be connected to beside the public ones."""
+    robots: tuple[str, ...]
+    """Names of robots: what a robots.txt forbids any of them is left out of archives that were crawled before, too."""
     debian_docs: debian.DebianDocs
     warc: archives.Warc
     folder: folder.Folder
@@ -48,31 +51,37 @@ class Params:
     web: WebCrawl
 
 
-def run(params: Params, *, incoming: Path, takedown: Path, warcs: Path, manifest: Path) -> Metrics:
+def run(
+    params: Params, *, incoming: Path, takedown: Path, robots: Path, warcs: Path, withdrawn: Path, manifest: Path
+) -> Metrics:
     """Write or copy WARC files, and list them.
 
     Args:
         incoming: folder that the user puts crawls in
         takedown: list of pages that are to be no part of the build
+        robots: folder of <host>.txt, each the robots.txt that a host has now; counts before those in the archives
         warcs: folder for the WARC files
+        withdrawn: what was taken down with all that is like it, by the hashes of its runs of words
         manifest: JSON file that lists where they come from, with hashes
     """
     section = params.source.replace("-", "_")
     wanted = Wanted(params.max_pages, params.seed, params.shard_mb, params.allow_private, incoming)
     collected = _SOURCES[params.source](getattr(params, section), wanted)
-    built, taken = takedowns.remove(collected.built, read_takedown(takedown))
-    metrics = shards.total(one.metrics for one in built)
+    unwanted = takedowns.Wanted(read_takedown(takedown), params.robots, robots, captured=params.source == "warc")
+    removed = takedowns.remove(collected.built, unwanted)
+    metrics = shards.total(one.metrics for one in removed.built)
     if not metrics.get("out"):
         places = (incoming / one if (incoming / one).exists() else one for one in collected.searched)
         raise HeadwaterError(
             f"no pages in {', '.join(map(str, places))} that crawl.source {params.source} reads: "
             f"crawl.{section} says where to look"
         )
-    shards.publish(built, "warc", warcs)
-    _write_manifest(manifest, params.source, collected, built)
-    dropped = {**collected.dropped, **({"takedown": taken} if taken else {})}
+    shards.publish(removed.built, "warc", warcs)
+    likeness.write(withdrawn, removed.named, removed.alike)
+    _write_manifest(manifest, params.source, collected, removed.built)
+    dropped = {**collected.dropped, **removed.dropped}
     dropped["not_sampled"] = collected.total - metrics["out"] - sum(dropped.values())
-    return {**metrics, "in": collected.total, "dropped": dropped, "warcs": len(built)}
+    return {**metrics, "in": collected.total, "dropped": dropped, "warcs": len(removed.built)}
 
 
 def _write_manifest(manifest: Path, source: str, collected: Collected, built: Sequence[shards.Built]) -> None:

@@ -11,8 +11,7 @@ from stages.core.params import params
 from stages.core.progress import log
 from stages.core.stage import Metrics, main
 from stages.core.takedown import host
-from stages.core.takedown import read as read_takedown
-from stages.web import archived, withheld
+from stages.web import archived
 from stages.web.pages import language
 from stages.web.records import warc
 
@@ -36,12 +35,11 @@ class Params:
     """Share of a WARC's bytes that may be unreadable, 0-1; the stage fails and names the file where more is."""
 
 
-def run(params: Params, *, warcs: Path, takedown: Path, documents: Path, dropped: Path) -> Metrics:
+def run(params: Params, *, warcs: Path, documents: Path, dropped: Path) -> Metrics:
     """Extract every page of every WARC.
 
     Args:
         warcs: folder of WARC files
-        takedown: list of texts, by their hashes, that are to be no part of the build
         documents: folder for the documents, one shard for each WARC
         dropped: folder for the pages that gave none, with the reason
     """
@@ -55,8 +53,7 @@ def run(params: Params, *, warcs: Path, takedown: Path, documents: Path, dropped
     (model,) = shards.build(language.unpack, None, [unpacking], label="extract-language", count="languages")
     files = tuple(model.outputs[label] for label in language.LABELS)
     units = [shards.Unit((path, *files), {"documents": name, "dropped": name}) for path, name in names.items()]
-    texts = read_takedown(takedown).texts
-    built = withheld.withhold(shards.build(extract, params, units, label="extract", count="pages"), texts)
+    built = shards.build(extract, params, units, label="extract", count="pages")
     shards.publish(built, "documents", documents)
     shards.publish(built, "dropped", dropped)
     for path, one in zip(found, built, strict=True):

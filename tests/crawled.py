@@ -18,7 +18,9 @@ def run(tmp_path: Path, **changes: Any) -> tuple[dict[str, Any], dict[str, bytes
     (tmp_path / "incoming").mkdir(exist_ok=True)
     changes = {name: {**VALUES[name], **to} if isinstance(to, dict) else to for name, to in changes.items()}
     values = params.check(crawl.Params, {**VALUES, **changes}, "params.yaml: crawl")
-    metrics = crawl.run(values, incoming=tmp_path / "incoming", takedown=TAKEDOWN, warcs=target, manifest=manifest)
+    given = {"incoming": tmp_path / "incoming", "takedown": TAKEDOWN, "robots": tmp_path / "robots"}
+    withdrawn = tmp_path / "out" / "withdrawn.parquet"
+    metrics = crawl.run(values, **given, warcs=target, withdrawn=withdrawn, manifest=manifest)
     written = {path.name: path.read_bytes() for path in sorted(target.iterdir())}
     return metrics, written, json.loads(manifest.read_text("utf-8"))
 

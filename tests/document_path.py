@@ -71,7 +71,7 @@ def _paths(run: Any, command: str) -> dict[str, Any]:
 
 def write_project(folder: Path) -> None:
     """What a project needs to read archives in its own incoming/crawl, with the smoke recipe applied."""
-    for name in ("crawl", "evaluation", "quality", "finetune", "pretrain"):
+    for name in ("crawl", "evaluation", "quality", "finetune", "pretrain", "robots"):
         (folder / "incoming" / name).mkdir(parents=True)
     shutil.copy(ROOT / "incoming" / "takedown.txt", folder / "incoming")
     shutil.copytree(ROOT / "stages", folder / "stages", ignore=shutil.ignore_patterns("__pycache__"))

@@ -19,7 +19,7 @@ from fastwarc.stream_io import BrotliWriter
 
 from stages.core import documents as shard
 from tests import warcs
-from tests.conftest import ROOT, TAKEDOWN
+from tests.conftest import ROOT
 
 REAL = ROOT / ".." / "shared" / "data" / "warc"
 MAX_MEMORY = 1 << 30  # of one worker, in bytes
@@ -134,7 +134,7 @@ sys.exit(status)
 def extract(folder: Path, tmp_path: Path) -> tuple[dict[str, Any], list[dict[str, Any]], list[dict[str, Any]], int]:
     """Run the stage over a folder: metrics, documents, dropped documents, and the peak of its memory in bytes."""
     paths = {name: tmp_path / name for name in ("documents", "dropped", "metrics.json")}
-    flags = ["--warcs", str(folder), "--takedown", str(TAKEDOWN)]
+    flags = ["--warcs", str(folder)]
     flags += ["--documents", str(paths["documents"]), "--dropped", str(paths["dropped"])]
     command = [sys.executable, "-c", _MEASURED, "-m", "stages.extract", *flags, "--metrics", str(paths["metrics.json"])]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)

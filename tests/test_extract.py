@@ -9,7 +9,6 @@ from stages.core import params
 from stages.core.errors import HeadwaterError
 from stages.web.records import warc
 from tests import warcs
-from tests.conftest import TAKEDOWN
 
 REAL = Path(__file__).resolve().parents[1] / ".." / "shared" / "data" / "warc"
 PARAMS = params.load(extract.Params, "extract")
@@ -17,7 +16,7 @@ PARAMS = params.load(extract.Params, "extract")
 
 def run(warcs_folder: Path, tmp_path: Path, values: extract.Params = PARAMS) -> tuple[dict, list[dict], list[dict]]:  # type: ignore[type-arg]
     documents, dropped = tmp_path / "documents", tmp_path / "dropped"
-    metrics = extract.run(values, warcs=warcs_folder, takedown=TAKEDOWN, documents=documents, dropped=dropped)
+    metrics = extract.run(values, warcs=warcs_folder, documents=documents, dropped=dropped)
     kept, refused = ([row for path in sorted(it.iterdir()) for row in shard.read(path)] for it in (documents, dropped))
     return metrics, kept, refused
 

@@ -1,7 +1,9 @@
 """Pages that are to be no part of a build: the list that a user keeps, and what it matches."""
 
+import dataclasses
 import hashlib
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -25,11 +27,24 @@ class Takedown:
     """Of documents."""
     texts: frozenset[str]
     """As :func:`text_hash` writes them."""
+    similar: tuple[tuple[float, "Takedown"], ...] = ()
+    """Those of the entries whose likes are to go too, by the similarity from which on."""
 
     @property
     def pages(self) -> bool:
         """Whether a page can be told by what it was captured as, and not by its text alone."""
         return bool(self.urls or self.hosts or self.ids)
+
+    def threshold(self, url: str, identity: str, text: str) -> float | None:
+        """The similarity at or above which pages go with a capture; None where it goes alone, or not at all.
+
+        Args:
+            url: Of the capture.
+            identity: The id of its document.
+            text: The hash of its text.
+        """
+        found = (limit for limit, named in self.similar if named.names(url, identity) or text in named.texts)
+        return min(found, default=None)
 
     def names(self, url: str, identity: str) -> bool:
         """Whether a capture is named, by its URL, its host or the id of its document."""
@@ -42,26 +57,36 @@ class Takedown:
 def read(path: Path) -> Takedown:
     """The list in a file: in each line a URL, a host, the id of a document or the hash of a text.
 
-    A date may stand before it, and a comment after `` #``.
+    A date may stand before it, and a comment after `` #``. ``similar 0.8`` behind it takes down, too, what is like it:
+    texts whose sets of runs of five words have that Jaccard similarity with its own, or more.
 
     Raises:
         HeadwaterError: a line is none of these; names file and line.
     """
-    entries: dict[str, set[str]] = {"urls": set(), "hosts": set(), "ids": set(), "texts": set()}
     try:
         lines = path.read_text("utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
         raise HeadwaterError(f"{path}: not UTF-8: {error.reason} at byte {error.start}") from None
     except OSError:
         raise HeadwaterError(f"{path} is missing; an empty file takes nothing down") from None
+    entries = []
     for number, line in enumerate(lines, start=1):
         words = _COMMENT.sub("", line).split()
         if words and _is_date(words[0]):
             words = words[1:]
         if words:
-            kind, value = _entry(words, f"{path}: line {number}")
-            entries[kind].add(value)
-    return Takedown(**{kind: frozenset(values) for kind, values in entries.items()})
+            entries.append(_entry(words, f"{path}: line {number}"))
+    limits = sorted({limit for _, _, limit in entries if limit is not None})
+    similar = [(limit, _taken(one for one in entries if one[2] == limit)) for limit in limits]
+    return dataclasses.replace(_taken(entries), similar=tuple(similar))
+
+
+def _taken(entries: Iterable[tuple[str, str, float | None]]) -> Takedown:
+    kinds: dict[str, set[str]] = {"urls": set(), "hosts": set(), "ids": set(), "texts": set()}
+    for kind, value, _ in entries:
+        kinds[kind].add(value)
+    urls, hosts, ids, texts = map(frozenset, kinds.values())
+    return Takedown(urls, hosts, ids, texts)
 
 
 def address(url: str) -> str:
@@ -86,21 +111,29 @@ def text_hash(text: str) -> str:
     return hashlib.sha256(text.strip().encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _entry(words: list[str], where: str) -> tuple[str, str]:
-    said = " ".join(words)
-    if len(words) == 1:
+def _entry(words: list[str], where: str) -> tuple[str, str, float | None]:
+    said, *more = words
+    limit = _similarity(more)
+    if limit is not None or not more:
         if "://" in said and host(said):
-            return "urls", address(said)
+            return "urls", address(said), limit
         if re.fullmatch(r"[0-9a-f]{32}", said):
-            return "ids", said
+            return "ids", said, limit
         if re.fullmatch(r"[0-9a-f]{64}", said):
-            return "texts", said
+            return "texts", said, limit
         if _HOST.fullmatch(said.lower().removeprefix("*.")):
-            return "hosts", said.lower().removeprefix("*.")
+            return "hosts", said.lower().removeprefix("*."), limit
     raise HeadwaterError(
-        f"{where}: {said[:80]!a} is no URL (https://…), host, id (32 hex digits) or hash of a text (64); a comment "
-        "begins with #"
+        f"{where}: {' '.join(words)[:80]!a} is no URL (https://…), host, id (32 hex digits) or hash of a text (64), "
+        "alone or with `similar 0.8` behind it; a comment begins with #"
     )
+
+
+def _similarity(words: list[str]) -> float | None:
+    """What stands behind ``similar``, above 0 and up to 1."""
+    if len(words) != 2 or words[0] != "similar" or not re.fullmatch(r"[01](\.\d+)?", words[1]):
+        return None
+    return float(words[1]) if 0 < float(words[1]) <= 1 else None
 
 
 def _is_date(word: str) -> bool:

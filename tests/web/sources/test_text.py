@@ -13,7 +13,6 @@ from stages.core import documents, params
 from stages.core.errors import HeadwaterError
 from stages.web.sources import captures
 from tests import warcs
-from tests.conftest import TAKEDOWN
 from tests.crawled import records, run, texts
 
 
@@ -60,7 +59,7 @@ def test_extract_keeps_the_structure_of_a_text(profile: Path, tmp_path: Path) ->
     warcs.write(tmp_path / "incoming" / "a.md", text.encode())
     run(tmp_path, source="text")
     extract.run(
-        params.load(extract.Params, "extract"), takedown=TAKEDOWN,
+        params.load(extract.Params, "extract"),
         warcs=tmp_path / "out" / "warcs", documents=tmp_path / "documents", dropped=tmp_path / "dropped",
     )  # fmt: skip
     (path,) = (tmp_path / "documents").iterdir()
