@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from stages.core import shards, takedown
+from stages.core import arrow, shards, takedown
 from stages.core.tokens import TokenShards, index_name
 
 
@@ -33,9 +33,8 @@ def documents(folder: Path, wanted: takedown.Takedown, likes: Mapping[str, float
 def tokens(folder: Path, ids: set[str]) -> set[str]:
     """Which of some documents have tokens in a folder of packed ones."""
     held: set[str] = set()
-    value_set = pa.array(sorted(ids), pa.string())
+    value_set = arrow.column(sorted(ids), pa.string())
     for shard in TokenShards(folder).description["shards"] if ids else []:
-        with pq.ParquetFile(folder / index_name(shard["file"])) as file:
-            column = file.read(columns=["id"]).column("id")
+        column = arrow.read(folder / index_name(shard["file"]), ["id"]).column("id")
         held |= set(column.filter(pc.is_in(column, value_set=value_set)).to_pylist())
     return held

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from stages.core import documents, shards
+from stages.core import arrow, documents, shards
 from stages.core.takedown import text_hash
 from stages.web import archived
 from stages.web.duplicates.shingles import Hashes, WordHashes, jaccard, shingles
@@ -75,8 +75,8 @@ def sign(_: None, inputs: Sequence[Path], outputs: Mapping[str, Path]) -> shards
 
 def signed(path: Path, ids: Sequence[str]) -> Iterator[tuple[str, Hashes]]:
     """Id and shingles of those pages of a file of :func:`sign`."""
-    table = pq.read_table(path, columns=["id", "shingles"])
-    table = table.filter(pc.is_in(table["id"], value_set=pa.array(ids, pa.string())))
+    table = arrow.read(path, ["id", "shingles"])
+    table = table.filter(pc.is_in(table["id"], value_set=arrow.column(ids, pa.string())))
     for identity, own in zip(table["id"].to_pylist(), table["shingles"], strict=True):
         yield identity, own.values.to_numpy()
 
@@ -101,12 +101,14 @@ def write(path: Path, named: Sequence[Target], likes: Sequence[Sequence[Any]]) -
     rows += [{"id": one, "of": of, "similarity": value, "shingles": []} for one, of, value in likes]
     path.parent.mkdir(parents=True, exist_ok=True)
     rows.sort(key=lambda row: (row["of"], row["id"]))
-    pq.write_table(pa.Table.from_pylist(rows, schema=WITHDRAWN), path, compression="zstd")
+    table = pa.Table.from_pylist(rows, schema=WITHDRAWN) if rows else WITHDRAWN.empty_table()
+    pq.write_table(table, path, compression="zstd")
 
 
 def targets(path: Path) -> list[Target]:
     """The named pages of a file of :func:`write`."""
-    table = pq.read_table(path, filters=[("of", "=", "")])
+    table = arrow.read(path)
+    table = table.filter(pc.equal(table["of"], ""))
     columns = (table[name].to_pylist() for name in ("id", "similarity"))
     return [
         Target(one, similarity, own.values.to_numpy())

@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from stages.core import shards
+from stages.core import arrow, shards
 from stages.core.errors import HeadwaterError
 from stages.core.trace.lineage import LOCK, Fact, Lineage, Stage
 from stages.core.trace.revisions import shown
@@ -71,7 +71,7 @@ def _fates(lineage: Lineage, *, cached: bool) -> tuple[dict[str, str], list[str]
         columns = set(pq.read_schema(path).names)
         if "url" not in columns:
             continue
-        table = pq.read_table(path, columns=["url", *({"reason"} & columns)]).to_pylist()
+        table = arrow.read(path, ["url", *({"reason"} & columns)]).to_pylist()
         fates |= {row["url"]: f"{stage}: {row['reason']}" if "reason" in row else name for row in table}
     return fates, missing
 

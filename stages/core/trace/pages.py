@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from stages.core import shards
+from stages.core import arrow, shards
 from stages.core.errors import HeadwaterError
 from stages.core.takedown import host, text_hash
 from stages.core.trace.lineage import Fact, Lineage, Stage
@@ -30,7 +30,7 @@ def find(lineage: Lineage, column: str, value: str) -> list[str]:
     found: list[str] = []
     known: set[str] = set()
     for path in [path for stage, folder in lineage.documents if stage == first for path in shards.files(folder)]:
-        table = pq.read_table(path, columns=["id", "url"])
+        table = arrow.read(path, ["id", "url"])
         names = table.column("id" if column == "id" else "url").to_pylist()
         if column == "host":
             names = [host(name) for name in names]
@@ -77,7 +77,7 @@ def copies(lineage: Lineage, identity: str) -> Iterator[Fact]:
     found: dict[str, dict[str, Any]] = {}
     for _, folder in lineage.documents:
         if any("duplicate_of" in pq.read_schema(path).names for path in shards.files(folder)[:1]):
-            table = pa.concat_tables([pq.read_table(path, columns=_COPY) for path in shards.files(folder)])
+            table = pa.concat_tables([arrow.read(path, _COPY) for path in shards.files(folder)])
             kept = {row["id"]: row["duplicate_of"] for row in table.to_pylist()}.get(identity, identity)
             group = pc.or_(pc.equal(table.column("duplicate_of"), kept), pc.equal(table.column("id"), kept))
             found |= {row["id"]: row for row in table.filter(group).to_pylist()} | {kept: {"id": kept}}
@@ -90,7 +90,7 @@ def rows(
     folder: Path, ids: Sequence[str], columns: Sequence[str] | None = None
 ) -> Iterator[tuple[Path, dict[str, Any]]]:
     """The documents of a folder with one of those ids, each with its shard; all that is read else is ids."""
-    wanted = pa.array(sorted(set(ids)), pa.string())
+    wanted = arrow.column(sorted(set(ids)), pa.string())
     for path in shards.files(folder):
         with pq.ParquetFile(path) as file:
             for group in range(file.num_row_groups):

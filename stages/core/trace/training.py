@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from tokenizers import Tokenizer
 
+from stages.core import arrow
 from stages.core.errors import HeadwaterError
 from stages.core.order import Order
 from stages.core.tokens import TokenShards, index_name
@@ -94,7 +95,7 @@ def _rows(packed: TokenShards, ids: Sequence[str]) -> dict[str, Counter[int]]:
     """Rows that hold tokens of documents, with how many."""
     width, first = packed.context + 1, 0
     found: dict[str, Counter[int]] = defaultdict(Counter)
-    wanted = pa.array(sorted(set(ids)), pa.string())
+    wanted = arrow.column(sorted(set(ids)), pa.string())
     for shard in packed.description["shards"]:
         with pq.ParquetFile(packed.folder / index_name(shard["file"])) as index:
             here = pc.is_in(index.read(columns=["id"]).column("id"), value_set=wanted)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
+from stages.core import arrow
 from stages.core.errors import HeadwaterError
 from stages.core.trace import pages, training
 from stages.core.trace.lineage import Fact, Lineage, Stage
@@ -18,9 +18,9 @@ _DOCUMENT = r"^(?:document )?(?P<id>[0-9a-f]{32})(?:, |$)"  # packed rows name d
 def exposure(lineage: Lineage, ids: Sequence[str]) -> Iterator[Fact]:
     """Steps and models of documents, all together."""
     for stage, path in _runs(lineage):
-        table = pq.read_table(path)
+        table = arrow.read(path)
         named = pc.struct_field(pc.extract_regex(table.column("source"), _DOCUMENT), "id")
-        here = pc.is_in(named, value_set=pa.array(ids, pa.string()))
+        here = pc.is_in(named, value_set=arrow.column(ids, pa.string()))
         steps = training.steps(stage)
         learned = training.batches(stage, steps)
         saw = sorted({learned.get(batch, 0) for batch in table.filter(here).column("batch").to_pylist()} - {0})
@@ -47,7 +47,8 @@ def _step(lineage: Lineage, stage: Stage, path: Path, number: int) -> Iterator[F
     if batch is None:
         yield training.skipped(number)
         return
-    sources = pq.read_table(path, filters=[("batch", "=", batch)]).column("source").to_pylist()
+    table = arrow.read(path)
+    sources = table.filter(pc.equal(table.column("batch"), batch)).column("source").to_pylist()
     ids = {source: found[1] for source in sources if (found := re.match(_DOCUMENT, source))}
     folders = [folder for _, folder in lineage.documents if folder.as_posix() in stage.inputs]
     rows = (row for folder in folders for _, row in pages.rows(folder, list(ids.values()), ["id", "url"]))

@@ -5,9 +5,7 @@ import importlib
 from collections.abc import Iterator
 from pathlib import Path
 
-import pyarrow.parquet as pq
-
-from stages.core import leftovers, takedown
+from stages.core import arrow, leftovers, takedown
 from stages.core.errors import HeadwaterError
 from stages.core.trace import revisions, training
 from stages.core.trace.lineage import LOCK, Fact, Lineage
@@ -63,7 +61,7 @@ def _withdrawn(lineage: Lineage) -> Iterator[Fact]:
     """What went because it was like a page of the list."""
     for path in _lists(lineage):
         yield from lineage.disagreements(path)
-        rows = pq.read_table(path, columns=["id", "of", "similarity"]).to_pylist()
+        rows = arrow.read(path, ["id", "of", "similarity"]).to_pylist()
         because = "it is like a page that was taken down"
         yield from (Fact("withdrawn", {**row, "because": because}) for row in rows if row["of"])
 

@@ -11,9 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import pyarrow.parquet as pq
-
-from stages.core import shards
+from stages.core import arrow, shards
 from stages.core.takedown import Takedown, host
 from stages.web import likeness
 from stages.web.records import http, warc
@@ -130,8 +128,8 @@ def _with_text(texts: Sequence[Path], wanted: frozenset[str]) -> dict[str, str]:
     """Id to hash of the pages with one of those texts."""
     found: dict[str, str] = {}
     for path in texts if wanted else []:
-        table = pq.read_table(path, columns=["id", "text_hash"], filters=[("text_hash", "in", sorted(wanted))])
-        found |= dict(zip(*(table[name].to_pylist() for name in ("id", "text_hash")), strict=True))
+        columns = (arrow.read(path, [name])[name].to_pylist() for name in ("id", "text_hash"))
+        found |= {identity: said for identity, said in zip(*columns, strict=True) if said in wanted}
     return found
 
 
