@@ -7,7 +7,7 @@ import random
 import re
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow.parquet as pq
 import pytest
@@ -160,22 +160,34 @@ def test_an_answer_learned_by_heart_comes_back_and_ends_the_turn(paths: dict[str
     assert tokenizer.decode(answer[inputs["input_ids"].shape[1] :]) == "one log closes the answer.<|end|>"
 
 
-def test_preferred_answers_become_likelier_and_the_adapter_lies_beside_the_model(paths: dict[str, Path]) -> None:
+def preferences(paths: dict[str, Path], method: Literal["lora", "prefix", "prompt"], peak: float) -> finetune.Params:
+    """Pairs of answers to 16 questions, and parameters that learn from three quarters of them."""
     words = ("page", "server", "file", "log")
     rows = [{"prompt": f"What of the {a}, and {b}?", "chosen": f"It reads {a}.", "rejected": f"{b} closes."}
             for a in words for b in words]  # fmt: skip
     (paths["conversations"] / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
     wanted = dataclasses.replace(PARAMS.rows, test=Measured(file="", share=0.25))
-    schedule = dataclasses.replace(PARAMS.training.schedule, peak=2e-2)
+    schedule = dataclasses.replace(PARAMS.training.schedule, peak=peak)
     training = dataclasses.replace(PARAMS.training, schedule=schedule)
-    given: dict[str, Any] = {
-        "task": "preference",
-        "method": "lora",
-        "data": "incoming",
-        "rows": wanted,
-        "training": training,
-    }
-    metrics = finetune.run(dataclasses.replace(PARAMS, epochs=4, **given), **paths)
+    given: dict[str, Any] = {"task": "preference", "method": method, "data": "incoming", "rows": wanted}
+    return dataclasses.replace(PARAMS, training=training, **given)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["prefix", "prompt"])
+def test_virtual_tokens_learn_preferences_against_the_model_without_them(
+    method: Literal["prefix", "prompt"], paths: dict[str, Path]
+) -> None:
+    metrics = finetune.run(dataclasses.replace(preferences(paths, method, 5e-2), epochs=20), **paths)
+    assert metrics["test"]["accuracy"] == 1
+    assert metrics["test"]["margin"] > 0.1
+    assert metrics["test"]["reward_chosen"] > metrics["test"]["reward_rejected"]
+    assert (paths["tuned"] / "adapter_config.json").is_file()
+    assert (paths["tuned"] / "base" / "model.safetensors").is_file()
+
+
+def test_preferred_answers_become_likelier_and_the_adapter_lies_beside_the_model(paths: dict[str, Path]) -> None:
+    metrics = finetune.run(dataclasses.replace(preferences(paths, "lora", 2e-2), epochs=4), **paths)
     assert (metrics["in"], metrics["out"], metrics["dropped"]["tested"]) == (16, 12, 4)
     assert metrics["first_loss"] == pytest.approx(math.log(2), abs=1e-3)
     assert metrics["test"]["accuracy"] == 1
