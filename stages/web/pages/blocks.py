@@ -18,6 +18,9 @@ LETTER, UPPER, DIGIT, IDEOGRAPH, SPACE, STOP, PAUSE, MARK, SYMBOL = range(9)
 _STOPS = ".!?…。！？｡։؟۔।॥‽;" + "\u037e"
 _PAUSES = ",:、，；：،؛·\u0387"
 
+# By character up to the last that is white space, and for all beyond: whether it is none, to Python's own str.split.
+_SEEN = np.array([not chr(code).isspace() for code in range(0x3002)])
+
 
 @dataclass(frozen=True)
 class Blocks:
@@ -56,13 +59,19 @@ def read(html: str) -> Blocks | None:
 def split(tree: FlatTree) -> Blocks | None:
     """The blocks of all pages of a tree; None where none has text."""
     (kept,) = np.nonzero((tree.stop > tree.begin) & ~tree.skipped)
-    counts, words, begins_with, ends_with = _counted(tree, kept)
+    if not len(kept):
+        return None
+    codes, run, starts = _characters(tree, kept)
+    counts, words, begins_with, ends_with = _counted(codes, run, starts)
     said = counts.sum(1) > counts[:, SPACE]
     if not said.any():
         return None
     number = np.cumsum(tree.breaks)
-    texts = _texts(tree, kept, number[kept], np.unique(number[kept[said]]))
-    tokens, counts = kept[said], counts[said]
+    tokens, block = kept[said], number[kept]
+    wanted = np.zeros(len(number) + 1, bool)
+    wanted[number[tokens]] = True
+    texts = _texts(codes, run, block, wanted[block])
+    counts = counts[said]
     size = counts.sum(1) + 2 * counts[:, IDEOGRAPH]
     in_link, in_strong, opened = _marked(tree)
     firsts = np.append(0, np.flatnonzero(np.diff(number[tokens])) + 1)
@@ -95,18 +104,22 @@ def split(tree: FlatTree) -> Blocks | None:
     )
 
 
-def _counted(tree: FlatTree, tokens: Array) -> tuple[Array, Array, Array, Array]:
-    """Of the texts behind some tags: characters of each kind, words, and kinds of the first and last that is no space.
+def _characters(tree: FlatTree, tokens: Array) -> tuple[Array, Array, Array]:
+    """The texts behind some tags as one: its characters, the number of the text of each, and where each text begins."""
+    lengths = tree.stop[tokens] - tree.begin[tokens]
+    starts = np.cumsum(lengths) - lengths
+    run = np.repeat(np.arange(len(tokens)), lengths)
+    return tree.codes[np.repeat(tree.begin[tokens] - starts, lengths) + np.arange(len(run))], run, starts
+
+
+def _counted(codes: Array, run: Array, starts: Array) -> tuple[Array, Array, Array, Array]:
+    """Of some texts: characters of each kind, words, and kinds of the first and last that is no space.
 
     Spaces are passed over at the edges up to the third character.
     """
-    lengths = tree.stop[tokens] - tree.begin[tokens]
-    ends = np.cumsum(lengths)
-    starts = ends - lengths
-    run = np.repeat(np.arange(len(tokens)), lengths)
-    codes = tree.codes[np.repeat(tree.begin[tokens] - starts, lengths) + np.arange(len(run))]
+    ends = np.append(starts[1:], len(codes))
     kinds = _kinds().take(codes, mode="clip")
-    counts = np.bincount(run * 9 + kinds, minlength=9 * len(tokens)).reshape(-1, 9)
+    counts = np.bincount(run * 9 + kinds, minlength=9 * len(starts)).reshape(-1, 9)
     letters = kinds <= DIGIT
     begins = letters.copy()
     begins[1:] &= ~letters[:-1] | (run[1:] != run[:-1])
@@ -120,25 +133,24 @@ def _counted(tree: FlatTree, tokens: Array) -> tuple[Array, Array, Array, Array]
     return counts, words, edges[0], edges[1]
 
 
-def _texts(tree: FlatTree, tokens: Array, number: Array, wanted: Array) -> list[str]:
+def _texts(codes: Array, run: Array, block: Array, wanted: Array) -> list[str]:
     """Text of the blocks, white space collapsed: that between two tags of the same block counts.
 
     Args:
-        tree: The page.
-        tokens: Those with text, be it white space.
-        number: Of the block of each.
-        wanted: Numbers of blocks, ascending.
+        codes: Characters of all texts, be they white space.
+        run: The text of each character.
+        block: Number of the block of each text, ascending.
+        wanted: Of each text, whether its block is wanted.
     """
-    begins, stops = tree.begin[tokens].tolist(), tree.stop[tokens].tolist()
-    low, high = np.searchsorted(number, wanted).tolist(), np.searchsorted(number, wanted, "right").tolist()
-    page = tree.page
-    pieces = (
-        page[begins[at] : stops[at]]
-        if until == at + 1
-        else "".join([page[begins[token] : stops[token]] for token in range(at, until)])
-        for at, until in zip(low, high, strict=True)
-    )
-    return flat_tree.seen("\n".join([" ".join(piece.split()) for piece in pieces])).split("\n")
+    (kept,) = np.nonzero(_SEEN.take(codes, mode="clip") & wanted[run])
+    owner = block[run[kept]]
+    ends_block = owner[1:] != owner[:-1]
+    place = np.arange(len(kept))
+    place[1:] += np.cumsum((kept[1:] - kept[:-1] > 1) | ends_block)
+    text = np.full(place[-1] + 1, ord(" "), np.uint32)
+    text[place] = codes[kept]
+    text[place[1:][ends_block] - 1] = ord("\n")
+    return flat_tree.seen(text.tobytes().decode("utf-32-le", "surrogatepass")).split("\n")
 
 
 def _hinted(tree: FlatTree, first: Array) -> tuple[Array, Array]:
