@@ -91,7 +91,9 @@ def _overlay(values: MutableMapping[str, Any], overlay: dict[str, Any], where: s
         name = f"{prefix}{key}"
         if key not in values:
             raise HeadwaterError(f"{where}: {name} is not in {FILE}{nearest(key, values)}")
-        if isinstance(value, dict) and isinstance(values[key], MutableMapping):
+        if isinstance(values[key], MutableMapping):
+            if not isinstance(value, dict):
+                raise HeadwaterError(f"{where}: {name} is a section{nearest('', values[key])}")
             changed += _overlay(values[key], value, where, f"{name}.")
         elif values[key] != value:
             values[key] = value
@@ -108,10 +110,14 @@ def main() -> None:
     )
     parser.add_argument("--diff", action="store_true", help="show what would change and write nothing")
     arguments = parser.parse_args()
+    if not (arguments.recipe or arguments.set):
+        known = sorted(path.stem for path in RECIPES.glob("*.yaml"))
+        parser.error(f"name a recipe, {', '.join(known)}, or --set values")
     try:
-        text, changes = difference(arguments.recipe, settings=arguments.set)
-        if not arguments.diff:
-            FILE.write_text(text, "utf-8")
+        if arguments.diff:
+            _, changes = difference(arguments.recipe, settings=arguments.set)
+        else:
+            changes = apply(arguments.recipe, settings=arguments.set)
     except HeadwaterError as error:
         sys.exit(f"error: {error}")
     print(changes or "nothing to change", end="" if changes else "\n")

@@ -100,7 +100,7 @@ def train(
         PreemptedError: the process was told to stop (SIGTERM); a checkpoint was saved.
     """
     accelerator = distributed.start(training, type(learner.layers(model)[0]).__name__, profile().parallel)
-    _check(training, len(data), accelerator.num_processes)
+    _check(training, len(data), accelerator.num_processes, f"params.yaml: {label}.training")
     flops = flops_per_token(model, model.config.max_position_embeddings)
     size = sum(parameter.numel() for parameter in model.parameters())
     trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
@@ -183,21 +183,22 @@ def _say(label: str, training: Training, done: int, steps: int) -> None:
         log(f"{label}: training.deterministic is false: another run, or one that was stopped, may end in other bytes")
 
 
-def _check(training: Training, rows: int, processes: int) -> None:
+def _check(training: Training, rows: int, processes: int, where: str) -> None:
     batch, micro, held = training.batch_sequences, training.micro_batch, training.held_out.rows
     if processes > batch:
-        raise HeadwaterError(f"params.yaml: batch_sequences is {batch}, for {processes} processes: take fewer of them")
+        raise HeadwaterError(f"{where}.batch_sequences is {batch}, for {processes} processes: take fewer of them")
     if batch % (micro * processes):
         raise HeadwaterError(
-            f"params.yaml: batch_sequences is {batch}, which does not divide into micro-batches of {micro} on "
+            f"{where}.batch_sequences is {batch}, which does not divide into micro-batches of {micro} on "
             f"{processes} process{'es' * (processes > 1)}"
         )
     if held % processes:
-        raise HeadwaterError(f"params.yaml: held_out.rows is {held}, which {processes} processes cannot share")
+        raise HeadwaterError(f"{where}.held_out.rows is {held}, which {processes} processes cannot share")
     if rows - held < batch:
         apart = f" ({held} of {rows} are held out)" * bool(held)
         raise HeadwaterError(
-            f"{rows - held} rows to train on are too few for one batch of {batch}{apart}: lower batch_sequences"
+            f"{rows - held} rows to train on are too few for one batch of {batch}{apart}: "
+            f"bring more, or lower batch_sequences and micro_batch of {where}"
         )
 
 

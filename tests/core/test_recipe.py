@@ -1,5 +1,6 @@
 """Recipes: a sparse overlay that leaves comments and everything else alone."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -57,3 +58,15 @@ def test_single_values_are_set_over_a_recipe_or_alone(params: Path) -> None:
         recipe.apply(None, params, ["pretrain.step=5"])
     with pytest.raises(HeadwaterError, match="--set pretrain: must be name=value"):
         recipe.apply(None, params, ["pretrain"])
+    with pytest.raises(HeadwaterError, match=r"--set: pretrain\.model is a section; it has layers, width"):
+        recipe.apply(None, params, ["pretrain.model=7b"])
+    assert params.read_text("utf-8") == PARAMS
+
+
+def test_without_a_recipe_or_a_value_the_recipes_are_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["recipe"])
+    with pytest.raises(SystemExit, match="2"):
+        recipe.main()
+    assert "name a recipe, 125m, 1b, 30m, 350m, 3b, 7b, smoke, tiny, or --set values" in capsys.readouterr().err
