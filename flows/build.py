@@ -6,6 +6,7 @@ that fails says why in one line, those that need it do not run, and the others g
 """
 
 import argparse
+import collections
 import contextlib
 import functools
 import logging
@@ -27,6 +28,7 @@ from prefect.states import Cancelled, Completed, Failed
 
 from flows import artifacts, command, graph, guard, processes, server, tree, warm
 from flows.graph import Stage
+from stages.core import recipe as recipes
 from stages.core.errors import HeadwaterError, PreemptedError
 
 _BUSY = "it is being blocked by:"  # DVC's words for a stage that another process is building
@@ -47,6 +49,7 @@ _HINTS = (
     "  dvc exp apply",
 )
 _SET_BACK = 1.0  # seconds by which a clock that is kept on time does not go back
+_AGAIN = 10.0  # seconds before a stage that failed is tried again
 _RETRY = 2.0  # seconds between looks at a stage that another process is building
 
 
@@ -60,6 +63,7 @@ class Commands:
         # `python` in a stage's command is the one that runs this, also where its environment is not activated.
         self._path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
         self._dvc: warm.Dvc | None = None
+        self._pools: dict[str, threading.Lock] = collections.defaultdict(threading.Lock)
 
     def run(
         self,
@@ -91,6 +95,11 @@ class Commands:
             return self._dvc.start(arguments)
 
         return self._followed(start)
+
+    def turn(self, pool: str | None) -> contextlib.AbstractContextManager[object]:
+        """Hold a pool, which one stage does at a time; None is none."""
+        with self._lock:
+            return self._pools[pool] if pool else contextlib.nullcontext()
 
     def close(self) -> None:
         """End what has DVC loaded."""
@@ -130,15 +139,18 @@ def _run_name() -> str:
 
 
 @flow(name="build", flow_run_name=_run_name, persist_result=False)
-def build(stages: tuple[str, ...] = (), force: bool = False) -> State:
+def build(stages: tuple[str, ...] = (), force: bool = False, recipe: str | None = None) -> State:
     """Bring stages up to date, each after those that it needs.
 
     Args:
         stages: Names of the stages to build, with all that they need; none stands for the whole graph.
         force: Build them even where DVC finds nothing changed.
+        recipe: File of infra/recipes, by its name, whose values are written into params.yaml before.
     """
     processes.claim()
     try:
+        if recipe and (difference := recipes.apply(recipe)):
+            get_run_logger().info("%s", difference)
         plan = graph.read(stages)
         with tree.held(), contextlib.closing(Commands()) as commands:
             return _built(plan, force, commands)
@@ -199,6 +211,26 @@ def build_stage(stage: Stage, force: bool, commands: Commands) -> State:
     if stage.unchanged and not force:
         artifacts.leave(stage, before)
         return Completed(name="Cached", message="nothing has changed")
+    with commands.turn(stage.rules.pool):
+        status, lines = _made(stage, force, commands)
+        for again in range(1, stage.rules.retries + 1):
+            if not status or commands.stopped:
+                break
+            get_run_logger().warning("failed, and is tried again, time %d of %d", again, stage.rules.retries)
+            time.sleep(_AGAIN)
+            status, lines = _made(stage, force, commands)
+    if commands.stopped:
+        return Cancelled(message="stopped; what it has finished is kept")
+    if status:
+        return Failed(message=reason(stage.name, lines))
+    artifacts.leave(stage, before)
+    if skipped := _SKIPPED.get(_after_name(stage.name, lines)):
+        return Completed(name="Cached", message=skipped)
+    return Completed()
+
+
+def _made(stage: Stage, force: bool, commands: Commands) -> tuple[int, list[str]]:
+    """Have DVC build a stage; its exit status and what it printed."""
     command = ["--wait-for-lock", "repro", "--single-item", stage.name]
     status, lines = commands.dvc(*command, *(["--force"] if force else []))
     while status and not commands.stopped and any(_BUSY in line for line in lines):
@@ -210,14 +242,7 @@ def build_stage(stage: Stage, force: bool, commands: Commands) -> State:
             break
         get_run_logger().warning("told to stop, and it has saved: continues, time %d of %d", again, _CONTINUED)
         status, lines = commands.dvc(*command)
-    if commands.stopped:
-        return Cancelled(message="stopped; what it has finished is kept")
-    if status:
-        return Failed(message=reason(stage.name, lines))
-    artifacts.leave(stage, before)
-    if skipped := _SKIPPED.get(_after_name(stage.name, lines)):
-        return Completed(name="Cached", message=skipped)
-    return Completed()
+    return status, lines
 
 
 def reason(stage: str, lines: Sequence[str]) -> str:
@@ -256,10 +281,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m flows.build", description="Build the DVC graph as a Prefect flow.")
     parser.add_argument("stages", nargs="*", help="stages to build, with all that they need (default: the whole graph)")
     parser.add_argument("--force", action="store_true", help="build them even where nothing has changed")
+    parser.add_argument("--recipe", help="file of infra/recipes, whose values are written into params.yaml before")
     arguments = parser.parse_args()
     graph.check(arguments.stages)
     with server.used():
-        state = build(tuple(arguments.stages), arguments.force, return_state=True)
+        state = build(tuple(arguments.stages), arguments.force, arguments.recipe, return_state=True)
     return 0 if state.is_completed() else 130 if state.is_cancelled() else 1
 
 

@@ -13,7 +13,9 @@ from dvc.lock import LockError, make_lock
 from dvc.repo import Repo, lock_repo
 from dvc.repo.reproduce import plan_repro
 from dvc.rwlock import RWLOCK_FILE, RWLOCK_LOCK
+from pydantic import NonNegativeInt
 
+from stages.core import params as parameters
 from stages.core.errors import HeadwaterError
 
 
@@ -32,6 +34,16 @@ class Plot:
     """Whether each row is a bar named by ``y``, rather than a point of a line."""
 
 
+@parameters.params
+class Rules:
+    """How flows build a stage: its ``meta: {flow: …}`` in dvc.yaml, which DVC itself passes over."""
+
+    pool: str | None
+    """Of the stages that name the same pool, such as one that stands for a GPU or for memory, one runs at a time."""
+    retries: NonNegativeInt
+    """Times that it is tried again where it fails, as what depends on the network may."""
+
+
 @dataclass(frozen=True)
 class Stage:
     """One stage of dvc.yaml."""
@@ -45,6 +57,8 @@ class Stage:
     """The metrics files that it writes, relative to the project's root."""
     plots: tuple[Plot, ...]
     """The plots of its outputs."""
+    rules: Rules
+    """What ``meta`` says of how flows build it."""
 
 
 def check(targets: Sequence[str] = ()) -> None:
@@ -84,6 +98,7 @@ def read(targets: Sequence[str] = ()) -> list[Stage]:
                     unchanged=all(stages[other].unchanged for other in needs) and _unchanged(stage),
                     metrics=tuple(Path(out.def_path) for out in stage.outs if out.is_metric),
                     plots=tuple(plot for plot in plots if any(_within(plot.path, out) for out in stage.outs)),
+                    rules=_rules(stage),
                 )
             return list(stages.values())
     except DvcException as error:
@@ -117,6 +132,12 @@ def mend_list_of_locks(folder: Path) -> None:
                 path.unlink()
             except FileNotFoundError:  # another process was at it first
                 pass
+
+
+def _rules(stage: Any) -> Rules:
+    said = (stage.meta or {}).get("flow", {})
+    where = f"dvc.yaml: {stage.addressing}: meta.flow"
+    return parameters.check(Rules, {"pool": None, "retries": 0, **said}, where=where)
 
 
 def _named(target: str, stages: dict[str, Any]) -> Any:

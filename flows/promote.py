@@ -51,7 +51,7 @@ class Rules:
     """The same with the smallest."""
 
 
-@flow(name="promote", persist_result=False)
+@flow(name="promote", flow_run_name="last commit", persist_result=False)
 def promote() -> State:
     """Make the build of the last commit the champion, if it is one; ends as Promoted, Kept or Cached."""
     processes.claim()

@@ -27,7 +27,7 @@ from stages.core.errors import HeadwaterError
 INCOMING = Path("incoming/crawl")
 
 
-@flow(name="refresh", persist_result=False)
+@flow(name="refresh", flow_run_name="new crawl", persist_result=False)
 def refresh(inbox: str | None = None, look_again: bool = False) -> State:
     """Bring everything up to date with the crawl there is now; ends as Cached, Promoted or Kept.
 

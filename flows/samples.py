@@ -9,7 +9,7 @@ from typing import Any
 from stages.core.untrusted import shorten, visible
 
 _FEW = 3  # of each output
-_LENGTH = 300  # characters of a text
+_LENGTH = 120  # characters of a text: cells of the UI's tables are one line
 _WRITTEN = "samples.jsonl"  # texts of a model, in the folder of an evaluation
 
 
@@ -24,9 +24,9 @@ def of(outs: Iterable[Path]) -> Iterator[dict[str, str]]:
             prompt = f"{row['prompt']} → " if row.get("prompt") else ""
             yield {
                 "of": out.as_posix(),
-                "url": visible(shorten(row.get("url") or "", _LENGTH)),
                 "reason": row.get("reason") or "",
                 "text": visible(shorten(prompt, _LENGTH) + shorten(row["text"], _LENGTH)),
+                "url": visible(shorten(row.get("url") or "", _LENGTH)),
             }
 
 

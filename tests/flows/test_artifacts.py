@@ -65,5 +65,5 @@ def test_a_sample_shows_documents_why_they_were_dropped_and_what_a_model_wrote(t
     rows = list(samples.of([kept, dropped, scored, evaluated, tmp_path / "model.bin"]))
     assert [row["text"][:9] for row in rows[:3]] == ["<script>a", "two", "three"]
     assert rows[0]["text"].endswith("⟨U+001B⟩[31m")
-    assert rows[3] == {"of": dropped.as_posix(), "url": "u", "reason": "too_short", "text": "x" * 299 + "…"}
+    assert rows[3] == {"of": dropped.as_posix(), "url": "u", "reason": "too_short", "text": "x" * 119 + "…"}
     assert rows[4:] == [{"of": evaluated.as_posix(), "url": "v", "reason": "", "text": "Once → upon"}]

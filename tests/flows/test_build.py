@@ -85,6 +85,41 @@ def test_a_stage_fails_with_its_own_words_and_the_others_go_on(project: "Project
     assert project.ran()[-2:] == ["left", "joined"]
 
 
+@pytest.mark.slow
+def test_rules_of_a_stage_say_how_often_it_is_tried_and_what_runs_alone(project: "Project", server: "Server") -> None:
+    rules = "    meta: {flow: {retries: 1, pool: memory}}\n"
+    text = (project.root / "dvc.yaml").read_text()
+    for name in ("left", "right"):
+        text = text.replace(f"  {name}:\n", f"  {name}:\n{rules}")
+    project.write("dvc.yaml", text)
+    project.write("broken", "left")
+    said = project.build(status=1)
+    assert said.count("failed, and is tried again, time 1 of 1") == 1
+    assert project.ran().count("left") == 2
+    (project.root / "broken").unlink()
+    project.build("--force")
+    run = server.last_run()["id"]
+    both = [server.tasks(run)[name]["id"] for name in ("left", "right")]
+    logs = server.ask("logs/filter", logs={"flow_run_id": {"any_": [run]}}, limit=200)
+    lines = [log["message"] for log in sorted(logs, key=lambda log: log["timestamp"]) if log["task_run_id"] in both]
+    steps = [line.split()[:2] for line in lines if line.startswith(("> python", "done with"))]
+    assert steps == [[">", "python"], ["done", "with"]] * 2  # one begins when the other has ended
+
+    project.write("dvc.yaml", text.replace("retries: 1", "retries: often", 1))
+    refused = project.build(status=1)
+    assert "dvc.yaml: left: meta.flow" in refused
+
+
+@pytest.mark.slow
+def test_a_recipe_is_written_into_the_parameters_before(project: "Project") -> None:
+    project.write("params.yaml", "size: 1  # of it\n")
+    (project.root / "infra" / "recipes").mkdir(parents=True)
+    project.write("infra/recipes/large.yaml", "size: 2\n")
+    assert "large.yaml: no such recipe" not in project.build("source", "--recipe", "large")
+    assert (project.root / "params.yaml").read_text() == "size: 2  # of it\n"
+    assert "huge.yaml: no such recipe" in project.build("source", "--recipe", "huge", status=1)
+
+
 @pytest.mark.parametrize(
     "number", [signal.SIGINT, signal.SIGKILL, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
 )
