@@ -20,9 +20,11 @@ from stages.release import (
     spread,
     training_logs,
     vocabulary_figures,
+    withdrawal,
 )
 from stages.release import promoted as beside
 from stages.scoring import comparison
+from stages.web import likeness
 
 
 @params
@@ -65,6 +67,8 @@ def run(
     graph: Path,
     manifest: Path,
     documents: Path,
+    takedown: Path,
+    withdrawn: Path,
     kept: Path,
     training: Path,
     tokenizer: Path,
@@ -86,6 +90,8 @@ def run(
         graph: the stages, dvc.yaml
         manifest: what the crawl brought in, JSON
         documents: extracted documents
+        takedown: list of pages that are to be no part of the build
+        withdrawn: what went for being like one of them
         kept: documents that passed the filter, with their scores
         training: training documents
         tokenizer: tokenizer folder
@@ -103,23 +109,10 @@ def run(
     """
     counts = figures.read(measured)
     chain = figures.chain(counts, dropped)
-    examples = corpus.examples(dropped, params.examples, params.characters)
     found = evaluation.read(results)
-    given = (
-        manifest,
-        documents,
-        kept,
-        training,
-        tokenizer,
-        tokens,
-        *logs,
-        *spikes,
-        optimizers,
-        results,
-        promoted,
-        exported,
-    )
-    stages = lineage.read(graph, (*given, *artifacts, *dropped))
+    folders = (documents, kept, training, *dropped)
+    data = (manifest, *folders, withdrawn, tokenizer, tokens, *logs, *spikes, results, exported, *artifacts)
+    stages = lineage.read(graph, (*data, takedown, optimizers, promoted))
     shown = corpus.Shown(params.duplicate_groups, params.duplicate_copies, params.compared_rows, params.characters)
     sample = [*corpus.draw(training, params.tokenized_documents), *corpus.draw_by_language(documents, params.rows)]
     sections = {
@@ -129,9 +122,10 @@ def run(
         "graph": lineage.draw(stages, counts),
         "measured": counts,
         "funnel": page.funnel(counts, chain),
-        "reasons": page.reasons(counts, chain, examples),
+        "reasons": page.reasons(counts, chain, corpus.examples(dropped, params.examples, params.characters)),
         "index": dropped_index.build(dropped, params.search_bytes, params.search_characters),
         "scores_of_documents": score_histograms.draw(kept, dropped, params.bins),
+        "withdrawal": withdrawal.checked(takedown, withdrawn, folders, tokens, counts, likeness.left),
         "spread": spread.measure(documents, training, params.rows),
         "duplicates": corpus.duplicates(dropped, kept, shown),
         "vocabulary": vocabulary_figures.describe(

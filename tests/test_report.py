@@ -142,6 +142,21 @@ def test_limits_of_scores_spikes_unused_tokens_and_lineage_are_there(page: Path)
     assert re.search(r"extract/documents from extract [0-9a-f]{64} ?1 file, [\d,]+ bytes", text)
 
 
+def test_what_was_taken_down_is_looked_for_in_all_that_was_made(
+    page: Path, inputs: dict[str, Any], tmp_path: Path
+) -> None:
+    text = " ".join(Page(page).text.split())
+    assert "The list names pages by URL (1)." in text
+    assert re.search(r"nothing left None of \d+ documents in 7 folders", text)
+    assert re.search("e{32}\\s*0.875", text)
+    document = pq.read_table(inputs["training"]).to_pylist()[-1]
+    (tmp_path / "takedown.txt").write_text(f"{document['id']}\n", "utf-8")
+    report.run(parameters(), **inputs | {"takedown": tmp_path / "takedown.txt"}, report=tmp_path / "index.html")
+    text = " ".join(Page(tmp_path / "index.html").text.split())
+    assert f"{inputs['training'].as_posix()} {document['url']}" in text
+    assert f"{inputs['tokens'].as_posix()} tokens of them" in text
+
+
 def test_the_build_is_set_beside_the_last_promoted_model(page: Path, inputs: dict[str, Any], tmp_path: Path) -> None:
     text = " ".join(Page(page).text.split())
     assert "v3.0.0 of commit 0123456789ab was promoted for this: <script>alert(1)</script>" in text

@@ -23,6 +23,7 @@ _SCRIPT = "templates/report.js"
 _PARTS = (
     "templates/report/lineage.html",
     "templates/report/dropped.html",
+    "templates/report/takedown.html",
     "templates/report/documents.html",
     "templates/report/rules.html",
     "templates/report/duplicates.html",

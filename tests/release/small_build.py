@@ -4,11 +4,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from stages.core import documents
 from stages.scoring import questions
+from stages.web import likeness
 from tests import packed_tokens
 from tests.release import tiny
 
@@ -74,6 +76,7 @@ def write(root: Path, *, hostile: bool = True) -> dict[str, Any]:
         "graph": _graph(root),
         "manifest": root / "crawl/manifest.json",
         "documents": root / "extract/documents",
+        **_withdrawn(root),
         "kept": root / "filter/kept",
         "training": root / "decontaminate/training",
         "tokenizer": root / "tokenizer",
@@ -140,6 +143,15 @@ def _shard(folder: Path, rows: list[dict[str, Any]], extra: Any = (), *, dropped
     with documents.Writer(folder / "00000.parquet", extra, dropped=dropped) as writer:
         for row in rows:
             writer.write(row)
+
+
+def _withdrawn(root: Path) -> dict[str, Path]:
+    """A page that was taken down, and another that went with it; neither is there any more."""
+    _write(root / "takedown.txt", "https://gone.example/ similar 0.8\n")
+    words = np.sort(np.arange(20, dtype=np.uint64))
+    named = likeness.Target("f" * 32, 0.8, words)
+    likeness.write(root / "crawl/withdrawn.parquet", [named], [("e" * 32, named.id, 0.875)])
+    return {"takedown": root / "takedown.txt", "withdrawn": root / "crawl/withdrawn.parquet"}
 
 
 def _promoted(root: Path) -> Path:

@@ -16,7 +16,7 @@ from stages.core.takedown import Takedown, host
 from stages.web import likeness
 from stages.web.records import http, warc
 from stages.web.robots import Robots
-from stages.web.sources import captures, intake, listings
+from stages.web.sources import captures, intake, listings, page_texts
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ def without(_: None, inputs: Sequence[Path], outputs: Mapping[str, Path]) -> sha
 def _texts(paths: Sequence[Path]) -> list[Path]:
     units = [shards.Unit((path,), {"texts": "texts.parquet"}) for path in paths]
     return [
-        one.outputs["texts"] for one in shards.build(likeness.sign, None, units, label="crawl-texts", count="pages")
+        one.outputs["texts"] for one in shards.build(page_texts.sign, None, units, label="crawl-texts", count="pages")
     ]
 
 
@@ -142,7 +142,7 @@ def _targets(
             for url, identity in _captures(one.outputs["captures"])
             if (limit := listed.threshold(url, identity, said.get(identity, ""))) is not None
         }
-        yield from (likeness.Target(one, limits[one], own) for one, own in likeness.signed(path, list(limits)))
+        yield from (likeness.Target(one, limits[one], own) for one, own in page_texts.signed(path, list(limits)))
 
 
 def _alike(texts: Sequence[Path], named: Sequence[likeness.Target]) -> list[tuple[str, str, float]]:
