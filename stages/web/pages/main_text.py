@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from stages.web.pages import block_model, features, regions
+from stages.web.pages import block_model, features, leafing, regions
 from stages.web.pages.blocks import Blocks
 from stages.web.pages.structure import written
 
@@ -30,7 +30,7 @@ def chosen(blocks: Blocks, chances: Array) -> Array:
 
     Taken by falling probability, a set of weight K that is expected to hold R of all W wanted words has an F1 of
     2 R / (K + W) (Ye et al., Optimizing F-measure, ICML 2012): so a page on which nothing is sure still gives its
-    likeliest text, and one on which all is likely is given whole.
+    likeliest text, and one on which all is likely is given whole. Links for leafing are none of it.
     """
     weight = np.round(blocks.words * 10).astype(np.int64) + 1
     pages = blocks.pages
@@ -39,4 +39,4 @@ def chosen(blocks: Blocks, chances: Array) -> Array:
     score = right / (pages.running(weight[order]) * 1_000_000 + pages.spread(right[pages.ends - 1]))
     kept = np.zeros(len(weight), bool)
     kept[order] = np.arange(len(weight)) <= pages.spread(pages.best(score))
-    return kept
+    return kept & ~leafing.found(blocks)

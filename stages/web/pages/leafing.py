@@ -1,0 +1,85 @@
+"""Links by which readers leaf through a site, such as ``Prev | Up | Home | Next``: they are no text of a page.
+
+A page's head may state which pages lie before, behind and above it (HTML standard, section 4.6.7.16; HTML 4.01, section
+6.12), as DocBook, Sphinx and blogs do: links to those are found in any language.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from stages.web.pages.blocks import Blocks
+from stages.web.pages.flat_tree import TAG, FlatTree
+
+Array = np.ndarray[Any, Any]
+
+_BESIDE = (' rel="next"', ' rel="prev')  # one of which a page has that states what lies beside it: most have neither
+_RELATIONS = frozenset(("next", "prev", "previous", "up", "home", "start", "contents", "index", "first", "last"))
+_REL = re.compile(r'\srel="([^"]*)"')
+_HREF = re.compile(r'\shref="([^"]+)"')
+_FEW = 60  # words, at most, of a table that is there for its links; it names the neighbouring chapters besides
+
+
+def found(blocks: Blocks) -> Array:
+    """(blocks,) whether each is for leafing: mostly such a link, or in a small table that holds two or more."""
+    tree = blocks.tree
+    leafs = np.zeros(len(blocks.first), bool)
+    links = _links(tree)
+    at = np.minimum(np.searchsorted(blocks.last, tree.start[links], "right"), len(leafs) - 1)
+    holds = blocks.first[at] < tree.end[links]
+    leafs[at[holds & (2 * blocks.linked[at] > blocks.size[at])]] = True
+    tables, counts = np.unique(_tables(tree)[links], return_counts=True)
+    for table in tables[(counts > 1) & (tables >= 0)].tolist():
+        low, high = (int(np.searchsorted(blocks.first, edge[table])) for edge in (tree.start, tree.end))
+        if blocks.words[low:high].sum() <= _FEW:
+            leafs[low:high] = True
+    return leafs
+
+
+def _links(tree: FlatTree) -> Array:
+    """Elements that link to what the head of their page says lies around it, where that is a page beside it."""
+    pages = _stating(tree)
+    heads, anchors = (np.flatnonzero(tree.tags == TAG[name]) for name in ("link", "a"))
+    stated: dict[int, set[str]] = defaultdict(set)
+    for page, _, relation, target in _linking(tree, heads, pages):
+        if not _RELATIONS.isdisjoint(relation.lower().split()):
+            stated[page].add(target)
+    tokens = [token for page, token, _, target in _linking(tree, anchors, pages) if target in stated[page]]
+    return np.searchsorted(tree.start, np.array(tokens, np.int64))  # closing tags have no target
+
+
+def _stating(tree: FlatTree) -> list[int]:
+    """Pages whose head states a page beside it."""
+    places = []
+    for stated in _BESIDE:
+        at = tree.page.find(stated)
+        while at >= 0:
+            places.append(at)
+            at = tree.page.find(stated, at + 1)
+    tokens = np.searchsorted(tree.named, np.array(places, np.int64), "right") - 1
+    tokens = tokens[tree.tags[tokens] == TAG["link"]]
+    found: list[int] = np.unique(np.searchsorted(tree.begins, tokens, "right") - 1).tolist()
+    return found
+
+
+def _linking(tree: FlatTree, tokens: Array, pages: Sequence[int]) -> Iterator[tuple[int, int, str, str]]:
+    """Page, token, relation and target of those tags of some pages that have a target."""
+    numbers = np.searchsorted(tree.begins, tokens, "right") - 1
+    told = np.isin(numbers, pages)
+    for page, token in zip(numbers[told].tolist(), tokens[told].tolist(), strict=True):
+        attributes = tree.attributes(token)
+        if target := _HREF.search(attributes):
+            relation = _REL.search(attributes)
+            yield page, token, relation[1] if relation else "", target[1]
+
+
+def _tables(tree: FlatTree) -> Array:
+    """By element: the innermost table that it is or lies in, or -1."""
+    is_table = tree.tags[tree.start] == TAG["table"]
+    near = np.where(is_table, np.arange(len(is_table)), tree.parent)
+    while not (is_table[near] | (near == near[near])).all():
+        near = np.where(is_table[near], near, near[near])
+    return np.where(is_table[near], near, -1)
