@@ -24,6 +24,9 @@ class Params:
     """Tags that a page may have; one with more is dropped as too_many_nodes."""
     max_depth: int
     """Elements that may lie within one another; a page with more is dropped as too_deep."""
+    max_characters: int
+    """Characters of text that a page may have, which is what bounds the memory of every later stage; one with more is
+    dropped as too_long."""
     language_windows: int
     """Places of a text, spread evenly, in which its language is looked at."""
     language_characters: int

@@ -17,9 +17,12 @@ import pytest
 import zstandard
 from fastwarc.stream_io import BrotliWriter
 
+from stages import extract as extraction
 from stages.core import documents as shard
+from stages.core import params
 from tests import warcs
 from tests.conftest import ROOT
+from tests.test_filter import GOOD, document
 
 REAL = ROOT / ".." / "shared" / "data" / "warc"
 MAX_MEMORY = 1 << 30  # of one worker, in bytes
@@ -131,17 +134,22 @@ sys.exit(status)
 """
 
 
-def extract(folder: Path, tmp_path: Path) -> tuple[dict[str, Any], list[dict[str, Any]], list[dict[str, Any]], int]:
-    """Run the stage over a folder: metrics, documents, dropped documents, and the peak of its memory in bytes."""
-    paths = {name: tmp_path / name for name in ("documents", "dropped", "metrics.json")}
-    flags = ["--warcs", str(folder)]
-    flags += ["--documents", str(paths["documents"]), "--dropped", str(paths["dropped"])]
-    command = [sys.executable, "-c", _MEASURED, "-m", "stages.extract", *flags, "--metrics", str(paths["metrics.json"])]
+def peak(stage: str, **paths: Path) -> int:
+    """Run a stage; the peak of its memory in bytes."""
+    flags = [word for name, path in paths.items() for word in (f"--{name}", str(path))]
+    command = [sys.executable, "-c", _MEASURED, "-m", f"stages.{stage}", *flags]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+    return int(done.stdout) << 10
+
+
+def extract(folder: Path, tmp_path: Path) -> tuple[dict[str, Any], list[dict[str, Any]], list[dict[str, Any]], int]:
+    """Run the stage over a folder: metrics, documents, dropped documents, and the peak of its memory in bytes."""
+    paths = {name: tmp_path / name for name in ("documents", "dropped", "metrics")}
+    memory = peak("extract", warcs=folder, **paths)
     documents, dropped = ([row for path in sorted(paths[name].iterdir()) for row in shard.read(path)]
                           for name in ("documents", "dropped"))  # fmt: skip
-    return json.loads(paths["metrics.json"].read_text()), documents, dropped, int(done.stdout) << 10
+    return json.loads(paths["metrics"].read_text()), documents, dropped, memory
 
 
 def test_every_bad_record_is_named_and_its_neighbours_are_whole(profile: Path, tmp_path: Path) -> None:
@@ -188,6 +196,20 @@ def test_bombs_and_damage_among_zstd_frames_with_a_dictionary(profile: Path, tmp
     assert dropped[1]["offset"] == archive.index(second) + len(second)
     assert metrics["lost"]["stretches"] == 3
     assert memory < MAX_MEMORY
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("text", ["a ", "boat ", "a1@b.co 1.2.3.4 ", "a\n"])
+def test_the_longest_text_stays_small_in_every_later_stage(profile: Path, tmp_path: Path, text: str) -> None:
+    limit = params.load(extraction.Params, "extract").max_characters
+    (tmp_path / "documents").mkdir()
+    with shard.Writer(tmp_path / "documents" / "a.parquet") as writer:
+        writer.write(document(0, GOOD))
+        for number in range(1, 3):
+            writer.write(document(number, f"{number} " + text * (limit // len(text))))
+    paths = {name: tmp_path / name for name in ("documents", "kept", "dropped", "metrics")}
+    assert peak("filter", examples=tmp_path, **paths) < MAX_MEMORY
+    assert peak("dedup", **paths) < MAX_MEMORY
 
 
 @pytest.mark.slow

@@ -30,12 +30,13 @@ def test_pages_become_documents_and_the_rest_has_a_reason(profile: Path, tmp_pat
         warcs.response(b"\x89PNG", headers="Content-Type: image/png\r\n"),
         warcs.response(b"<p>" + b"<div>" * 600 + b"deep"),
         warcs.response(b"<script>1</script>"),
+        warcs.response(b"<p>" + b"word " * (PARAMS.max_characters // 5 + 1)),
         warcs.record(b"plain text of a page, as WET holds it", "conversion"),
     ]
     path = warcs.write(tmp_path / "warcs" / "a.warc.gz", b"".join(warcs.gz(records)))
     metrics, documents, dropped = run(path.parent, tmp_path)
-    assert metrics["dropped"] == {"no_text": 1, "not_html": 1, "status": 1, "too_deep": 1}
-    assert (metrics["in"], metrics["out"]) == (7, 3)
+    assert metrics["dropped"] == {"no_text": 1, "not_html": 1, "status": 1, "too_deep": 1, "too_long": 1}
+    assert (metrics["in"], metrics["out"]) == (8, 3)
     assert [document["language"] for document in documents] == ["en"] * 3
     assert "word0 and the 0th thing" in documents[0]["text"]
     assert documents[0]["date"] == warcs.DATE

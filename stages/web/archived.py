@@ -25,6 +25,8 @@ class Bounds(Protocol):
     @property
     def max_depth(self) -> int: ...
     @property
+    def max_characters(self) -> int: ...
+    @property
     def opt_outs(self) -> tuple[str, ...]: ...
 
 
@@ -59,6 +61,8 @@ def _told(
         content = next(contents) if isinstance(page, html.Page) else page
         if isinstance(content, html.Content) and not _LEGIBLE.search(content.text):
             content = "no_text"
+        if isinstance(content, html.Content) and len(content.text) > bounds.max_characters:
+            content = "too_long"
         said = html.Content("", "", "") if isinstance(content, str) else content
         reason = content if isinstance(content, str) else ""
         yield {**known, "title": said.title, "published": said.published, "text": said.text, "reason": reason}

@@ -25,6 +25,7 @@ class _Bounds(NamedTuple):
     max_bytes: int = 64 << 20
     max_nodes: int = 1_000_000
     max_depth: int = 512
+    max_characters: int = 64 << 20
     opt_outs: tuple[str, ...] = ()
 
 
