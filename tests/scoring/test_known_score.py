@@ -59,7 +59,7 @@ def test_minimal_pairs(stories260k: Path, tmp_path: Path) -> None:
     figures = solve(stories260k, own, tmp_path, "minimal_pairs", windows=WINDOWS)["minimal_pairs"]
     assert figures["questions"] == 6_700
     assert figures["acc"] == pytest.approx(0.5388, abs=0.0005)
-    # It is known for 53.6 %; of all 67,000 pairs it gets 53.16 % (± 0.19) right here. How a sentence is scored makes that
-    # much: on every fifth pair two spaces before it, which is what lm-evaluation-harness has by default, make 1.1 points
-    # more, no <s> before it 1.5 more (every tenth), its first token left out 0.25 more, and </s> behind it nothing.
+    # It is known for 53.6 %; of all 67,000 pairs it gets 53.16 % (± 0.19) right here. The way that a sentence is scored
+    # makes as much: on every fifth pair two spaces before it (lm-evaluation-harness by default) make 1.1 points more,
+    # its first token left out 0.25 more, </s> behind it nothing; no <s> before it 1.5 more (every tenth pair).
     assert abs(figures["acc"] - 0.536) < 2 * figures["acc_stderr"]
