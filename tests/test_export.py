@@ -294,9 +294,11 @@ def test_what_cannot_be_exported_is_said(profile: Path, model: Path, heldout: Pa
     tiny.write_model(tmp_path / "qwen2", kind="qwen2")
     with pytest.raises(HeadwaterError, match="transformers gives every qwen2 the tokenizer of Qwen 2"):
         run(parameters(), tmp_path / "qwen2", heldout, tmp_path)
-    tiny.write_model(tmp_path / "olmo2", kind="olmo2")
-    with pytest.raises(HeadwaterError, match=r"does not read olmo2 from GGUF; set export\.gguf\.client to llama\.cpp"):
-        run(parameters(), tmp_path / "olmo2", heldout, tmp_path)
+    for kind in ("gpt2", "olmo2"):
+        tiny.write_model(tmp_path / kind, kind=kind)
+        said = rf"does not read {kind} from GGUF; set export\.gguf\.client to llama\.cpp"
+        with pytest.raises(HeadwaterError, match=said):
+            run(parameters(), tmp_path / kind, heldout, tmp_path)
     with pytest.raises(HeadwaterError, match=r"export\.formats\.0: Input should be 'transformers'.*got \"onyx\""):
         parameters(formats=["onyx"])
     with pytest.raises(HeadwaterError, match=r"export\.gguf\.precisions\.0: Input should be .*got \"q5_k\""):

@@ -111,7 +111,8 @@ def _arrange_not(name: str, tensor: Array, config: Any) -> Array:
 _LLAMA = Architecture(gguf.MODEL_ARCH.LLAMA, _add_llama, _arrange_llama)
 
 KINDS = {
-    "gpt2": Architecture(gguf.MODEL_ARCH.GPT2, _add_gpt2, _arrange_gpt2),
+    # transformers leaves out its context and the width of its layers: 1,024, and four times the model's, for all.
+    "gpt2": Architecture(gguf.MODEL_ARCH.GPT2, _add_gpt2, _arrange_gpt2, read_by_transformers=False),
     "gpt_neox": Architecture(
         gguf.MODEL_ARCH.GPTNEOX, _add_gpt_neox, _arrange_gpt_neox, read_by_transformers=False, own_output=True
     ),
