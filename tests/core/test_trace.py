@@ -198,6 +198,26 @@ def test_what_no_longer_agrees_is_said(built: Path, ask: Ask) -> None:
         (built / "data/elsewhere").rename(built / "data/pack")
 
 
+def test_a_build_whose_cache_was_emptied_is_verified_by_its_files(built: Path, ask: Ask) -> None:
+    page = _documents(built / "data/decontaminate/training")[0]
+    cache, shard = built / ".dvc/cache", next((built / "data/pack").glob("*.npy"))
+    whole = shard.read_bytes()
+    cache.rename(built / "elsewhere")
+    try:
+        code, facts = ask("id", page["id"])
+        assert (code, _of(facts, "unverified")) == (0, [])
+        assert len(_of(ask("model", "data/pretrain/model")[1], "source")) == 2
+        shard.unlink()
+        shard.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+        told = [fact for fact in _of(ask("id", page["id"])[1], "unverified") if "data/pack/" in fact["path"]]
+        assert "`dvc fetch` brings the list back" in told[0]["because"]
+        missing = ask("diff", "HEAD")[1][0]
+        assert (missing["fact"], "dvc fetch" in missing["because"]) == ("unknown", True)
+    finally:
+        shard.write_bytes(whole)
+        (built / "elsewhere").rename(cache)
+
+
 def test_pages_to_be_taken_down_are_found_until_the_build_is_made_again(built: Path, ask: Ask) -> None:
     assert ask("takedown")[0] == 0
     page = _documents(built / "data/decontaminate/training")[0]

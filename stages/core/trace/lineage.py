@@ -75,6 +75,7 @@ class Lineage:
             raise HeadwaterError(f"{LOCK} is damaged: `git checkout {LOCK}` brings the committed one back") from None
         self.stages = _ordered(stages)
         self._checked: dict[Path, Fact | None] = {}
+        self._lists: dict[str, dict[str, str] | None] = {}
 
     def stage(self, name: str) -> Stage:
         """The stage of that name."""
@@ -131,22 +132,27 @@ class Lineage:
         owner = next((of for of in known if _within(name, of)), None)
         if owner is None:
             return Fact("unverified", {"path": name, "because": f"{LOCK} does not name it"})
-        listed = self.files(known[owner]) if known[owner].endswith(".dir") else {".": known[owner]}
+        listed = self.files(known[owner], owner) if known[owner].endswith(".dir") else {".": known[owner]}
         if listed is None:
-            because = f"the list of the files of {owner} is not in the cache: `dvc fetch` brings it back"
+            because = f"the list of the files of {owner} is not in the cache, and they are not those of {LOCK}: "
+            because += "`dvc fetch` brings the list back, `dvc repro` makes them again"
             return Fact("unverified", {"path": name, "because": because})
         expected, found = listed.get(path.relative_to(owner).as_posix()), _md5(path)
         return None if found == expected else Fact("disagrees", {"path": name, "locked": expected, "found": found})
 
-    def files(self, md5: str) -> dict[str, str] | None:
-        """The files of a folder of that hash, relative path to MD5; None if the cache has not the list."""
-        try:
-            listed = self.cached(md5).read_bytes()
-        except OSError:
-            return None
-        if hashlib.md5(listed, usedforsecurity=False).hexdigest() != md5.removesuffix(".dir"):
-            return None
-        return {entry["relpath"]: entry["md5"] for entry in json.loads(listed)}
+    def files(self, md5: str, folder: str | None = None) -> dict[str, str] | None:
+        """The files of a folder of that hash, relative path to MD5, by DVC's list of them.
+
+        None if the cache has not the list, and the files on disk, where ``folder`` says where they are, give another.
+        """
+        if md5 not in self._lists:
+            try:
+                listed = self.cached(md5).read_bytes()
+            except OSError:
+                listed = _list(Path(folder)) if folder else b""
+            agrees = hashlib.md5(listed, usedforsecurity=False).hexdigest() == md5.removesuffix(".dir")
+            self._lists[md5] = {entry["relpath"]: entry["md5"] for entry in json.loads(listed)} if agrees else None
+        return self._lists[md5]
 
     def cached(self, md5: str) -> Path:
         """Where DVC's cache keeps a file of that hash, or the list of a folder's."""
@@ -196,6 +202,13 @@ def _cache() -> Path:
     config = configparser.ConfigParser()
     config.read([folder / "config", folder / "config.local"], "utf-8")
     return folder / config.get("cache", "dir", fallback="cache")
+
+
+def _list(folder: Path) -> bytes:
+    """The files of a folder as DVC lists them, in whose hash the folder's is."""
+    found = {path.relative_to(folder): path for path in folder.rglob("*") if path.is_file()}
+    listed = [{"md5": _md5(path), "relpath": name.as_posix()} for name, path in found.items()]
+    return json.dumps(sorted(listed, key=lambda entry: entry["relpath"]), sort_keys=True).encode()
 
 
 def _md5(path: Path) -> str:

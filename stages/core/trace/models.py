@@ -54,7 +54,7 @@ def _sources(lineage: Lineage, stage: Stage) -> Iterator[Fact]:
     if any(lineage.maker(path) for path in stage.inputs):
         return
     for path, md5 in stage.makes.items():
-        for name, hashed in sorted((lineage.files(md5) or {}).items()) if md5.endswith(".dir") else []:
+        for name, hashed in sorted((lineage.files(md5, path) or {}).items()) if md5.endswith(".dir") else []:
             yield Fact("source", {"path": f"{path}/{name}", "md5": hashed})
 
 

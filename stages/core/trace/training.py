@@ -132,7 +132,9 @@ def _trained(lineage: Lineage, path: str) -> Stage:
             if path.rstrip("/") == model(trainer).as_posix():
                 return trainer
     known = [model(one).as_posix() for _, folder in lineage.tokens for one in trainers(lineage, folder)]
-    raise HeadwaterError(f"{path}: no model that was trained here; these were: {', '.join(known)}")
+    raise HeadwaterError(
+        f"{path}: no model that was trained here; these were: {', '.join(known) or 'none whose tokens are here'}"
+    )
 
 
 def model(trainer: Stage) -> Path:

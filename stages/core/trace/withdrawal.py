@@ -46,7 +46,7 @@ def check(lineage: Lineage) -> Iterator[Fact]:
     if any(entries.values()):
         yield from _earlier(path, hashlib.md5(Path(path).read_bytes(), usedforsecurity=False).hexdigest())
     entries["similar"] = sum(len(one.urls | one.hosts | one.ids | one.texts) for _, one in wanted.similar)
-    yield Fact("takedown", {"list": path, **entries, "documents_left": len(ids)})
+    yield Fact("takedown", {"list": path, **entries, "folders": len(lineage.documents), "documents_left": len(ids)})
 
 
 def _likes(lineage: Lineage) -> Iterator[tuple[str, float]]:
