@@ -64,13 +64,32 @@ def _connect() -> None:
         if address == "local":
             # Only paths and counts pass through the object store, so it may be as small as Ray allows.
             own = {"_node_ip_address": "127.0.0.1", "include_dashboard": False, "object_store_memory": 80 << 20}
-            ray.init(address="local", num_cpus=profile().worker_count, **own, **settings)
+            with Starting():
+                ray.init(address="local", num_cpus=profile().worker_count, **own, **settings)
         else:
             ray.init(address=address, **settings)
     except ConnectionError as error:
         said = " ".join(str(error).split())
         hint = "" if os.environ.get("RAY_AUTH_MODE") else "; if it asks for a token, set RAY_AUTH_MODE=token"
         raise HeadwaterError(f"ray.address {address} of the execution profile does not answer: {said}{hint}") from None
+
+
+class Starting:
+    """Says in one line that Ray's own processes were not up in the 30 s that it gives them.
+
+    Ray tells that by a bare ``Exception``; any of a type of its own passes.
+    """
+
+    def __enter__(self) -> None:
+        """Begin."""
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        """Raise a HeadwaterError for a bare ``Exception``."""
+        if kind is Exception:
+            said = " ".join(str(error).split())
+            raise HeadwaterError(
+                f"Ray did not start on this machine: {said} Run again when less is going on, or take engine local"
+            ) from None
 
 
 def _call(call: Elsewhere, job: tuple[Any, ...]) -> None:

@@ -1,5 +1,6 @@
 """Ray, where it is installed: a real one of this machine's own, with two workers, and a cluster that is there."""
 
+import importlib
 import os
 import secrets
 import shlex
@@ -21,6 +22,7 @@ from tests.core.test_engines import units as units
 from tests.document_path import Project, write_crawl
 
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install '.[ray]'")
+engine_ray = importlib.import_module("stages.core.engine_ray")  # which imports Ray
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # Ray's own warnings are Ray's
 
@@ -66,6 +68,14 @@ def test_what_fails_under_ray_is_one_clear_line_and_loses_nothing_finished(profi
     units[4].inputs[0].write_text("eee")
     build(upper, "!", units, label="stage")
     assert finished.items() <= shards_of(profile).items()
+
+
+def test_a_ray_that_does_not_start_in_time_is_one_line_and_other_errors_are_as_they_were() -> None:
+    timed_out = pytest.raises(HeadwaterError, match=r"^Ray did not start on this machine: it timed out\. Run again")
+    with timed_out, engine_ray.Starting():
+        raise Exception("it timed\n out.")
+    with pytest.raises(ValueError, match="other"), engine_ray.Starting():
+        raise ValueError("other")
 
 
 @pytest.fixture
