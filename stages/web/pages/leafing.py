@@ -28,10 +28,12 @@ def found(blocks: Blocks) -> Array:
     tree = blocks.tree
     leafs = np.zeros(len(blocks.first), bool)
     links = _links(tree)
+    if not len(links):
+        return leafs
     at = np.minimum(np.searchsorted(blocks.last, tree.start[links], "right"), len(leafs) - 1)
     holds = blocks.first[at] < tree.end[links]
     leafs[at[holds & (2 * blocks.linked[at] > blocks.size[at])]] = True
-    tables, counts = np.unique(_tables(tree)[links], return_counts=True)
+    tables, counts = np.unique(_tables(tree, links), return_counts=True)
     for table in tables[(counts > 1) & (tables >= 0)].tolist():
         low, high = (int(np.searchsorted(blocks.first, edge[table])) for edge in (tree.start, tree.end))
         if blocks.words[low:high].sum() <= _FEW:
@@ -76,10 +78,12 @@ def _linking(tree: FlatTree, tokens: Array, pages: Sequence[int]) -> Iterator[tu
             yield page, token, relation[1] if relation else "", target[1]
 
 
-def _tables(tree: FlatTree) -> Array:
-    """By element: the innermost table that it is or lies in, or -1."""
-    is_table = tree.tags[tree.start] == TAG["table"]
-    near = np.where(is_table, np.arange(len(is_table)), tree.parent)
-    while not (is_table[near] | (near == near[near])).all():
-        near = np.where(is_table[near], near, near[near])
-    return np.where(is_table[near], near, -1)
+def _tables(tree: FlatTree, elements: Array) -> Array:
+    """The innermost table in which each of some elements lies, or -1."""
+    tags = tree.tags[tree.start]
+    while True:
+        there = tags[elements] == TAG["table"]
+        further = np.where(there, elements, tree.parent[elements])
+        if (further == elements).all():
+            return np.where(there, elements, -1)
+        elements = further
