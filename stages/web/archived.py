@@ -10,7 +10,7 @@ from stages.web.pages import charset, html, markdown
 from stages.web.records import http, warc
 
 _PAGE_KINDS = ("response", "resource", "conversion", "unreadable")
-_TOGETHER = 1 << 20  # bytes of records that wait to be looked at together
+_TOGETHER = 4 << 20  # bytes of records that wait to be looked at together
 _RECORD = 1000  # bytes that one takes besides
 _LEGIBLE = re.compile("[^\\s\ufffd]")  # a null byte in a page becomes U+FFFD
 

@@ -19,7 +19,9 @@ from stages.web.pages import block_model, html, language
 from stages.web.pages.extraction_pages import JUDGED, Page, judged
 from stages.web.pages.extraction_scores import shingle_f1, snippet_f1, word_f1
 
-_TOGETHER = 16  # pages that each extractor is given in turn, so that a busy machine is as busy for all
+# Pages that each extractor is given in turn, about as many as the stage looks at together: a busy machine is as busy for
+# all.
+_TOGETHER = 32
 
 
 def ours(pages: Sequence[str]) -> list[str]:

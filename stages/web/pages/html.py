@@ -22,7 +22,7 @@ _BOUNDED_TAGS = re.compile(
 # Formatting that is left open is opened again in every element that follows (section 13.2.4.3), up to three times if it
 # says the same: 20 kB of 400 different ones and 2,000 paragraphs take the parser 360 MB. Links close each other.
 _FORMATTING = re.compile(
-    r"<(/?)(?=[bcefinstu][a-z]{0,5}[\s/>])(?:b|big|code|em|font|i|nobr|s|small|strike|strong|tt|u)(?=[\s/>])([^>]*)",
+    r"<(/?)(?=[bcefinstu])(?:b|big|code|em|font|i|nobr|s|small|strike|strong|tt|u)(?=[\s/>])([^>]*)",
     re.IGNORECASE,
 )
 _MAX_REOPENED = 1_000_000
