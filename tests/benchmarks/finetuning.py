@@ -8,6 +8,9 @@ trained with every one of its `--peaks` (learning rates; of the regression as ma
 best on phrases of dev.csv is taken; the test file has no part in that. Prints for each accuracy, precision, recall and
 F1 of the 872 sentences of the test file, with 95 % intervals, and processor time; and whether the difference between
 two models' accuracies is more than chance (exact McNemar test). It needs ../shared/data/finetuning/sentiment.
+
+The demo's model has read manuals, and knows no more of films than random weights do (2,000 phrases, two peaks each):
+accuracy 0.634 [0.603, 0.665] against 0.632 [0.600, 0.662] (p = 0.95); bag of words 0.721 [0.694, 0.751].
 """
 
 import argparse
