@@ -19,8 +19,8 @@ from stages.web.pages import block_model, html, language
 from stages.web.pages.extraction_pages import JUDGED, Page, judged
 from stages.web.pages.extraction_scores import shingle_f1, snippet_f1, word_f1
 
-# Pages that each extractor is given in turn, about as many as the stage looks at together: a busy machine is as busy for
-# all.
+# Pages that each extractor is given in turn, about as many as the stage looks at together: a busy machine is as busy
+# for all.
 _TOGETHER = 32
 
 
