@@ -55,16 +55,11 @@ def _links(tree: FlatTree) -> Array:
 
 def _stating(tree: FlatTree) -> list[int]:
     """Pages whose head states a page beside it."""
-    places = []
-    for stated in _BESIDE:
-        at = tree.page.find(stated)
-        while at >= 0:
-            places.append(at)
-            at = tree.page.find(stated, at + 1)
-    tokens = np.searchsorted(tree.named, np.array(places, np.int64), "right") - 1
-    tokens = tokens[tree.tags[tokens] == TAG["link"]]
-    found: list[int] = np.unique(np.searchsorted(tree.begins, tokens, "right") - 1).tolist()
-    return found
+    bodies = np.append(np.flatnonzero(tree.tags == TAG["body"]), len(tree.tags))
+    stops = np.minimum(bodies[np.searchsorted(bodies, tree.begins)], np.append(tree.begins[1:], len(tree.tags)) - 1)
+    edges = zip(tree.begin[tree.begins].tolist(), tree.begin[stops].tolist(), strict=True)
+    heads = (tree.page[begin:end] for begin, end in edges)
+    return [page for page, head in enumerate(heads) if any(stated in head for stated in _BESIDE)]
 
 
 def _linking(tree: FlatTree, tokens: Array, pages: Sequence[int]) -> Iterator[tuple[int, int, str, str]]:
