@@ -46,11 +46,12 @@ def checked(
         likes: Finds the documents of a folder that are like a withdrawn page, see :mod:`stages.web.likeness`.
     """
     wanted = takedown.read(listed)
-    found = {folder: leftovers.documents(folder, wanted, likes(folders[0], withdrawn)) for folder in folders}
+    rows = arrow.read(withdrawn, ["id", "of", "similarity"]).to_pylist()
+    gone = {row["id"]: row["similarity"] for row in rows} | dict(likes(folders[0], withdrawn))
+    found = {folder: leftovers.documents(folder, wanted, gone) for folder in folders}
     left = [(folder.as_posix(), url) for folder, urls in found.items() for url in sorted(urls.values())]
     held = leftovers.tokens(tokens, {one for urls in found.values() for one in urls})
     dropped = next(iter(measured.values())).get("dropped", {})
-    rows = arrow.read(withdrawn, ["id", "of", "similarity"]).to_pylist()
     kinds = {"URL": wanted.urls, "host": wanted.hosts, "id": wanted.ids, "text": wanted.texts}
     return Withdrawal(
         entries=[(kind, len(names)) for kind, names in kinds.items() if names],

@@ -50,9 +50,11 @@ def check(lineage: Lineage) -> Iterator[Fact]:
 
 
 def _likes(lineage: Lineage) -> Iterator[tuple[str, float]]:
-    """Ids of documents that are like a page that was taken down, with their similarity."""
+    """Ids of documents that are like a page that was taken down, with their similarity: those that went, and others."""
     likeness = importlib.import_module("stages.web.likeness")  # by name: core stands below the room that compares texts
     for path in _lists(lineage):
+        rows = arrow.read(path, ["id", "similarity"]).to_pylist()
+        yield from ((row["id"], row["similarity"]) for row in rows)
         for _, folder in lineage.documents[:1]:
             yield from likeness.left(folder, path).items()
 
