@@ -82,7 +82,7 @@ def test_keys_reach_everything_and_show_where_they_are(tab: browser.Tab, page: P
     tab.open(page)
     tab.key("Tab", 9)
     assert tab.evaluate("document.activeElement.className") == "skip"
-    for _ in range(13):  # the sections of the page, then the first stage of the graph
+    for _ in range(14):  # the sections of the page, then the first stage of the graph
         tab.key("Tab", 9)
     assert tab.evaluate("document.activeElement.dataset.stage") == "crawl"
     assert tab.evaluate("getComputedStyle(document.activeElement.querySelector('rect')).strokeWidth") == "3px"
