@@ -77,7 +77,7 @@ def tuned(choices: Sequence[finetune.Params], model: Path, folder: Path, brought
     for name in ("documents", "tokens"):
         (folder / name).mkdir(parents=True)
     inputs = {"documents": folder / "documents", "tokens": folder / "tokens", "conversations": brought}
-    files = {"log": "log.csv", "spikes": "spikes.jsonl", "seen": "seen.parquet"}
+    files = {"log": "log.csv", "spikes": "spikes.json", "seen": "seen.parquet"}
     found = []
     for number, wanted in enumerate(choices):
         own = folder / f"{number}"

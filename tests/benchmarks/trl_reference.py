@@ -77,7 +77,7 @@ def ours(task: str, model: Path, given: list[dict[str, Any]], folder: Path) -> t
     for name in ("documents", "tokens", "brought"):
         (folder / name).mkdir(parents=True)
     (folder / "brought" / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in given), "utf-8")
-    files = {"log": "log.csv", "spikes": "spikes.jsonl", "seen": "seen.parquet", "tuned": "tuned"}
+    files = {"log": "log.csv", "spikes": "spikes.json", "seen": "seen.parquet", "tuned": "tuned"}
     inputs = {"documents": folder / "documents", "tokens": folder / "tokens", "conversations": folder / "brought"}
     finetune.run(settings(task), model=model, **inputs, **{name: folder / file for name, file in files.items()})
     with (folder / "log.csv").open(encoding="utf-8") as file:
