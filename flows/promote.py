@@ -8,6 +8,7 @@ infra/promoted, beside which the report sets a build.
 
 import argparse
 import json
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -131,8 +132,11 @@ def _fetched(path: Path, champion: Promotion, target: Path) -> Path:
 
 def _record(rules: Rules, champion: Promotion) -> None:
     names = (f"{rules.model}.parquet", f"{rules.model}_questions.parquet")
-    for name, kept in zip(names, promoted.ANSWERS, strict=True):
-        _fetched(rules.results / name, champion, RECORD / kept)
+    RECORD.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        for name, kept in zip(names, promoted.ANSWERS, strict=True):
+            # Copied, for what DVC fetches may be a link into its cache.
+            shutil.copyfile(_fetched(rules.results / name, champion, Path(folder, kept)), RECORD / kept)
     about = {"version": champion.version, "commit": champion.commit, "reason": champion.reason, "model": rules.model}
     (RECORD / promoted.CHAMPION).write_text(json.dumps(about, indent=1, ensure_ascii=False) + "\n", "utf-8")
 

@@ -125,6 +125,21 @@ def test_only_what_is_better_is_promoted_and_a_rollback_takes_it_back(judged: "P
     assert (judged.root / "data/export/model").read_text() == "0.5safe"
 
 
+def test_the_champions_answers_are_kept_in_files_of_their_own(judged: "Project") -> None:
+    assert judged.run("promote", "--record", status=1) == "error: model: nothing was promoted yet\n"
+    for version, level in (("v1.0.0", 0.50), ("v2.0.0", 0.45)):
+        candidate(judged, level)
+        judged.run("promote")
+        judged.run("promote", "--record")
+        kept = judged.root / "infra/promoted"
+        assert json.loads((kept / "champion.json").read_text())["version"] == version
+        for name, of in (("scores", "tuned"), ("questions", "tuned_questions")):
+            file = kept / f"{name}.parquet"
+            assert file.read_bytes() == (judged.root / f"data/evaluate/{of}.parquet").read_bytes()
+            assert file.stat().st_nlink == 1
+        judged.commit()
+
+
 def test_what_is_not_committed_or_not_built_is_refused(judged: "Project") -> None:
     candidate(judged, 0.5)
     judged.write("incoming", "0.6 safe")
