@@ -82,10 +82,8 @@ def run(
     inputs = [*(one.folder / DESCRIPTION for one in read), tokenizer]
     inputs += [earlier / params.init_from] if params.init_from else []
     area = shards.area("pretrain", shards.identity(run, params, inputs))
-    start = _start(params, read[0], tokenizer, earlier)
-    data = _data(params, *read)
-    rows, batch = len(data) - params.training.held_out.rows, params.training.batch_sequences
-    tokens_of.check_length(params.steps, batch, params.epochs, rows, tokens)
+    start, data = _start(params, read[0], tokenizer, earlier), _data(params, *read)
+    tokens_of.check_length(params.steps, params.epochs, len(data), params.training, tokens)
     for one in read:
         tokens_of.check_shards(one, *distributed.place())
     config, stop, control = start.config, [tokenizers.END], params.objective.control_tokens
@@ -136,22 +134,15 @@ def _start(params: Params, packed: TokenShards, tokenizer: Path, earlier: Path) 
 
 def _data(params: Params, packed: TokenShards, old: TokenShards | None = None) -> Data:
     """What it is trained on, and reminded of."""
-    reader = Reader(
-        params.objective,
-        seed=params.seed,
-        vocab_size=packed.vocab_size,
-        first_text=len(tokenizers.CONTROL),
-        begin=tokenizers.BEGIN,
-        pad=packed.pad_id,
-        documents_apart=params.training.documents_apart,
-    )
+    ids, apart = {"begin": tokenizers.BEGIN, "pad": packed.pad_id}, params.training.documents_apart
+    size, first = packed.vocab_size, len(tokenizers.CONTROL)
+    reader = Reader(params.objective, seed=params.seed, vocab_size=size, first_text=first, documents_apart=apart, **ids)
     data: Data = tokens_of.Packed(packed, reader)
     if old is not None:
         data = tokens_of.reminded(packed, old, reader, params.replay.share, params.seed)
     if params.objective.next_sentence:
         order = Order(len(data), params.training.held_out.rows, params.seed)
-        batch, ids = params.training.batch_sequences, {"begin": tokenizers.BEGIN, "end": tokenizers.END}
-        data = Pairs(data, order, batch, **ids, pad=packed.pad_id)
+        data = Pairs(data, order, params.training.batch_sequences, end=tokenizers.END, **ids)
     return data
 
 

@@ -43,7 +43,7 @@ from stages.training.ranks import Ranks
 from stages.training.run import Run, Step
 from stages.training.settings import Training
 from stages.training.speed import matmul_peak
-from stages.training.watching import Pace, watched
+from stages.training.watching import Pace, Watched, watched
 
 # Losses of single batches scatter; the figure that runs are compared by is the mean over this share of the last steps.
 _LAST = 0.05
@@ -101,79 +101,94 @@ def train(
     """
     accelerator = distributed.start(training, type(learner.layers(model)[0]).__name__, profile().parallel)
     _check(training, len(data), accelerator.num_processes, f"params.yaml: {label}.training")
-    flops = flops_per_token(model, model.config.max_position_embeddings)
-    size = sum(parameter.numel() for parameter in model.parameters())
-    trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+    flops, sizes = flops_per_token(model, model.config.max_position_embeddings), _sizes(model)
     run = Run(
         accelerator, model, Split(data, training.held_out.rows, seed, steps), training, steps, seed, making, ranks
     )
     beside = run.kept.weights | (ranks.state if ranks else {})
     checkpoints = Checkpoints(area, accelerator, run.learner, run.optimizers, beside, snapshots)
-    begin = functools.partial(Course, training, steps, run.held_out_loss)
-    course = begin(*checkpoints.load())
+    way = _Way(run, checkpoints, area, label)
+    begun = way.course.done
     if accelerator.is_main_process:
-        _say(label, training, course.done, steps)
+        _say(label, training, begun, steps)
         if describe:
             describe(model.config, area / DESCRIBED)
-    peak = matmul_peak(accelerator.device, training.precision) if course.done < steps else 0.0
-    pace = Pace(flops, peak * accelerator.num_processes, training.batch_sequences, run.split.rows)
+    peak = accelerator.num_processes * (matmul_peak(accelerator.device, training.precision) if begun < steps else 0.0)
+    pace = Pace(flops, peak, training.batch_sequences, run.split.rows)
     with (
         distributed.stoppable() as stop,
-        meter(label, steps, "tokens", course.done) as progress,
-        watched(area, label, training, course.done, accelerator, pace) as watchers,
+        meter(label, steps, "tokens", begun) as progress,
+        watched(area, label, training, begun, accelerator, pace) as watchers,
         contextlib.closing(checkpoints),
     ):
-        while course.done < steps and not course.watch.ended:
-            before, taken = course.done, run.step(course.done, course.guard, stop)
-            back = _spike(course, run, taken, area, label) if taken.spike else None
-            if back is None:
-                run.kept.after(before + 1, improved=course.add(taken))
-                watchers.after(course.names, course.row, taken.positions, course.guard.passed)
-            else:
-                done, texts = checkpoints.back(back)
-                course = begin(done, {**texts, spikes.FILE: course.texts[spikes.FILE]})
-            used = progress.rate * flops / pace.peak if progress.rate else 0.0
-            progress.advance(taken.positions, course.done - before, f"loss {taken.loss:.3f}, {used:.0%} of matmul peak")
-            ended = course.done == steps or course.watch.ended
-            anchor = course.guard.anchor(course.done)
-            due = course.done % profile().saving.every == 0 or course.done in {anchor, *snapshots}
-            if back is None and (ended or taken.stopping or due):
-                checkpoints.save(course.done, course.texts, anchor)
-            if taken.stopping and not ended:
-                checkpoints.wait()
-                raise PreemptedError(f"told to stop; saved at step {course.done:,} of {steps:,}, run again to continue")
-    metrics = _metrics(course, len(data), training)
-    metrics |= {
-        "tokens": course.tokens,
-        "parameters": size,
-        "trained_parameters": trained,
-        "flops": flops * course.tokens,
-    }
-    if course.watch.losses:
-        metrics[held_out.COLUMN] = course.watch.result
-    written = course.texts
-    return Trained(
-        run.weights(), written[LOG], written[spikes.FILE], metrics, course.losses[0], accelerator.is_main_process
-    )
+        while not way.ended:
+            before, taken = way.course.done, way.step(stop, watchers)
+            used = progress.rate * flops / peak if progress.rate else 0.0
+            note = f"loss {taken.loss:.3f}, {used:.0%} of matmul peak"
+            progress.advance(taken.positions, way.course.done - before, note)
+    course = way.course
+    metrics = _metrics(course, len(data), training) | sizes | {"flops": flops * course.tokens}
+    written, is_main = course.texts, accelerator.is_main_process
+    return Trained(run.weights(), written[LOG], written[spikes.FILE], metrics, course.losses[0], is_main)
 
 
-def _spike(course: Course, run: Run, taken: Step, area: Path, label: str) -> int | None:
-    """Put on record that a step was not learned from; the step to go back to, if any.
+class _Way:
+    """A run from the checkpoint that it is at to its end: steps, ways back, and what is saved when."""
 
-    Raises:
-        HeadwaterError: the run is not to go on.
-    """
-    assert taken.spike
-    step, guard = course.done + 1, course.guard
-    back = guard.note(step, taken.spike, taken.loss, taken.gradient_norm, run.sources(course.done + guard.passed))
-    file = area / spikes.FILE
-    if run.accelerator.is_main_process:
-        file.write_text(course.texts[spikes.FILE], "utf-8")
-        did = "is skipped" if back is None else f"leads back to step {back:,}"
-        figures = f"loss {taken.loss:.4g} and gradient norm {taken.gradient_norm:.4g}: {taken.spike}"
-        log(f"{label}: step {step:,} {did}, with {figures}; {file} says on what data")
-    guard.check(file)
-    return back
+    def __init__(self, run: Run, checkpoints: Checkpoints, area: Path, label: str) -> None:
+        self.run, self.checkpoints, self.area, self.label = run, checkpoints, area, label
+        self._begin = functools.partial(Course, run.training, run.steps, run.held_out_loss)
+        self.course = self._begin(*checkpoints.load())
+
+    @property
+    def ended(self) -> bool:
+        """Whether no step is left."""
+        return self.course.done == self.run.steps or self.course.watch.ended
+
+    def step(self, stop: distributed.Stop, watchers: Watched) -> Step:
+        """Take the next step, or go back from it; save where it is time.
+
+        Raises:
+            HeadwaterError: the run is not to go on.
+            PreemptedError: the process was told to stop; the state is saved.
+        """
+        course = self.course
+        taken = self.run.step(course.done, course.guard, stop)
+        back = self._spike(taken) if taken.spike else None
+        if back is None:
+            improved = course.add(taken)
+            self.run.kept.after(course.done, improved=improved)
+            watchers.after(course.names, course.row, taken.positions, course.guard.passed)
+            self._save(always=taken.stopping)
+        else:
+            done, texts = self.checkpoints.back(back)
+            self.course = self._begin(done, {**texts, spikes.FILE: course.texts[spikes.FILE]})
+        if taken.stopping and not self.ended:
+            self.checkpoints.wait()
+            at = f"saved at step {self.course.done:,} of {self.run.steps:,}"
+            raise PreemptedError(f"told to stop; {at}, run again to continue")
+        return taken
+
+    def _save(self, *, always: bool) -> None:
+        done, anchor = self.course.done, self.course.guard.anchor(self.course.done)
+        due = done % profile().saving.every == 0 or done in {anchor, *self.checkpoints.keep}
+        if always or due or self.ended:
+            self.checkpoints.save(done, self.course.texts, anchor)
+
+    def _spike(self, taken: Step) -> int | None:
+        """Put on record that a step was not learned from; the step to go back to, if any."""
+        assert taken.spike
+        course, guard = self.course, self.course.guard
+        step, sources = course.done + 1, self.run.sources(course.done + guard.passed)
+        back = guard.note(step, taken.spike, taken.loss, taken.gradient_norm, sources)
+        file = self.area / spikes.FILE
+        if self.run.accelerator.is_main_process:
+            file.write_text(course.texts[spikes.FILE], "utf-8")
+            did = "is skipped" if back is None else f"leads back to step {back:,}"
+            figures = f"loss {taken.loss:.4g} and gradient norm {taken.gradient_norm:.4g}: {taken.spike}"
+            log(f"{self.label}: step {step:,} {did}, with {figures}; {file} says on what data")
+        guard.check(file)
+        return back
 
 
 def _say(label: str, training: Training, done: int, steps: int) -> None:
@@ -202,6 +217,12 @@ def _check(training: Training, rows: int, processes: int, where: str) -> None:
         )
 
 
+def _sizes(model: Any) -> Metrics:
+    every = list(model.parameters())
+    trained = sum(parameter.numel() for parameter in every if parameter.requires_grad)
+    return {"parameters": sum(parameter.numel() for parameter in every), "trained_parameters": trained}
+
+
 def _metrics(course: Course, rows: int, training: Training) -> Metrics:
     losses, held = course.losses, training.held_out.rows
     if not losses:
@@ -209,5 +230,6 @@ def _metrics(course: Course, rows: int, training: Training) -> Metrics:
     last = losses[-max(1, round(_LAST * len(losses))) :]
     seen = min(rows - held, (course.done + course.guard.passed) * training.batch_sequences)
     dropped = {"not_reached": rows - held - seen} | ({"held_out": held} if held else {})
-    metrics: Metrics = {"in": rows, "out": seen, "dropped": dropped, "steps": course.done}
-    return metrics | {"loss": math.fsum(last) / len(last), "spikes": len(course.guard.records)}
+    metrics: Metrics = {"in": rows, "out": seen, "dropped": dropped, "steps": course.done, "tokens": course.tokens}
+    metrics |= {"loss": math.fsum(last) / len(last), "spikes": len(course.guard.records)}
+    return metrics | ({held_out.COLUMN: course.watch.result} if course.watch.losses else {})

@@ -13,6 +13,7 @@ from stages.core.tokens import DESCRIPTION, TokenShards, index_name
 from stages.training import model as models
 from stages.training.data import Replay, Rows
 from stages.training.objective import Objective, Reader
+from stages.training.settings import Training
 
 _CHECKED = 4096  # rows at a time
 
@@ -117,11 +118,12 @@ def _check(packed: TokenShards, name: str, expected: str | None, note: Path, row
     note.write_text(seen, "utf-8")
 
 
-def check_length(steps: int, batch: int, epochs: int, rows: int, folder: Path) -> None:
+def check_length(steps: int, epochs: int, rows: int, training: Training, folder: Path) -> None:
     """Raises:
-    HeadwaterError: ``steps`` of ``batch`` rows go more than ``epochs`` times through ``rows``.
+    HeadwaterError: ``steps`` go more than ``epochs`` times through ``rows``, less those that are held out.
     """
-    asked = steps * batch
+    batch = training.batch_sequences
+    asked, rows = steps * batch, rows - training.held_out.rows
     if rows >= batch and asked > epochs * rows:
         raise HeadwaterError(
             f"params.yaml: pretrain.steps {steps} of {batch} rows need {asked:,}, and {epochs} "
