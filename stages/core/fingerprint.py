@@ -15,7 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("stages", "flows")
 
-# A relative path with a suffix; ``_tree`` keeps docstrings, in which no one names a file alone.
+# A relative path with a suffix.
 _RESOURCE = re.compile(r"[\w-]+(/[\w.-]+)*\.\w+")
 
 # How a build is executed and shown changes no byte, so a new progress bar leaves every shard and checkpoint in place.
@@ -128,12 +128,13 @@ def _canonical(name: str) -> str:
 
 
 @functools.cache
-def _tree(module: str) -> ast.Module:
-    return ast.parse(source(module).read_text("utf-8"))
+def _normalised(module: str) -> str:
+    return ast.dump(_tree(module))
 
 
 @functools.cache
-def _normalised(module: str) -> str:
+def _tree(module: str) -> ast.Module:
+    """The syntax of ``module`` without docstrings."""
     tree = ast.parse(source(module).read_text("utf-8"))
     for node in ast.walk(tree):
         if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
@@ -147,7 +148,7 @@ def _normalised(module: str) -> str:
                     and isinstance(statement.value.value, str)
                 )
             ]
-    return ast.dump(tree)
+    return tree
 
 
 @functools.cache

@@ -59,7 +59,7 @@ def read(path: Path = FILE) -> dict[str, Any]:
         HeadwaterError: the file is missing or is not a YAML mapping.
     """
     try:
-        values = yaml.safe_load(path.read_text("utf-8"))
+        values = yaml.load(path.read_text("utf-8"), yaml.CSafeLoader)
     except FileNotFoundError:
         raise HeadwaterError(f"{path}: no such file; run from the project's root") from None
     except yaml.YAMLError as error:

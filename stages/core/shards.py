@@ -168,14 +168,14 @@ def replace(partial: Path, final: Path) -> None:
 def collect(keep: Iterable[Path] = ()) -> None:
     """Remove the least recently used results while the work area is larger than the profile allows."""
     root = profile().work
-    kept = {path.resolve() for path in keep}
+    kept = set(keep)
     results = [path for stage in root.iterdir() if stage.is_dir() for path in stage.iterdir() if path.is_dir()]
     sizes = {path: _bytes(path) for path in results}
     excess = sum(sizes.values()) - profile().work_limit_gb * 1e9
     for path in sorted(results, key=_used):
         if excess <= 0:
             return
-        if path.resolve() not in kept:
+        if path not in kept:
             shutil.rmtree(path, ignore_errors=True)
             excess -= sizes[path]
 

@@ -51,15 +51,12 @@ def _arrays(path: Path) -> tuple[npt.NDArray[Any], ...]:
 
     Returns:
         The state after each state's row and byte, (rows * 256,); each state's place in those and the feature that ends
-        there or -1, (2, states); weights by feature and the prior as the last row, (features + 1, classes), classes in
-        falling order of their names; those names, (classes,).
+        there or -1, (2, states); weights by feature and the prior as the last row, (features + 1, classes); names of
+        the classes, (classes,).
     """
     weights, prior, classes, steps, rows, features = modelio.load_model(path)
-    # Of languages that are equally likely max() over names would take the last, argmax() takes the first.
-    order = sorted(range(len(classes)), key=lambda at: classes[at], reverse=True)
-    table = np.ascontiguousarray(np.vstack([weights, prior])[:, order], np.float32)
     states = np.array([np.asarray(rows, np.int32) << 8, features], np.int32)
-    return np.asarray(steps, np.int32), states, table, np.array(classes)[order]
+    return np.asarray(steps, np.int32), states, np.vstack([weights, prior]), np.array(classes)
 
 
 class Identifier:
@@ -72,6 +69,9 @@ class Identifier:
     def __init__(self, files: Sequence[Path] = ()) -> None:
         arrays = [np.asarray(np.load(path, mmap_mode="r")) for path in files] if files else _arrays(model_file())
         self._steps, (self._rows, self._features), self._weights, classes = arrays
+        # Of languages that are equally likely max() over names would take the last, argmax() takes the first.
+        self._order = sorted(range(len(classes)), key=lambda at: str(classes[at]), reverse=True)
+        classes = classes[self._order]
         # Some languages have a class for each of their scripts.
         self._first = np.flatnonzero(np.r_[True, classes[1:] != classes[:-1]])
         self._languages: list[str] = classes[self._first].tolist()
@@ -113,6 +113,7 @@ class Identifier:
             if start < end:  # without features every language is as likely as another
                 weights = self._weights.take(features[start:end], axis=0)
                 scores[number] = strength[start:end] @ weights + self._weights[-1]
+        scores = scores[:, self._order]
         # What makes the scores of short and long texts comparable, as py3langid has it.
         scores /= np.sqrt(np.maximum(lengths, 1)).astype(np.float32)[:, None]
         chances = np.exp(scores - scores.max(axis=1, keepdims=True))
