@@ -13,6 +13,7 @@ from typing import Any
 from stages.core import recipe
 from stages.core.errors import HeadwaterError
 from stages.core.params import FILE, read
+from stages.core.progress import console
 from stages.training.planning import budget, fitting, gpus, launch, sheet
 from stages.training.planning.fitting import Fit, Followers, Line
 from stages.training.planning.setup import Setup, Size, setup
@@ -83,7 +84,10 @@ def _planned(arguments: argparse.Namespace) -> str:
     if not arguments.compare and len(chosen) * len(setups) > 1:
         raise HeadwaterError("several GPUs or counts: --compare makes a table of them, a plan is for one")
     tokens = int(arguments.tokens or _tokens(values))
-    with fitting.followers(values["pretrain"]["model"]["kind"]) as followers:
+    with (
+        console.status(f"following steps of training for {', '.join(chosen)}, without data"),
+        fitting.followers(values["pretrain"]["model"]["kind"]) as followers,
+    ):
         size = followers.size(next(iter(setups.values())))
         if arguments.compare:
             return _compared(followers, chosen, setups, size, tokens, arguments)
