@@ -46,7 +46,15 @@ def main() -> int:
 
 
 def _facts(lineage: Lineage, asked: argparse.Namespace) -> Iterator[Fact]:
-    yield from lineage.gone()
+    try:
+        yield from _answer(lineage, asked)
+    except HeadwaterError:
+        yield from lineage.gone()  # it may be why
+        raise
+    yield from lineage.gone()  # what the answer may lack
+
+
+def _answer(lineage: Lineage, asked: argparse.Namespace) -> Iterator[Fact]:
     if asked.about == "text":
         yield from passages.find(lineage, asked.value)
     elif asked.about == "step":

@@ -101,12 +101,10 @@ class Lineage:
         return [(stage, folder) for stage, folder in self._folders() if (folder / "config.json").is_file()]
 
     def gone(self) -> Iterator[Fact]:
-        """What the build made and is not on disk any more."""
-        for stage in self.stages:
-            for path in stage.makes:
-                if not Path(path).exists():
-                    back = "`dvc checkout` or `dvc pull` brings it back, `dvc repro` makes it again"
-                    yield Fact("gone", {"stage": stage.name, "path": path, "way_out": back})
+        """What the build made and is not on disk any more, in one."""
+        if missing := [path for stage in self.stages for path in stage.makes if not Path(path).exists()]:
+            back = "`dvc checkout` or `dvc pull` brings them back, `dvc repro` makes them again"
+            yield Fact("gone", {"paths": missing, "way_out": back})
 
     def broken(self) -> Iterator[Fact]:
         """Stages that were built from something else than what the stage before them has written."""
