@@ -44,7 +44,7 @@ def run(params: Params, *, documents: Path, kept: Path, dropped: Path) -> Metric
             (path,),
             {
                 "sources": f"{path.stem}.json",
-                **dict.fromkeys(("table", "shingles", *signatures.LABELS), f"{path.stem}.npy"),
+                **dict.fromkeys(("table", "shingles", *signatures.LABELS), path.stem),
             },
         )
         for path in paths
@@ -107,7 +107,7 @@ def _repeats(
         documents: Each shard, and what is dropped of it.
         tables: Of all shards the tables, then the sources.
     """
-    collecting = [shards.Unit((path, decision), {"entries": f"{path.stem}.npy"}) for path, decision in documents]
+    collecting = [shards.Unit((path, decision), {"entries": path.stem}) for path, decision in documents]
     collected = shards.build(repeats.collect, [kind, length], collecting, label=f"dedup-{kind}")
     names = [path.stem for path, _ in documents]
     choosing = shards.Unit((*_outputs(collected, "entries"), *tables), {name: f"{name}.{kind}" for name in names})

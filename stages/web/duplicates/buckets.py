@@ -17,6 +17,8 @@ import pyarrow as pa
 
 from stages.core.runtime import profile
 from stages.core.shards import Metrics
+from stages.web.duplicates.flat_files import length, mapped
+from stages.web.duplicates.signatures import ENTRY, TABLE
 
 Numbers = npt.NDArray[np.int64]
 """Documents, counted through all shards."""
@@ -47,7 +49,7 @@ class Shards:
 
     def firsts(self) -> Numbers:
         """Number of the first document of each shard, and that of all documents at the end."""
-        counts = [len(np.load(path, mmap_mode="r")) for path in self.tables]
+        counts = [length(path, TABLE) for path in self.tables]
         return np.concatenate([np.zeros(1, np.int64), np.cumsum(counts, dtype=np.int64)])
 
 
@@ -77,11 +79,8 @@ def merged(entries: Sequence[Path], shards: Shards, keep: str, least: int) -> It
     bounds = _bounds(entries, profile().memory_mb * 1_000_000)
     cuts = [_cuts(path, bounds) for path in entries]
     for number in range(len(bounds) + 1):
-        # Each file is mapped for a moment only: there may be more of them than a process may have open.
-        parts = [
-            np.array(np.load(path, mmap_mode="r")[cut[number] : cut[number + 1]])
-            for path, cut in zip(entries, cuts, strict=True)
-        ]
+        # Each file is open for a moment only: there may be more of them than a process may have open.
+        parts = [_read(path, *cut[number : number + 2]) for path, cut in zip(entries, cuts, strict=True)]
         keys = np.concatenate([np.zeros(0, np.uint64), *(part["key"] for part in parts)])
         members = np.concatenate(
             [np.zeros(0, np.int64), *(part["row"] + first for part, first in zip(parts, firsts, strict=False))]
@@ -97,18 +96,22 @@ def merged(entries: Sequence[Path], shards: Shards, keep: str, least: int) -> It
 
 def _bounds(entries: Sequence[Path], memory: int) -> npt.NDArray[np.uint64]:
     """Keys that part the entries into ranges for which ``memory`` is enough."""
-    total, low, high = 0, 2**64, 0
-    for path in entries:
-        file = np.load(path, mmap_mode="r")
-        if len(file):
-            total, low, high = total + len(file), min(low, int(file["key"][0])), max(high, int(file["key"][-1]))
-    ranges = 1 + total * _ENTRY_BYTES // memory
+    ranges = 1 + sum(length(path, ENTRY) for path in entries) * _ENTRY_BYTES // memory
+    if ranges == 1:
+        return np.zeros(0, np.uint64)
+    ends = [mapped(path, ENTRY)["key"][[0, -1]].tolist() for path in entries if length(path, ENTRY)]
+    low, high = min(low for low, _ in ends), max(high for _, high in ends)
     return np.array([low + number * (high - low) // ranges for number in range(1, ranges)], np.uint64)
 
 
-def _cuts(path: Path, bounds: npt.NDArray[np.uint64]) -> Numbers:
-    file = np.load(path, mmap_mode="r")
-    return np.concatenate([[0], np.searchsorted(file["key"], bounds), [len(file)]])
+def _cuts(path: Path, bounds: npt.NDArray[np.uint64]) -> list[int]:
+    """Where each range of keys begins in a file, and where the last ends."""
+    within = np.searchsorted(mapped(path, ENTRY)["key"], bounds).tolist() if len(bounds) else []
+    return [0, *within, length(path, ENTRY)]
+
+
+def _read(path: Path, first: int, end: int) -> npt.NDArray[Any]:
+    return np.fromfile(path, ENTRY, end - first, offset=first * ENTRY.itemsize)
 
 
 def _lengths(keys: npt.NDArray[np.uint64]) -> Numbers:
@@ -137,7 +140,7 @@ def _ranking(
     for shard, path in enumerate(tables):
         if ends[shard] < ends[shard + 1]:
             own = members[by_number[ends[shard] : ends[shard + 1]]] - firsts[shard]
-            rows = np.load(path, mmap_mode="r")[own]
+            rows = mapped(path, TABLE)[own]
             place = [ranks[shard][rows["source"]], rows["offset"]]
             leading = _RULES[keep](rows) if keep in _RULES else [-rows["score"]]
             parts.append([*place, rows["id"]] if keep == "first" else [*leading, rows["id"], *place])

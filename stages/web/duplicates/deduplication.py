@@ -11,6 +11,7 @@ of disk, a fourth more than the text, keys and tables 0.4 TB. Sorting takes the 
 one key are sorted together: 150 bytes for each.
 """
 
+import bisect
 import functools
 import tempfile
 from collections import Counter
@@ -28,10 +29,13 @@ from stages.core.runtime import profile
 from stages.core.shards import Metrics
 from stages.web.duplicates import passages, repeats
 from stages.web.duplicates.buckets import Numbers, Shards
-from stages.web.duplicates.resolution import DROPPED, Linked, Resolution, created
+from stages.web.duplicates.flat_files import created, mapped
+from stages.web.duplicates.resolution import DROPPED, Linked, Resolution
 from stages.web.duplicates.shingles import Hashes, WordHashes, jaccard, split
+from stages.web.duplicates.signatures import TABLE
 
 EXTRA = (pa.field("duplicate_of", pa.string(), nullable=False), pa.field("similarity", pa.float32(), nullable=False))
+_TOGETHER = 1 << 16  # pairs of documents compared at a time: some 200 bytes each
 DECISIONS = pa.schema([pa.field("row", pa.int64()), pa.field("reason", pa.string()), *EXTRA])
 
 
@@ -81,56 +85,60 @@ class Comparison:
         self._tables, self._sets, self.firsts, self._similarity = tables, sets, firsts, similarity
         self._shard = functools.lru_cache(256)(self._map)  # files mapped at a time
 
-    def __call__(self, one: int, other: int) -> float:
-        """Jaccard similarity; 0 where the sizes alone rule the threshold out."""
-        a, b = self.shingles(one), self.shingles(other)
+    def __call__(self, ones: Numbers, others: Numbers) -> npt.NDArray[np.float64]:
+        """Jaccard similarities of documents, each with one other; 0 where the sizes alone rule the threshold out."""
+        blocks = [slice(start, start + _TOGETHER) for start in range(0, len(ones), _TOGETHER)]
+        return np.concatenate([np.zeros(0), *(self._compared(ones[block], others[block]) for block in blocks)])
+
+    def _compared(self, ones: Numbers, others: Numbers) -> npt.NDArray[np.float64]:
+        sizes, other_sizes = self.column("shingles", ones), self.column("shingles", others)
         # The smaller set divided by the larger bounds the similarity from above.
-        if min(len(a), len(b)) < self._similarity * max(len(a), len(b)):
-            return 0.0
-        return 1.0 if self.digest(one) == self.digest(other) else jaccard(a, b)
+        near = np.minimum(sizes, other_sizes) >= self._similarity * np.maximum(sizes, other_sizes)
+        same = (self.column("digest", ones) == self.column("digest", others)).all(axis=1)
+        found = np.where(same, 1.0, 0.0)
+        for place in np.flatnonzero(near & ~same).tolist():
+            found[place] = jaccard(self.shingles(int(ones[place])), self.shingles(int(others[place])))
+        return found
+
+    def column(self, name: str, numbers: Numbers) -> npt.NDArray[Any]:
+        """What the tables say of documents."""
+        shards = np.searchsorted(self.firsts, numbers, side="right") - 1
+        found = np.empty(len(numbers), TABLE[name])
+        for shard in np.unique(shards).tolist():
+            own = shards == shard
+            found[own] = self._shard(shard)[0][name][numbers[own] - self.firsts[shard]]
+        return found
 
     def shingles(self, number: int) -> Hashes:
         """The sorted set of a document's shingles."""
-        shard, row = self.place(number)
+        shard = bisect.bisect_right(self._begins, number) - 1
+        row = number - self._begins[shard]
         _, starts, sets = self._shard(shard)
         return sets[starts[row] : starts[row + 1]]
 
-    def digest(self, number: int) -> tuple[int, ...]:
-        """The digest of a document's words in order."""
-        shard, row = self.place(number)
-        return tuple(self._shard(shard)[0]["digest"][row].tolist())
-
-    def identity(self, number: int) -> str:
-        """The document's id."""
-        shard, row = self.place(number)
-        return str(self._shard(shard)[0]["id"][row].decode())
-
-    def place(self, number: int) -> tuple[int, int]:
-        """Shard and row of a document."""
-        shard = int(np.searchsorted(self.firsts, number, side="right")) - 1
-        return shard, number - int(self.firsts[shard])
+    @functools.cached_property
+    def _begins(self) -> list[int]:
+        return self.firsts.tolist()
 
     def _map(self, shard: int) -> tuple[npt.NDArray[Any], Numbers, Hashes]:
-        table = np.asarray(np.load(self._tables[shard], mmap_mode="r"))
+        table = mapped(self._tables[shard], TABLE)
         starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(table["shingles"], dtype=np.int64)])
-        return table, starts, np.asarray(np.load(self._sets[shard], mmap_mode="r"))
+        return table, starts, mapped(self._sets[shard], np.uint64)
 
 
 def _write_decisions(shard: int, resolution: Resolution, comparison: Comparison, path: Path) -> None:
     first, end = comparison.firsts[shard : shard + 2].tolist()
-    rows = []
-    for number in (first + np.flatnonzero(resolution.status[first:end] == DROPPED)).tolist():
-        of = int(resolution.of[number])
-        same = comparison.digest(number) == comparison.digest(of)
-        rows.append(
-            {
-                "row": number - first,
-                "reason": "exact_duplicate" if same else "near_duplicate",
-                "duplicate_of": comparison.identity(of),
-                "similarity": float(resolution.similarity[number]),
-            }
-        )
-    pq.write_table(arrow.table(rows, DECISIONS), path)
+    numbers = first + np.flatnonzero(resolution.status[first:end] == DROPPED)
+    of = resolution.of[numbers]
+    same = (comparison.column("digest", numbers) == comparison.column("digest", of)).all(axis=1)
+    columns = {
+        "row": numbers - first,
+        "reason": ["exact_duplicate" if one else "near_duplicate" for one in same.tolist()],
+        "duplicate_of": [name.decode() for name in comparison.column("id", of).tolist()],
+        "similarity": resolution.similarity[numbers],
+    }
+    arrays = [arrow.column(columns[field.name], field.type) for field in DECISIONS]
+    pq.write_table(pa.Table.from_arrays(arrays, schema=DECISIONS), path)
 
 
 def _sizes(resolution: Resolution, folder: Path) -> Metrics:

@@ -39,7 +39,7 @@ def collect(settings: list[Any], inputs: Sequence[Path], outputs: Mapping[str, P
             keys.append(_KINDS[kind](document["text"], length, hashes))
             rows.append(row)
     numbers = np.repeat(np.array(rows, np.int64), [len(own) for own in keys])
-    np.save(outputs["entries"], entries(np.concatenate([np.zeros(0, np.uint64), *keys]), numbers))
+    entries(np.concatenate([np.zeros(0, np.uint64), *keys]), numbers).tofile(outputs["entries"])
     return {"in": len(rows)}
 
 

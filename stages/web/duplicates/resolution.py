@@ -11,17 +11,17 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from stages.web.duplicates.buckets import Numbers
+from stages.web.duplicates.flat_files import created, mapped
 
 UNDECIDED, KEPT, DROPPED = range(3)
 
-Compare = Callable[[int, int], float]
-"""Similarity of two documents, or 0 where it is surely below the threshold."""
+Compare = Callable[[Numbers, Numbers], npt.NDArray[np.float64]]
+"""Similarities of documents, each with one other; 0 where it is surely below the threshold."""
 
 _ENTRY_BYTES = 120  # for each entry while a part of the buckets is worked on
 _BLOCK = 1 << 20  # documents looked at together
@@ -74,7 +74,9 @@ class Linked:
                 (total + np.cumsum(sizes) - sizes).tofile(starts)
                 total += int(sizes.sum())
             np.array([total], np.int64).tofile(starts)
-        return Linked(mapped(paths[1], np.int64), mapped(paths[0], np.int64), mapped(paths[2], np.uint32, "r+"))
+        return Linked(
+            mapped(paths[1], np.int64), mapped(paths[0], np.int64), mapped(paths[2], np.uint32, writable=True)
+        )
 
 
 class Resolution:
@@ -99,7 +101,7 @@ class Resolution:
 
         Args:
             kinds: The buckets.
-            compare: Gives the similarity of a document and one before it.
+            compare: Gives the similarity of each of some documents and one before it.
             similarity: At or above which a document is dropped.
             reach: A document is compared with that many of its bucket, the first ones that are not dropped.
             memory: Bytes for the part of the buckets in work.
@@ -157,13 +159,11 @@ class Resolution:
             active = active[cursor[active] < limit[active]]
             # A document's buckets one after the other, so that what it is found to duplicate does not depend on parts.
             leading = active[np.unique(members[active], return_index=True)[1]]
-            others = members[start[leading] + cursor[leading]]
-            for place, number, other in zip(leading.tolist(), members[leading].tolist(), others.tolist(), strict=True):
-                value = compare(number, other)
-                if value < similarity:
-                    cursor[place] += 1
-                else:
-                    self.of[number], self.similarity[number] = other, value
+            numbers, others = members[leading], members[start[leading] + cursor[leading]]
+            values = compare(numbers, others)
+            alike = values >= similarity
+            cursor[leading[~alike]] += 1
+            self.of[numbers[alike]], self.similarity[numbers[alike]] = others[alike], values[alike]
         kind.cursors[begin:stop] = cursor
 
     def _ready(self, active: Numbers, members: Numbers, cursor: Numbers, limit: Numbers) -> Numbers:
@@ -171,13 +171,3 @@ class Resolution:
         active = active[cursor[active] < limit[active]]
         numbers = members[active]
         return active[(self.status[numbers] == UNDECIDED) & (self.of[numbers] < 0)]
-
-
-def mapped(path: Path, kind: Any, mode: Literal["r", "r+"] = "r") -> npt.NDArray[Any]:
-    """A file of numbers without a header, to be read, or to be read and written."""
-    return np.asarray(np.memmap(path, kind, mode)) if path.stat().st_size else np.zeros(0, kind)
-
-
-def created(path: Path, kind: Any, count: int) -> npt.NDArray[Any]:
-    """A new file of ``count`` zeros, to be read and written."""
-    return np.asarray(np.memmap(path, kind, "w+", shape=(count,))) if count else np.zeros(0, kind)

@@ -73,8 +73,9 @@ def sign(settings: list[Any], inputs: Sequence[Path], outputs: Mapping[str, Path
     Args:
         settings: A :class:`Signing`, and the column of scores or an empty string.
         inputs: The shard.
-        outputs: ``table``, ``sources`` (their names, JSON), ``shingles`` (the sorted sets, one after another), and a
-            file of entries for each of :data:`LABELS`: the first key is that of the words in order, the bands' follow.
+        outputs: ``sources`` (their names, JSON), and files without a header: ``table``, ``shingles`` (the sorted sets,
+            one after another), and entries for each of :data:`LABELS`: the first key is that of the words in order,
+            the bands' follow.
     """
     signing, column = settings
     hashes, signer = WordHashes(), Signer(signing.bands, signing.rows, signing.seed)
@@ -93,11 +94,11 @@ def sign(settings: list[Any], inputs: Sequence[Path], outputs: Mapping[str, Path
         score = document[column] if column else 0.0
         place = (document["id"].encode(), document["date"].encode(), source, document["offset"])
         rows.append((*place, score, len(words), len(shingled), digest))
-    np.save(outputs["table"], np.array(rows, TABLE))
+    np.array(rows, TABLE).tofile(outputs["table"])
     outputs["sources"].write_text(json.dumps(list(sources)), "utf-8")
-    np.save(outputs["shingles"], np.concatenate(sets))
+    np.concatenate(sets).tofile(outputs["shingles"])
     own = entries(np.concatenate([np.zeros(0, np.uint64), *keys]), np.repeat(np.arange(len(rows)), 1 + signing.bands))
     bounds = np.searchsorted(own["key"], np.array([part * 2**64 // PARTS for part in range(1, PARTS)], np.uint64))
     for label, part in zip(LABELS, np.split(own, bounds), strict=True):
-        np.save(outputs[label], part)
+        part.tofile(outputs[label])
     return {"in": len(rows)}

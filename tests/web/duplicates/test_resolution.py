@@ -7,8 +7,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
+from stages.web.duplicates.buckets import Numbers
 from stages.web.duplicates.minhash import Signer
 from stages.web.duplicates.resolution import DROPPED, Linked, Resolution
 from stages.web.duplicates.shingles import Hashes, jaccard
@@ -62,10 +64,14 @@ def decide(tmp_path: Path) -> Decide:
     def decided(
         sets: list[Hashes], order: Sequence[int], *, reach: int = 1000, memory: int = 10**9
     ) -> dict[int, tuple[int, float]]:
+        def compare(ones: Numbers, others: Numbers) -> npt.NDArray[np.float64]:
+            pairs = zip(ones.tolist(), others.tolist(), strict=True)
+            return np.array([jaccard(sets[one], sets[other]) for one, other in pairs], np.float64)
+
         folder = Path(tempfile.mkdtemp(dir=tmp_path))
         resolution = Resolution(len(sets), folder)
         linked = buckets(folder, sets, order)
-        resolution.run(linked, lambda one, other: jaccard(sets[one], sets[other]), 0.8, reach, memory)
+        resolution.run(linked, compare, 0.8, reach, memory)
         found = np.flatnonzero(resolution.status == DROPPED).tolist()
         return {number: (int(resolution.of[number]), float(resolution.similarity[number])) for number in found}
 
