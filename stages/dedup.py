@@ -1,6 +1,6 @@
 """Drop exact and near-duplicate documents, keeping one of each group; cut out passages that other documents have."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -19,7 +19,7 @@ class Params:
     """Jaccard similarity of word n-grams at or above which two documents are duplicates, 0–1."""
     keep: str
     """Which of a group stays: the longest, the earliest captured, the first by WARC name and offset, or the name of a
-    column of scores, for the one that has the highest. Ties are broken by id."""
+    column of scores, for the one that has the highest. Ties are broken by date, then by id."""
     compared: PositiveInt
     """Documents that a bucket's others are compared with, at most, the first by ``keep``: a bound on the work where
     very many pages share text without being duplicates."""
@@ -39,17 +39,11 @@ def run(params: Params, *, documents: Path, kept: Path, dropped: Path) -> Metric
     """
     paths = shards.files(documents)
     column = _score(params.keep, paths)
-    signing = [
-        shards.Unit(
-            (path,),
-            {
-                "sources": f"{path.stem}.json",
-                **dict.fromkeys(("table", "shingles", *signatures.LABELS), path.stem),
-            },
-        )
-        for path in paths
-    ]
-    signed = shards.build(signatures.sign, [params.minhash, column], signing, label="dedup-signatures")
+    lengths = {"paragraphs": params.passages.paragraph_characters, "runs": params.passages.run_words}
+    asked = {kind: length for kind, length in lengths.items() if length}
+    labels = ("sources", "table", "shingles", *signatures.LABELS, *asked)
+    signing = [shards.Unit((path,), dict.fromkeys(labels, path.stem)) for path in paths]
+    signed = shards.build(signatures.sign, [params.minhash, column, asked], signing, label="dedup-signatures")
     tables, sources = _outputs(signed, "table"), _outputs(signed, "sources")
     bucketing = [
         shards.Unit((*_outputs(signed, label), *tables, *sources), {"members": f"{label}.i8", "starts": f"{label}.i8"})
@@ -61,16 +55,17 @@ def run(params: Params, *, documents: Path, kept: Path, dropped: Path) -> Metric
     settings = [params.similarity, params.compared, [path.stem for path in paths]]
     (grouped,) = shards.build(deduplication.group, settings, [grouping], label="dedup-groups")
     decisions = [grouped.outputs[path.stem] for path in paths]
-    cuts = [
-        _repeats(kind, length, most, params.keep, list(zip(paths, decisions, strict=True)), (*tables, *sources))
-        for kind, length, most in (
-            ("paragraphs", params.passages.paragraph_characters, params.passages.paragraph_documents),
-            ("runs", params.passages.run_words, 1),
-        )
-        if length
-    ]
+    cuts = []
+    for kind in asked:
+        most = params.passages.paragraph_documents if kind == "paragraphs" else 1
+        inputs = (*_outputs(signed, kind), *tables, *sources, *decisions)
+        choosing = shards.Unit(inputs, {path.stem: f"{path.stem}.{kind}" for path in paths})
+        told = [params.keep, most, [path.stem for path in paths]]
+        cuts += shards.build(repeats.choose, told, [choosing], label=f"dedup-{kind}", count="cuts")
     dividing = [
-        shards.Unit((path, decision, *(own[path.stem] for own in cuts)), {"kept": path.name, "dropped": path.name})
+        shards.Unit(
+            (path, decision, *(one.outputs[path.stem] for one in cuts)), {"kept": path.name, "dropped": path.name}
+        )
         for path, decision in zip(paths, decisions, strict=True)
     ]
     divided = shards.build(deduplication.divide, [params.similarity, params.passages], dividing, label="dedup")
@@ -92,27 +87,6 @@ def _score(keep: str, paths: Sequence[Path]) -> str:
 
 def _outputs(built: Sequence[shards.Built], label: str) -> tuple[Path, ...]:
     return tuple(one.outputs[label] for one in built)
-
-
-def _repeats(
-    kind: str, length: int, most: int, keep: str, documents: Sequence[tuple[Path, Path]], tables: tuple[Path, ...]
-) -> Mapping[str, Path]:
-    """Name of a shard to what its documents lose of the passages of one ``kind``.
-
-    Args:
-        kind: ``paragraphs`` or ``runs``.
-        length: Of a passage, at least, in characters or words.
-        most: Documents that keep it.
-        keep: The rule by which they are chosen.
-        documents: Each shard, and what is dropped of it.
-        tables: Of all shards the tables, then the sources.
-    """
-    collecting = [shards.Unit((path, decision), {"entries": path.stem}) for path, decision in documents]
-    collected = shards.build(repeats.collect, [kind, length], collecting, label=f"dedup-{kind}")
-    names = [path.stem for path, _ in documents]
-    choosing = shards.Unit((*_outputs(collected, "entries"), *tables), {name: f"{name}.{kind}" for name in names})
-    (chosen,) = shards.build(repeats.choose, [keep, most, names], [choosing], label=f"dedup-{kind}-cut", count="cuts")
-    return chosen.outputs
 
 
 if __name__ == "__main__":

@@ -244,3 +244,14 @@ def test_near_duplicates_of_real_texts_are_found_and_nothing_else(profile: Path,
         assert len(one & other) / len(one | other) == pytest.approx(row["similarity"])
         assert row["duplicate_of"] in kept
         assert row["similarity"] >= PARAMS.similarity
+
+
+def test_what_a_later_crawl_finds_again_takes_no_ones_place(profile: Path, tmp_path: Path) -> None:
+    texts = [" ".join(prose(seed)) for seed in range(3)]
+    known = [document(9 - number, text) for number, text in enumerate(texts)]
+    again = [document(number, text, date="2026-02-01T00:00:00Z") for number, text in enumerate(texts)]
+    run(tmp_path / "known", [known])
+    run(tmp_path / "grown", [known, again])
+    first = "00000.parquet"  # taken as it is: the same file of the work area
+    assert (tmp_path / "known/kept" / first).samefile(tmp_path / "grown/kept" / first)
+    assert list(rows(tmp_path / "grown" / "kept")) == [row["id"] for row in known]

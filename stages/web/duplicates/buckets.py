@@ -27,7 +27,7 @@ Numbers = npt.NDArray[np.int64]
 _ENTRY_BYTES = 200
 
 _RULES: dict[str, Callable[[npt.NDArray[Any]], list[npt.NDArray[Any]]]] = {
-    "longest": lambda rows: [-rows["words"].astype(np.int64)],
+    "longest": lambda rows: [-rows["words"].astype(np.int64), rows["date"]],
     "earliest": lambda rows: [rows["date"]],
     "first": lambda rows: [],
 }
@@ -65,15 +65,19 @@ class Buckets:
     """Documents; within a bucket those to be preferred first."""
 
 
-def merged(entries: Sequence[Path], shards: Shards, keep: str, least: int) -> Iterator[Buckets]:
+def merged(
+    entries: Sequence[Path], shards: Shards, keep: str, least: int, without: npt.NDArray[np.bool_] | None = None
+) -> Iterator[Buckets]:
     """Buckets of at least ``least`` documents, a range of keys at a time.
 
     Args:
         entries: A sorted file of entries for each shard, see :data:`stages.web.duplicates.signatures.ENTRY`.
         shards: The shards' tables.
-        keep: The rule for the order within a bucket. Ties are broken by id, then by source and offset, so that
-            nothing depends on how documents are divided into shards.
+        keep: The rule for the order within a bucket. Ties are broken by date, so that what a later crawl finds again
+            takes no one's place, then by id, source and offset, so that nothing depends on how documents are divided
+            into shards.
         least: Documents in a bucket, at least 2.
+        without: Of all documents, those that are left out.
     """
     firsts, ranks = shards.firsts(), _source_ranks(shards.sources)
     bounds = _bounds(entries, profile().memory_mb * 1_000_000)
@@ -85,6 +89,9 @@ def merged(entries: Sequence[Path], shards: Shards, keep: str, least: int) -> It
         members = np.concatenate(
             [np.zeros(0, np.int64), *(part["row"] + first for part, first in zip(parts, firsts, strict=False))]
         )
+        if without is not None:
+            there = ~without[members]
+            keys, members = keys[there], members[there]
         order = np.argsort(keys, kind="stable")
         keys, members = keys[order], members[order]
         shared = _lengths(keys) >= least
@@ -142,7 +149,7 @@ def _ranking(
             own = members[by_number[ends[shard] : ends[shard + 1]]] - firsts[shard]
             rows = mapped(path, TABLE)[own]
             place = [ranks[shard][rows["source"]], rows["offset"]]
-            leading = _RULES[keep](rows) if keep in _RULES else [-rows["score"]]
+            leading = _RULES[keep](rows) if keep in _RULES else [-rows["score"], rows["date"]]
             parts.append([*place, rows["id"]] if keep == "first" else [*leading, rows["id"], *place])
     ranking = [np.concatenate(column) for column in zip(*parts, strict=True)]
     back = np.empty_like(by_number)

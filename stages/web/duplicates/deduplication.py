@@ -13,7 +13,6 @@ one key are sorted together: 150 bytes for each.
 
 import bisect
 import functools
-import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -29,7 +28,7 @@ from stages.core.runtime import profile
 from stages.core.shards import Metrics
 from stages.web.duplicates import passages, repeats
 from stages.web.duplicates.buckets import Numbers, Shards
-from stages.web.duplicates.flat_files import created, mapped
+from stages.web.duplicates.flat_files import created, mapped, scratch
 from stages.web.duplicates.resolution import DROPPED, Linked, Resolution
 from stages.web.duplicates.shingles import Hashes, WordHashes, jaccard, split
 from stages.web.duplicates.signatures import TABLE
@@ -51,8 +50,7 @@ def group(settings: list[Any], inputs: Sequence[Path], outputs: Mapping[str, Pat
     similarity, reach, names = settings
     tables, sets, buckets = inputs[: len(names)], inputs[len(names) : 2 * len(names)], inputs[2 * len(names) :]
     firsts = Shards(tables, ()).firsts()
-    with tempfile.TemporaryDirectory(dir=_beside(outputs, names)) as temporary:
-        folder = Path(temporary)
+    with scratch(outputs) as folder:
         kinds = [
             Linked.open(members, starts, folder / f"cursors{number}")
             for number, (members, starts) in enumerate(zip(buckets[::2], buckets[1::2], strict=True))
@@ -64,11 +62,6 @@ def group(settings: list[Any], inputs: Sequence[Path], outputs: Mapping[str, Pat
             _write_decisions(number, resolution, comparison, outputs[name])
         groups = _sizes(resolution, folder)
     return {"in": int(firsts[-1]), "groups": groups}
-
-
-def _beside(outputs: Mapping[str, Path], names: Sequence[str]) -> Path | None:
-    """A folder on the disk of the results, where there is room for as much again."""
-    return outputs[names[0]].parent.parent if names else None
 
 
 class Comparison:

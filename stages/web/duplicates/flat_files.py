@@ -1,6 +1,9 @@
 """Files of numbers, one after another without a header: opened in a tenth of the time that NumPy's own take."""
 
 import mmap
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,3 +30,11 @@ def created(path: Path, kind: Any, count: int) -> npt.NDArray[Any]:
     with path.open("wb") as file:
         file.truncate(count * np.dtype(kind).itemsize)
     return mapped(path, kind, writable=True)
+
+
+@contextmanager
+def scratch(outputs: Mapping[str, Path]) -> Iterator[Path]:
+    """A folder for a while on the disk of a unit's results, where there is room for as much again."""
+    near = next((path.parent.parent for path in outputs.values()), None)
+    with tempfile.TemporaryDirectory(dir=near) as folder:
+        yield Path(folder)

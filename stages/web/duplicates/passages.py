@@ -18,6 +18,7 @@ from pydantic import PositiveInt
 from stages.core.params import params
 from stages.web.duplicates.shingles import WORD, Hashes, WordHashes, members, ngrams
 
+_FENCES, _BULLETS = frozenset("`~"), frozenset("-*+")
 _FENCE = re.compile(r"\s*(```+|~~~+)")
 _HEADING = re.compile(r"(#{1,6}) ")
 _ITEM = re.compile(r"\s*(?:[-*+]|\d{1,9}[.)]) +")
@@ -37,7 +38,7 @@ class Passages:
     """Words that a document must have left."""
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Piece:
     """A part of a text that is one thing in Markdown."""
 
@@ -59,27 +60,28 @@ def pieces(text: str) -> list[Piece]:
     fence, blank, apart, position = "", True, True, 0
     for line in text.split("\n"):
         end = position + len(line)
-        mark = _FENCE.match(line)
+        head = line.lstrip()[:1]  # says which of the marks there can be
+        mark = _FENCE.match(line) if head in _FENCES else None
         if fence:
-            found[-1] = replace(found[-1], end=end)
+            found[-1].end = end
             if mark and mark[1].startswith(fence) and not line[mark.end() :].strip():
                 fence, apart = "", True
-        elif not line.strip():
+        elif not head:
             blank = True
-        elif blank or apart or mark or _ITEM.match(line) or _HEADING.match(line) or " | " in line:
-            found.append(_piece(line, position, "\n\n" if blank else "\n", code=bool(mark)))
-            fence, blank, apart = mark[1] if mark else "", False, bool(found[-1].level)
         else:
-            found[-1] = replace(found[-1], end=end)
+            item = _ITEM.match(line) if head in _BULLETS or head.isdecimal() else None
+            heading = _HEADING.match(line) if head == "#" else None
+            row = " | " in line
+            if blank or apart or mark or item or heading or row:
+                level = len(heading[1]) if heading else 0
+                body = position + (item.end() if item else 0)
+                whole = bool(mark or level or row)
+                found.append(Piece(position, body, end, "\n\n" if blank else "\n", level, whole))
+                fence, blank, apart = mark[1] if mark else "", False, bool(level)
+            else:
+                found[-1].end = end
         position = end + 1
     return found
-
-
-def _piece(line: str, start: int, gap: str, *, code: bool) -> Piece:
-    heading, item = _HEADING.match(line), _ITEM.match(line)
-    level = len(heading[1]) if heading and not code else 0
-    body = start + (item.end() if item and not code else 0)
-    return Piece(start, body, start + len(line), gap, level, bool(code or level or " | " in line))
 
 
 def paragraphs(text: str, least: int, hashes: WordHashes) -> Iterator[tuple[Piece, int]]:

@@ -5,7 +5,7 @@ digits; every character is a word in scripts that are written without spaces (se
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from stages.core import documents
 from stages.core.params import params
 from stages.core.shards import Metrics
 from stages.web.duplicates.minhash import Signer
+from stages.web.duplicates.passages import keys_of_paragraphs, keys_of_runs
 from stages.web.duplicates.shingles import Hashes, WordHashes, shingles
 
 
@@ -59,29 +60,36 @@ LABELS = tuple(f"keys{part}" for part in range(PARTS))
 """Their names."""
 
 
-def entries(keys: Hashes, rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Entries of ``keys`` in ``rows``, sorted."""
-    order = np.argsort(keys, kind="stable")
-    table = np.empty(len(keys), ENTRY)
-    table["key"], table["row"] = keys[order], rows[order]
+def entries(keys: Sequence[Hashes]) -> npt.NDArray[Any]:
+    """Entries of the keys of each row, sorted."""
+    rows = np.repeat(np.arange(len(keys)), [len(own) for own in keys])
+    joined = np.concatenate([np.zeros(0, np.uint64), *keys])
+    order = np.argsort(joined, kind="stable")
+    table = np.empty(len(joined), ENTRY)
+    table["key"], table["row"] = joined[order], rows[order]
     return table
+
+
+_KINDS: dict[str, Callable[[str, int, WordHashes], Hashes]] = {"paragraphs": keys_of_paragraphs, "runs": keys_of_runs}
 
 
 def sign(settings: list[Any], inputs: Sequence[Path], outputs: Mapping[str, Path]) -> Metrics:
     """Sign one shard.
 
     Args:
-        settings: A :class:`Signing`, and the column of scores or an empty string.
+        settings: A :class:`Signing`; the column of scores or an empty string; the passages that are asked for,
+            ``paragraphs`` or ``runs``, and their length in characters or words.
         inputs: The shard.
         outputs: ``sources`` (their names, JSON), and files without a header: ``table``, ``shingles`` (the sorted sets,
             one after another), and entries for each of :data:`LABELS`: the first key is that of the words in order,
-            the bands' follow.
+            the bands' follow; and for each kind of passages.
     """
-    signing, column = settings
+    signing, column, asked = settings
     hashes, signer = WordHashes(), Signer(signing.bands, signing.rows, signing.seed)
     rows: list[tuple[Any, ...]] = []
     sets: list[Hashes] = [np.zeros(0, np.uint64)]
     keys: list[Hashes] = []
+    passages: dict[str, list[Hashes]] = {kind: [] for kind in asked}
     sources: dict[str, int] = {}
     columns = ["id", "date", "source", "offset", "text", *([column] if column else [])]
     for document in documents.read(inputs[0], columns):
@@ -90,6 +98,8 @@ def sign(settings: list[Any], inputs: Sequence[Path], outputs: Mapping[str, Path
         sets.append(shingled)
         digest = np.frombuffer(xxhash.xxh3_128_digest(words.tobytes()), np.uint64)
         keys.append(np.concatenate([digest[:1], signer.keys(shingled)]))
+        for kind, length in asked.items():
+            passages[kind].append(_KINDS[kind](document["text"], length, hashes))
         source = sources.setdefault(document["source"], len(sources))
         score = document[column] if column else 0.0
         place = (document["id"].encode(), document["date"].encode(), source, document["offset"])
@@ -97,8 +107,10 @@ def sign(settings: list[Any], inputs: Sequence[Path], outputs: Mapping[str, Path
     np.array(rows, TABLE).tofile(outputs["table"])
     outputs["sources"].write_text(json.dumps(list(sources)), "utf-8")
     np.concatenate(sets).tofile(outputs["shingles"])
-    own = entries(np.concatenate([np.zeros(0, np.uint64), *keys]), np.repeat(np.arange(len(rows)), 1 + signing.bands))
+    own = entries(keys)
     bounds = np.searchsorted(own["key"], np.array([part * 2**64 // PARTS for part in range(1, PARTS)], np.uint64))
     for label, part in zip(LABELS, np.split(own, bounds), strict=True):
         part.tofile(outputs[label])
+    for kind, found in passages.items():
+        entries(found).tofile(outputs[kind])
     return {"in": len(rows)}

@@ -23,7 +23,7 @@ def shards(folder: Path, sizes: list[int], seed: int = 0) -> tuple[list[Path], l
         table["words"] = draw.integers(50, 60, size)
         keys = draw.integers(0, 3000, size).astype(np.uint64) * np.uint64(2**64 // 3000 // 2)
         paths = [folder / f"{number}.{kind}" for kind in ("entries", "table", "json")]
-        entries(keys, np.arange(size)).tofile(paths[0])
+        entries(list(keys[:, np.newaxis])).tofile(paths[0])
         table.tofile(paths[1])
         paths[2].write_text(json.dumps([f"{number}.warc.gz"]), "utf-8")
         for kind, path in zip(made, paths, strict=True):
