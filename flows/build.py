@@ -6,17 +6,14 @@ that fails says why in one line, those that need it do not run, and the others g
 """
 
 import argparse
-import collections
 import contextlib
+import dataclasses
 import functools
 import logging
-import os
 import re
 import sys
-import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 
 from prefect import flow, get_client, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
@@ -26,8 +23,10 @@ from prefect.futures import PrefectFuture, wait
 from prefect.runtime import flow_run
 from prefect.states import Cancelled, Completed, Failed
 
-from flows import artifacts, command, graph, guard, processes, server, tree, warm
+from flows import artifacts, command, graph, pools, processes, server, tree
 from flows.graph import Stage
+from flows.pools import Pools
+from flows.running import Commands, has_cause, reason
 from stages.core import recipe as recipes
 from stages.core.errors import HeadwaterError, PreemptedError
 
@@ -38,100 +37,9 @@ _SKIPPED = {
     "didn't change, skipping": "nothing has changed",
     "is cached - skipping run, checking out outputs": "taken from DVC's cache",
 }  # what DVC says of a stage that it does not run
-# DVC's advice after every stage; said once too often it hides the log.
-_HINTS = (
-    "To track the changes",
-    "\tgit add ",
-    "To enable auto staging",
-    "\tdvc config core.autostage",
-    "Use `dvc push`",
-    "To apply the results of an experiment",  # `python -m flows.apply` does
-    "  dvc exp apply",
-)
 _SET_BACK = 1.0  # seconds by which a clock that is kept on time does not go back
 _AGAIN = 10.0  # seconds before a stage that failed is tried again
 _RETRY = 2.0  # seconds between looks at a stage that another process is building
-
-
-class Commands:
-    """The commands of this run that are under way, so that all can be stopped at once."""
-
-    def __init__(self) -> None:
-        self.stopped = False
-        self._lock = threading.Lock()
-        self._running: set[guard.Process] = set()
-        # `python` in a stage's command is the one that runs this, also where its environment is not activated.
-        self._path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
-        self._dvc: warm.Dvc | None = None
-        self._pools: dict[str, threading.Lock] = collections.defaultdict(threading.Lock)
-
-    def run(
-        self,
-        command: Sequence[str],
-        environment: Mapping[str, str] | None = None,
-        started: Callable[[guard.Guarded], None] | None = None,
-    ) -> tuple[int, list[str]]:
-        """Run ``command`` and log each line that it prints; its exit status and those lines.
-
-        Args:
-            command: With its arguments.
-            environment: What it has beside this process's own.
-            started: Told of the process, which it may stop.
-        """
-
-        def start() -> guard.Process:
-            process = guard.start(command, {"PATH": self._path, **(environment or {})})
-            if started:
-                started(process)
-            return process
-
-        return self._followed(start)
-
-    def dvc(self, *arguments: str) -> tuple[int, list[str]]:
-        """Run a command of DVC likewise, without the time that DVC takes to load."""
-
-        def start() -> guard.Process:
-            self._dvc = self._dvc or warm.Dvc(self._path)
-            return self._dvc.start(arguments)
-
-        return self._followed(start)
-
-    def turn(self, pool: str | None) -> contextlib.AbstractContextManager[object]:
-        """Hold a pool, which one stage does at a time; None is none."""
-        with self._lock:
-            return self._pools[pool] if pool else contextlib.nullcontext()
-
-    def close(self) -> None:
-        """End what has DVC loaded."""
-        with self._lock:
-            if self._dvc:
-                self._dvc.close()
-
-    def _followed(self, start: Callable[[], guard.Process]) -> tuple[int, list[str]]:
-        logger = get_run_logger()
-        lines = []
-        with self._lock:
-            if self.stopped:
-                return -1, []
-            process = start()
-            self._running.add(process)
-        assert process.stdout is not None
-        for line in process.stdout:
-            line = line.rstrip()
-            if line and not line.startswith(_HINTS):
-                lines.append(line)
-                logger.log(logging.ERROR if line.lower().startswith("error: ") else logging.INFO, "%s", line)
-        with self._lock:
-            self._running.remove(process)
-            guard.stop(process)
-        return process.wait(), lines
-
-    def stop(self) -> None:
-        """End every command with all that it started, and let no new one begin."""
-        with self._lock:
-            self.stopped = True
-            for process in self._running:
-                guard.stop(process)
 
 
 def _run_name() -> str:
@@ -152,19 +60,44 @@ def build(stages: tuple[str, ...] = (), force: bool = False, recipe: str | None 
         if recipe and (difference := recipes.apply(recipe)):
             get_run_logger().info("%s", difference)
         plan = graph.read(stages)
-        with tree.held(), contextlib.closing(Commands()) as commands:
-            return _built(plan, force, commands)
+        with tree.held() as held, contextlib.closing(Commands()) as commands:
+            where = pools.found([stage for stage in plan if force or not stage.unchanged], held)
+            return _outcome(_built(plan, force, commands, where), commands.stopped)
     except HeadwaterError as error:
         return Failed(message=str(error))
 
 
-def _built(plan: Sequence[Stage], force: bool, commands: Commands) -> State:
+@flow(name="stage", flow_run_name="{name}", persist_result=False)
+def build_one(name: str, force: bool, build: str) -> State:
+    """Bring one stage up to date, those before it left as they are: what `flows.pools` has a worker do for a build.
+
+    Args:
+        name: Of the stage.
+        force: Build it even where DVC finds nothing changed.
+        build: The build that asks for it, and that holds the working tree.
+    """
+    processes.claim()
+    try:
+        with tree.held(build), contextlib.closing(Commands()) as commands:
+            *_, stage = graph.read([name])
+            here = dataclasses.replace(stage.rules, pool=None, at_once={})  # the build has its place
+            alone = dataclasses.replace(stage, needs=(), rules=here)
+            ended = _built([alone], force, commands, Pools({}, build))[name]
+            return State(
+                type=ended.type, name=ended.name, message=ended.message
+            )  # not one of a task, which Prefect counts
+    except HeadwaterError as error:
+        return Failed(message=str(error))
+
+
+def _built(plan: Sequence[Stage], force: bool, commands: Commands, where: Pools) -> dict[str, State]:
+    """Build stages, each as a task; how each ended."""
     logging.getLogger("prefect.task_runs").addFilter(has_cause)
     runs: dict[str, PrefectFuture[State]] = {}
     began = time.time() - time.monotonic()
     for stage in plan:
         work = task(
-            functools.partial(build_stage, stage, force, commands),
+            functools.partial(build_stage, stage, force, commands, where),
             name=stage.name,
             task_run_name=stage.name,
             cache_policy=NO_CACHE,
@@ -179,12 +112,7 @@ def _built(plan: Sequence[Stage], force: bool, commands: Commands) -> State:
         if isinstance(signal, TerminationSignal):
             raise  # Prefect knows whether it was sent to cancel
     _close(plan, runs, set_back=time.time() - time.monotonic() < began - _SET_BACK)
-    return _outcome({name: run.state for name, run in runs.items()}, commands.stopped)
-
-
-def has_cause(record: logging.LogRecord) -> bool:
-    """Whether a record is worth showing; Prefect logs a failed state with the traceback of no exception."""
-    return record.exc_info != (None, None, None)
+    return {name: run.state for name, run in runs.items()}
 
 
 def _close(plan: Sequence[Stage], runs: Mapping[str, PrefectFuture[State]], set_back: bool) -> None:
@@ -205,13 +133,15 @@ def _close(plan: Sequence[Stage], runs: Mapping[str, PrefectFuture[State]], set_
             client.set_task_run_name(run, stage.name)  # given only to those that begin
 
 
-def build_stage(stage: Stage, force: bool, commands: Commands) -> State:
+def build_stage(stage: Stage, force: bool, commands: Commands, where: Pools) -> State:
     """Bring one stage up to date and leave its artifacts; the work of one task."""
     before = artifacts.measured(stage.metrics)
     if stage.unchanged and not force:
         artifacts.leave(stage, before)
         return Completed(name="Cached", message="nothing has changed")
-    with commands.turn(stage.rules.pool):
+    with commands.turn(stage.rules.at_once):
+        if where.elsewhere(stage):
+            return where.built(stage, force, lambda: commands.stopped)
         status, lines = _made(stage, force, commands)
         for again in range(1, stage.rules.retries + 1):
             if not status or commands.stopped:
@@ -243,17 +173,6 @@ def _made(stage: Stage, force: bool, commands: Commands) -> tuple[int, list[str]
         get_run_logger().warning("told to stop, and it has saved: continues, time %d of %d", again, _CONTINUED)
         status, lines = commands.dvc(*command)
     return status, lines
-
-
-def reason(stage: str, lines: Sequence[str]) -> str:
-    """Why a stage failed, in one line: its own error, else the last line of its traceback, else what DVC says."""
-    for line in reversed(lines):
-        if line.startswith("error: "):
-            return line.removeprefix("error: ").removeprefix(f"{stage}: ")
-    traces = [number for number, line in enumerate(lines) if line.startswith("Traceback (most recent call last):")]
-    if traces:
-        return next((line for line in lines[traces[-1] + 1 :] if not line.startswith(" ")), lines[-1])
-    return next((line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")), "no reason given")
 
 
 def _after_name(stage: str, lines: Sequence[str]) -> str:

@@ -2,7 +2,7 @@
 
 import difflib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from dvc.lock import LockError, make_lock
 from dvc.repo import Repo, lock_repo
 from dvc.repo.reproduce import plan_repro
 from dvc.rwlock import RWLOCK_FILE, RWLOCK_LOCK
-from pydantic import NonNegativeInt
+from pydantic import NonNegativeInt, PositiveInt
 
 from stages.core import params as parameters
 from stages.core.errors import HeadwaterError
@@ -39,7 +39,9 @@ class Rules:
     """How flows build a stage: its ``meta: {flow: …}`` in dvc.yaml, which DVC itself passes over."""
 
     pool: str | None
-    """Of the stages that name the same pool, such as one that stands for a GPU or for memory, one runs at a time."""
+    """The work pool of Prefect's whose worker builds it (`flows.pools`); None is where the flow runs."""
+    at_once: dict[str, PositiveInt]
+    """Kinds of stages that it is one of, such as those that need much memory: how many of each run at a time."""
     retries: NonNegativeInt
     """Times that it is tried again where it fails, as what depends on the network may."""
 
@@ -100,6 +102,7 @@ def read(targets: Sequence[str] = ()) -> list[Stage]:
                     plots=tuple(plot for plot in plots if any(_within(plot.path, out) for out in stage.outs)),
                     rules=_rules(stage),
                 )
+            _check_kinds(stages.values())
             return list(stages.values())
     except DvcException as error:
         raise HeadwaterError(" ".join(str(error).split())) from None
@@ -137,7 +140,17 @@ def mend_list_of_locks(folder: Path) -> None:
 def _rules(stage: Any) -> Rules:
     said = (stage.meta or {}).get("flow", {})
     where = f"dvc.yaml: {stage.addressing}: meta.flow"
-    return parameters.check(Rules, {"pool": None, "retries": 0, **said}, where=where)
+    return parameters.check(Rules, {"pool": None, "at_once": {}, "retries": 0, **said}, where=where)
+
+
+def _check_kinds(stages: Iterable[Stage]) -> None:
+    """Check that stages agree on how many of a kind run at a time."""
+    said: dict[str, tuple[int, str]] = {}
+    for stage in stages:
+        for kind, number in stage.rules.at_once.items():
+            first, other = said.setdefault(kind, (number, stage.name))
+            if number != first:
+                raise HeadwaterError(f"dvc.yaml: at_once: {kind} is {first} for {other} and {number} for {stage.name}")
 
 
 def _named(target: str, stages: dict[str, Any]) -> Any:

@@ -5,6 +5,8 @@ ever, and hold the place of the next. So each run says which process works on it
 machine looks whether those processes are still there.
 """
 
+import functools
+import logging
 import os
 import socket
 from pathlib import Path
@@ -14,6 +16,7 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import FlowRunFilter, TaskRunFilter
 from prefect.client.schemas.objects import FlowRun
 from prefect.exceptions import ObjectNotFound
+from prefect.logging.handlers import PrefectConsoleHandler
 from prefect.runtime import flow_run
 from prefect.states import Crashed, Scheduled
 
@@ -23,7 +26,8 @@ _PAGE = 200  # runs asked for at a time, Prefect's own limit
 
 
 def claim() -> None:
-    """Say that this process works on the flow run that this is called in."""
+    """Say that this process works on the flow run that this is called in, which no longer needs its worker."""
+    _outlive_reader()
     with get_client(sync_client=True) as client:
         client.update_flow_run_labels(flow_run.id, {_LABEL: _own()})
 
@@ -39,11 +43,11 @@ def end_lost() -> list[str]:
     return lost
 
 
-def begin_again() -> None:
-    """Queue the runs again that a worker had taken and not begun; to be called while there is no worker."""
+def begin_again(pool: str) -> None:
+    """Queue the runs again that a worker of ``pool`` had taken and not begun; to be called while it has none."""
     with get_client(sync_client=True) as client:
         for run in client.read_flow_runs(flow_run_filter=FlowRunFilter.model_validate(_UNDER_WAY), limit=_PAGE):
-            if run.state_name == "Pending" and run.work_pool_name and _LABEL not in run.labels:
+            if run.state_name == "Pending" and run.work_pool_name == pool and _LABEL not in run.labels:
                 client.set_flow_run_state(run.id, Scheduled(message="its worker ended before it began"), force=True)
 
 
@@ -57,6 +61,17 @@ def of_group(leader: int) -> list[int]:
     """The processes of a group that have not ended."""
     numbers = (int(path.name) for path in Path("/proc").iterdir() if path.name.isdecimal())
     return [pid for pid in numbers if (fields := _status(pid)) and int(fields[2]) == leader]
+
+
+def _outlive_reader() -> None:
+    """Have this process go on where nobody reads what it prints, as when its worker is killed; the server has the log.
+
+    Prefect prints by way of rich, which ends a process then.
+    """
+    for logger in (logging.getLogger(), logging.getLogger("prefect")):
+        for handler in logger.handlers:
+            if isinstance(handler, PrefectConsoleHandler):
+                handler.console.on_broken_pipe = functools.partial(setattr, handler.console, "quiet", True)
 
 
 def _status(pid: int) -> list[str] | None:

@@ -19,7 +19,7 @@ from prefect.client.schemas.objects import State
 from prefect.settings import get_current_settings
 from prefect.states import Completed, Failed
 
-from flows import command, graph, history, processes, server
+from flows import command, graph, guard, history, processes, running, server, tree
 from flows.build import build
 from flows.promote import promote
 from stages.core.errors import HeadwaterError
@@ -57,8 +57,8 @@ def refresh(inbox: str | None = None, look_again: bool = False) -> State:
         return Failed(message=str(error))
 
 
-def nothing_new(inbox: Path | None) -> bool:
-    """Whether there is nothing to take in, to build or to commit; changes nothing.
+def nothing_new(inbox: Path | None, look_again: bool) -> bool:
+    """Whether there is nothing to take in, to build or to commit; changes no file that git tracks.
 
     Raises:
         HeadwaterError: the inbox is not there, or something is not committed.
@@ -67,9 +67,26 @@ def nothing_new(inbox: Path | None) -> bool:
         history.require_clean("a refresh")
         return (
             not (inbox and _new(inbox))
-            and not history.git("status", "--porcelain", "--", "dvc.lock", "metrics")
             and all(stage.unchanged for stage in graph.read())
+            and (not look_again or _source_has_no_more())
         )
+
+
+def _source_has_no_more() -> bool:
+    """Whether the source of crawl, when asked, brings what is there; what else it brings, the flow asks for again."""
+    command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "--force", "--single-item", "crawl"]
+    with tree.held():
+        process = guard.start(command, {"PATH": running.search_path()}, output=sys.stderr.fileno())
+        try:
+            if process.wait():
+                return False  # the flow will say why
+        finally:
+            guard.stop(process)
+            process.wait()
+    if history.git("status", "--porcelain", "--untracked-files=no"):
+        history.git("checkout", "--quiet", "HEAD", "--", "dvc.lock", "metrics")
+        return False
+    return True
 
 
 def take_in(inbox: Path) -> list[Path]:
@@ -138,7 +155,8 @@ def main() -> int:
     parser.add_argument("--inbox", type=os.path.abspath, help="folder whose files are taken into incoming/crawl")
     parser.add_argument("--look-again", action="store_true", help="ask the source of crawl for what is new")
     arguments = parser.parse_args()
-    if not arguments.look_again and not server.up() and nothing_new(arguments.inbox and Path(arguments.inbox)):
+    inbox = arguments.inbox and Path(arguments.inbox)
+    if not server.up() and nothing_new(inbox, arguments.look_again):
         print("Cached: no new crawl")
         return 0
     with server.used():

@@ -30,6 +30,7 @@ from stages.core.errors import HeadwaterError
 HOST = "127.0.0.1"
 PORT = 4200  # the one that Prefect's own tools expect
 _SPACE = 10e6  # bytes: a new database takes 2 MB, a build of twelve stages .4 more
+_started: guard.Guarded | None = None  # the temporary server of this process
 _START = 300.0  # seconds for a server to come up; the first start makes the database, 10 s on a busy machine
 
 
@@ -148,6 +149,8 @@ def _temporary() -> str:
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("w", encoding="utf-8") as output:
         process = guard.start(_command(port), {"PREFECT_SERVER_UI_ENABLED": "false"}, output=output)
+    global _started
+    _started = process
     # Prefect sends the last log lines when this process ends, before it comes to this.
     atexit.register(_end, process)
     return awaited(url, lambda: process.poll() is None, log)
@@ -189,6 +192,11 @@ def recorded() -> str | None:
     except (FileNotFoundError, ProcessLookupError, PermissionError, ValueError):  # none, gone, another's, cut off
         return None
     return record["url"] if _healthy(record["url"]) else None
+
+
+def temporary() -> bool:
+    """Whether the server in use is one that this process started, and that ends with it."""
+    return _started is not None
 
 
 def up() -> bool:

@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import yaml
+from prefect import get_client
 from prefect.client.schemas.schedules import CronSchedule
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, get_current_settings, temporary_settings
 from pydantic import ValidationError
@@ -25,6 +26,7 @@ from flows import command, processes, server
 from stages.core.errors import HeadwaterError
 
 DEPLOYMENTS = Path("infra/prefect.yaml")
+_STAGE = "flows/build.py:build_one"  # what workers of further pools are given, see flows.pools
 
 _PATIENCE = 60.0  # seconds for processes to end by themselves; a stage is given ten to keep what it has finished
 SETTINGS = {
@@ -43,7 +45,7 @@ def up(port: int) -> str:
     Raises:
         HeadwaterError: a schedule is none, the port is taken, or something does not start.
     """
-    pool = _checked(DEPLOYMENTS)
+    pools = _checked(DEPLOYMENTS)
     if _running("server") and not server.recorded():
         _end("server")  # it is there and does not answer
     url = server.recorded()
@@ -61,26 +63,26 @@ def up(port: int) -> str:
         "PREFECT_HOME": str(_home().resolve()),
         "HEADWATER_ROOT": str(Path.cwd()),
     }
-    _deploy(pool, client)
-    if not _running("worker"):
-        with temporary_settings({PREFECT_API_URL: client["PREFECT_API_URL"], PREFECT_API_AUTH_STRING: server.secret()}):
+    with temporary_settings({PREFECT_API_URL: client["PREFECT_API_URL"], PREFECT_API_AUTH_STRING: server.secret()}):
+        _deploy(pools, client)
+        if not _running("worker"):
             processes.end_lost()
-            processes.begin_again()
-        command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", pool, "--name", "local"]
-        _start("worker", command, client)
+            processes.begin_again(pools[0])
+            command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", pools[0], "--name", "local"]
+            _start("worker", command, client)
     return url
 
 
 def deploy() -> str:
-    """Tell the server of PREFECT_API_URL of pool and deployments, for workers elsewhere; the pool's name.
+    """Tell the server of PREFECT_API_URL of pools and deployments, for workers elsewhere; the name of the flows' pool.
 
     Raises:
         HeadwaterError: a schedule is none, or the server does not answer or take the password.
     """
-    pool = _checked(DEPLOYMENTS)
+    pools = _checked(DEPLOYMENTS)
     with server.used():
-        _deploy(pool, {"HEADWATER_ROOT": os.environ.get("HEADWATER_ROOT", str(Path.cwd()))})
-    return pool
+        _deploy(pools, {"HEADWATER_ROOT": os.environ.get("HEADWATER_ROOT", str(Path.cwd()))})
+    return pools[0]
 
 
 def down() -> list[str]:
@@ -88,15 +90,23 @@ def down() -> list[str]:
     return [name for name in ("worker", "server") if _end(name)]
 
 
-def _checked(path: Path) -> str:
-    """The work pool of a file of deployments, whose schedules are such."""
+def _checked(path: Path) -> list[str]:
+    """The work pools of a file of deployments, whose schedules are such: of the flows, then those of stages."""
     try:
         deployments = yaml.safe_load(path.read_text("utf-8"))["deployments"]
     except FileNotFoundError:
         raise HeadwaterError(f"{path}: no such file; run from the project's root") from None
     except (yaml.YAMLError, KeyError, TypeError):
         raise HeadwaterError(f"{path}: not a YAML file with `deployments`") from None
+    flows: set[str] = set()
+    stages: set[str] = set()
     for deployment in deployments:
+        pool = str((deployment.get("work_pool") or {}).get("name"))
+        (stages if deployment["entrypoint"] == _STAGE else flows).add(pool)
+        if deployment["entrypoint"] == _STAGE and deployment.get("name") != pool:
+            raise HeadwaterError(
+                f"{path}: {_STAGE}: name {deployment.get('name')!r} must be that of its pool, {pool!r}"
+            )
         for schedule in deployment.get("schedules", []):
             try:
                 CronSchedule(cron=schedule["cron"], timezone=schedule.get("timezone"))
@@ -105,14 +115,19 @@ def _checked(path: Path) -> str:
                     f"{path}: {deployment['entrypoint']}: {schedule} is no schedule; such as"
                     ' {cron: "0 3 * * 0", timezone: UTC}, Sundays at three'
                 ) from None
-    pools = sorted({str((deployment.get("work_pool") or {}).get("name")) for deployment in deployments})
-    if len(pools) != 1 or pools == ["None"]:
-        raise HeadwaterError(f"{path}: every deployment must name the same work pool, but there are {', '.join(pools)}")
-    return pools[0]
+    if len(flows) != 1 or flows == {"None"}:
+        named = ", ".join(sorted(flows))
+        raise HeadwaterError(f"{path}: every flow must name the same work pool, but there are {named}")
+    return [*flows, *sorted(stages - flows)]
 
 
-def _deploy(pool: str, environment: Mapping[str, str]) -> None:
-    _prefect(["work-pool", "create", pool, "--type", "process", "--overwrite"], environment)
+def _deploy(pools: list[str], environment: Mapping[str, str]) -> None:
+    """Tell the server in use of the deployments, and of those pools that it does not have: processes of a machine."""
+    with get_client(sync_client=True) as client:
+        there = {pool.name for pool in client.read_work_pools()}
+    for pool in pools:
+        if pool not in there:
+            _prefect(["work-pool", "create", pool, "--type", "process"], environment)
     _prefect(["--no-prompt", "deploy", "--all", "--prefect-file", str(DEPLOYMENTS)], environment)
 
 

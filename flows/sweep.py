@@ -24,7 +24,7 @@ from prefect.states import Cancelled, Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows import artifacts, command, findings, history, processes, search, server, trial
-from flows.build import Commands, has_cause
+from flows.running import Commands, has_cause
 from flows.search import Search
 from flows.study import Study, opened
 from stages.core.errors import HeadwaterError

@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from flows import artifacts, guard, history, search
-from flows.build import Commands, reason
+from flows.running import Commands, reason
 from stages.core.errors import HeadwaterError
 from stages.core.params import nearest
 from stages.core.runtime import profile

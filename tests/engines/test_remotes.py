@@ -172,6 +172,9 @@ def pipeline(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     artifacts = {"model": {"path": "data/extract", "type": "model"}}
     (folder / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages, "artifacts": artifacts}))
     (folder / ".gitignore").write_text("/work\n__pycache__\n")
+    for path in (folder / "incoming").iterdir():
+        if path.is_dir() and not any(path.iterdir()):
+            (path / "README.md").touch()  # as in this project, for git keeps no empty folder
     said("git", "init", "--quiet")
     said("dvc", "init", "--quiet")
     said("dvc", "config", "core.analytics", "false")

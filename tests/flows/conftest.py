@@ -99,17 +99,22 @@ class Server:
 
     url: str
 
-    def ask(self, path: str, **body: Any) -> Any:
-        """The answer of Prefect's API to a POST."""
-        request = urllib.request.Request(
-            f"{self.url}/api/{path}", json.dumps(body).encode(), {"Content-Type": "application/json"}
-        )
+    def ask(self, path: str, method: str = "POST", **body: Any) -> Any:
+        """The answer of Prefect's API to a request."""
+        data = json.dumps(body).encode() if body or method == "POST" else None
+        headers = {"Content-Type": "application/json"}
+        request = urllib.request.Request(f"{self.url}/api/{path}", data, headers, method=method)
         with urllib.request.urlopen(request, timeout=30) as answer:
-            return json.load(answer)
+            return json.loads(answer.read() or "null")
 
     def last_run(self) -> Any:
         """The flow run that was created last."""
         return self.ask("flow_runs/filter", sort="EXPECTED_START_TIME_DESC", limit=1)[0]
+
+    def last_build(self) -> Any:
+        """The run of a build that was created last."""
+        builds = {"name": {"any_": ["build"]}}
+        return self.ask("flow_runs/filter", flows=builds, sort="EXPECTED_START_TIME_DESC", limit=1)[0]
 
     def tasks(self, run: str) -> dict[str, Any]:
         """The tasks of a flow run by name, once the server has recorded the end of each."""

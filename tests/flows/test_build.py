@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from flows.build import reason
+from flows.running import reason
 
 if TYPE_CHECKING:
     from tests.flows.conftest import Project, Server
@@ -87,7 +87,7 @@ def test_a_stage_fails_with_its_own_words_and_the_others_go_on(project: "Project
 
 @pytest.mark.slow
 def test_rules_of_a_stage_say_how_often_it_is_tried_and_what_runs_alone(project: "Project", server: "Server") -> None:
-    rules = "    meta: {flow: {retries: 1, pool: memory}}\n"
+    rules = "    meta: {flow: {retries: 1, at_once: {memory: 1}}}\n"
     text = (project.root / "dvc.yaml").read_text()
     for name in ("left", "right"):
         text = text.replace(f"  {name}:\n", f"  {name}:\n{rules}")
@@ -106,8 +106,9 @@ def test_rules_of_a_stage_say_how_often_it_is_tried_and_what_runs_alone(project:
     assert steps == [[">", "python"], ["done", "with"]] * 2  # one begins when the other has ended
 
     project.write("dvc.yaml", text.replace("retries: 1", "retries: often", 1))
-    refused = project.build(status=1)
-    assert "dvc.yaml: left: meta.flow" in refused
+    assert "dvc.yaml: left: meta.flow" in project.build(status=1)
+    project.write("dvc.yaml", text.replace("memory: 1", "memory: 2", 1))
+    assert "dvc.yaml: at_once: memory is 2 for left and 1 for right" in project.build(status=1)
 
 
 @pytest.mark.slow

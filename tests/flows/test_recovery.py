@@ -114,7 +114,8 @@ def test_nothing_is_lost_when_worker_run_and_server_are_killed(service: Service,
     service.up()
     assert service.state(run) == "Running"
     (project.root / "slow").unlink()
-    assert service.ended(run)[0] == "Completed"
+    ended = service.ended(run)
+    assert ended[0] == "Completed", ended
     assert sorted(project.ran()) == ["joined", "left", "right", "source"]
 
     # The run is killed too: the next start says so, no process of it is left, and the next run ends in the same bytes.

@@ -58,7 +58,23 @@ def test_new_crawl_is_built_and_promoted_and_without_any_it_ends_as_cached(
 def test_without_a_server_none_is_started_to_say_that_nothing_is_new(growing: "Project") -> None:
     del growing.environment["PREFECT_API_URL"]
     assert growing.run("refresh", "--inbox", "inbox") == "Cached: no new crawl\n"
-    assert not (growing.root.parent / ".prefect" / "server.log").exists()
+    log = growing.root.parent / ".prefect" / "server.log"
+
+    # The same where the source of crawl is asked, here a file that DVC does not watch.
+    growing.write("source", "page")
+    crawl = "stages:\n  crawl: {cmd: cp source fetched, outs: [fetched]}\n"
+    growing.write("dvc.yaml", (growing.root / "dvc.yaml").read_text().replace("stages:\n", crawl))
+    growing.write(".gitignore", "/data/\n/inbox/\n/source\n")
+    dvc(growing, "repro", "--quiet")
+    growing.commit()
+    assert last(growing.run("refresh", "--look-again")) == "Cached: no new crawl"
+    assert not log.exists()
+    growing.write("source", "another page")
+    assert last(growing.run("refresh", "--look-again")).startswith(("Promoted:", "Kept:"))
+    assert (growing.root / "fetched").read_text() == "another page"
+    assert growing.git("status", "--porcelain", "--untracked-files=no") == ""
+    assert log.exists()
+
     growing.write("params.yaml", "changed: true\n")
     growing.commit()
     growing.write("params.yaml", "")

@@ -116,8 +116,17 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         ("timezone: UTC", "timezone: Mars/Olympus", "is no schedule; such as"),
         ("deployments:", "deployment:", "not a YAML file with `deployments`"),
         ("work_pool: *pool", "work_pool: *spool", "not a YAML file with `deployments`"),
-        ("work_pool: *pool", "work_pool: {name: gpus}", "must name the same work pool, but there are gpus, headwater"),
-        ("work_pool: *pool", "description: none", "must name the same work pool, but there are None, headwater"),
+        (
+            "work_pool: *pool",
+            "work_pool: {name: gpus}",
+            "must name the same work pool, but there are gpus, headwater",
+        ),
+        ("flows/refresh.py:refresh", "flows/build.py:build_one", "name 'local' must be that of its pool, 'headwater'"),
+        (
+            "work_pool: *pool",
+            "description: none",
+            "must name the same work pool, but there are None, headwater",
+        ),
     ],
 )
 def test_bad_deployments_are_refused_before_anything_starts(home: Path, before: str, after: str, message: str) -> None:

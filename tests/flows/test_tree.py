@@ -78,6 +78,25 @@ def test_another_process_of_this_machine_may_build_too(folder: Path) -> None:
         assert len(list(folder.iterdir())) == 2
 
 
+def test_those_of_one_build_hold_the_tree_together(folder: Path) -> None:
+    (folder / "elsewhere 12 34").write_text("a build")
+    (folder / "third 5 6").write_text("a build")
+    with tree.held("a build") as build:
+        assert build == "a build"
+    with pytest.raises(HeadwaterError, match=r"^elsewhere is building this working tree"), tree.held():
+        pass
+
+
+def test_another_folder_than_that_of_the_build_is_named(folder: Path) -> None:
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    (folder / f"{socket.gethostname()} {gone.pid} 34").write_text("a build that was killed")
+    for build in ("a build elsewhere", "a build that was killed"):
+        with pytest.raises(HeadwaterError, match=r"is not the folder of the build that asks"), tree.held(build):
+            pass
+    assert len(list(folder.iterdir())) == 1
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_of_two_machines_on_one_tree_the_second_is_told_and_builds_when_the_first_is_gone(project: "Project") -> None:

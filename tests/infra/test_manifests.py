@@ -1,6 +1,7 @@
 """Containers and manifests: against published schemas where those are installed, and the rest of the project."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -71,7 +72,7 @@ def test_manifests_are_what_kubernetes_takes() -> None:
 
 
 def test_no_pod_is_root_or_has_rights_in_the_cluster() -> None:
-    assert len(pods()) == 4
+    assert len(pods()) == 5
     for pod in pods():
         assert pod["automountServiceAccountToken"] is False
         assert pod["securityContext"]["runAsNonRoot"] is True
@@ -103,6 +104,14 @@ def test_pool_and_settings_of_the_server_are_those_of_make_up() -> None:
     environment = {one["name"]: one.get("value") for one in server["env"]}
     for name, value in service.SETTINGS.items():
         assert environment[name] == compose()["services"]["server"]["environment"][name] == value
+
+
+def test_the_worker_for_stages_on_a_gpu_and_the_deployment_that_is_described_are_of_one_pool() -> None:
+    readme = (ROOT / "infra" / "README.md").read_text()
+    (described,) = re.findall(r"    - name: (\w+)\n      entrypoint: flows/build.py:build_one\n.*name: (\w+)}", readme)
+    worker = named("Deployment", "gpu-worker")["spec"]["template"]["spec"]["containers"][0]
+    assert described == (worker["command"][-1],) * 2
+    assert worker["resources"]["limits"]["nvidia.com/gpu"] == "1"
 
 
 def test_compose_has_no_secret_and_is_reached_from_this_machine_alone(tmp_path: Path) -> None:
