@@ -9,11 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 _OFFSETS: dict[pa.DataType, type[np.signedinteger[Any]]] = {pa.string(): np.int32, pa.large_string(): np.int64}
-_NUMBERS = {pa.int32(): np.int32, pa.int64(): np.int64, pa.float32(): np.float32, pa.float64(): np.float64}
+_NUMBERS: dict[pa.DataType, type[np.number[Any]]] = {
+    pa.int32(): np.int32,
+    pa.int64(): np.int64,
+    pa.uint64(): np.uint64,
+    pa.float32(): np.float32,
+    pa.float64(): np.float64,
+}
 
 
 def read(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
@@ -26,6 +33,11 @@ def table(rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> pa.Table:
     """Rows as a table; what a row has none of is null."""
     columns = [column([row.get(field.name) for row in rows], field.type) for field in schema]
     return pa.Table.from_arrays(columns, schema=schema)
+
+
+def numbers(found: pa.ChunkedArray) -> npt.NDArray[Any]:
+    """A column of numbers of which none is null."""
+    return np.concatenate([np.zeros(0, _NUMBERS[found.type]), *(np.from_dlpack(chunk) for chunk in found.chunks)])
 
 
 def column(values: Sequence[Any], kind: pa.DataType) -> pa.Array:

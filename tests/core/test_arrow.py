@@ -40,7 +40,10 @@ def test_pandas_stays_out() -> None:
     lines = (
         "import sys, pyarrow as pa",
         "from stages.core import arrow",
-        "arrow.table([{'text': 'a', 'n': 1}], pa.schema([pa.field('text', pa.string()), pa.field('n', pa.int64())]))",
+        "kind = pa.schema([pa.field('text', pa.string()), pa.field('n', pa.uint64())])",
+        "made = arrow.table([{'text': 'a', 'n': 1 << 63}], kind)",
+        "assert arrow.numbers(made['n']).tolist() == [1 << 63]",
+        "assert arrow.numbers(kind.empty_table()['n']).tolist() == []",
         "sys.exit('pandas' in sys.modules)",
     )
     assert subprocess.run([sys.executable, "-c", "\n".join(lines)]).returncode == 0

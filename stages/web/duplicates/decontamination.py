@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import xxhash
 
-from stages.core import documents
+from stages.core import arrow, documents
 from stages.core.shards import Metrics
 from stages.web.duplicates import evaluation_texts
 from stages.web.duplicates.overlap import Index, distinct
@@ -99,8 +99,9 @@ def search(params: list[int], inputs: Sequence[Path], outputs: Mapping[str, Path
         own = ngrams(hashes.of(document["text"]), n)
         positions = index.find(own)
         if len(positions):
-            columns = [np.full(len(positions), row, np.int64), positions, own[positions]]
-            tables.append(pa.table(columns, schema=MATCHES))
+            columns = [[row] * len(positions), positions.tolist(), own[positions].tolist()]
+            arrays = [arrow.column(values, field.type) for values, field in zip(columns, MATCHES, strict=True)]
+            tables.append(pa.Table.from_arrays(arrays, schema=MATCHES))
     pq.write_table(pa.concat_tables(tables), outputs["matches"], compression="zstd")
     return {"in": row + 1}
 
@@ -109,8 +110,9 @@ def count_common(most: int, inputs: Sequence[Path], outputs: Mapping[str, Path])
     """The n-grams that more than ``most`` documents have, over the matches of all shards."""
     found: list[np.ndarray[Any, np.dtype[np.uint64]]] = [np.zeros(0, np.uint64)]
     for path in inputs:
-        matches = pq.read_table(path, columns=["row", "ngram"]).group_by(["row", "ngram"]).aggregate([])
-        found.append(matches["ngram"].to_numpy())
+        matches = arrow.read(path, ["row", "ngram"])
+        pairs = np.stack([arrow.numbers(matches["row"]).astype(np.uint64), arrow.numbers(matches["ngram"])])
+        found.append(np.unique(pairs, axis=1)[1])  # a document counts once
     values, counts = np.unique(np.concatenate(found), return_counts=True)
     common = values[counts > most]
     np.save(outputs["common"], common)
@@ -130,7 +132,7 @@ def decide(params: list[Any], inputs: Sequence[Path], outputs: Mapping[str, Path
     """
     limit, seed, n, most, names = params
     index = Index.load(inputs[1])
-    overlaps = _overlaps(pq.read_table(inputs[2]), index, np.load(inputs[3]))
+    overlaps = _overlaps(arrow.read(inputs[2]), index, np.load(inputs[3]))
     reasons: Counter[str] = Counter(evaluation_overlap=0, held_out=0, heldout_overlap=0)
     added = documents.added(inputs[0])
     with (
@@ -173,10 +175,10 @@ class Overlap(NamedTuple):
 
 def _overlaps(matches: pa.Table, index: Index, common: np.ndarray[Any, Any]) -> dict[int, Overlap]:
     """Row of the document to its overlap; n-grams that are ``common`` do not count."""
-    found = matches["ngram"].to_numpy()
+    found = arrow.numbers(matches["ngram"])
     unusual = ~np.isin(found, common)
     sources = index.sources_of(found[unusual])
-    rows, positions = (matches[name].to_numpy()[unusual] for name in ("row", "position"))
+    rows, positions = (arrow.numbers(matches[name])[unusual] for name in ("row", "position"))
     counts = Counter(rows.tolist())
     order = np.lexsort((positions, sources, rows))
     first: dict[int, Overlap] = {}

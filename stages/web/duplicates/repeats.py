@@ -36,7 +36,7 @@ def choose(settings: list[Any], inputs: Sequence[Path], outputs: Mapping[str, Pa
     with scratch(outputs) as folder:
         dropped = created(folder / "dropped", np.bool_, int(firsts[-1]))
         for first, path in zip(firsts.tolist(), inputs[3 * count :], strict=False):
-            dropped[first + arrow.read(path, ["row"])["row"].to_numpy()] = True
+            dropped[first + arrow.numbers(arrow.read(path, ["row"])["row"])] = True
         for found in buckets.merged(inputs[:count], shards, keep, least=most + 1, without=dropped):
             total += _cut(found, most, firsts, [outputs[name] for name in names])
     return {"in": total}
