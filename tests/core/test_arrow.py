@@ -43,7 +43,7 @@ def test_pandas_stays_out() -> None:
         "kind = pa.schema([pa.field('text', pa.string()), pa.field('n', pa.uint64())])",
         "made = arrow.table([{'text': 'a', 'n': 1 << 63}], kind)",
         "assert arrow.numbers(made['n']).tolist() == [1 << 63]",
-        "assert arrow.numbers(kind.empty_table()['n']).tolist() == []",
+        "assert arrow.numbers(made.slice(1)['n']).tolist() == []",
         "sys.exit('pandas' in sys.modules)",
     )
     assert subprocess.run([sys.executable, "-c", "\n".join(lines)]).returncode == 0
