@@ -63,26 +63,27 @@ def stop(process: Process) -> None:
     process.stdin.close()
 
 
-def keep(gate: int, wait: Callable[[], int]) -> int:
+def keep(gate: int, wait: Callable[[], int], asked: signal.Signals = signal.SIGINT) -> int:
     """Guard a command of this process's group until it has ended; its exit status, as a shell tells it.
 
     Args:
         gate: File that ends when the command is to end.
         wait: Waits for the command; its exit status, or minus the signal that ended it.
+        asked: The signal by which the command and all that it started are asked to end.
     """
     # A handler of our own and not SIG_IGN, which a command would inherit.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _survive)
-    threading.Thread(target=_watch, args=[gate], daemon=True).start()
+    threading.Thread(target=_watch, args=[gate, asked], daemon=True).start()
     status = wait()
     os.killpg(0, signal.SIGTERM)  # what the command left running
     return status if status >= 0 else 128 - status
 
 
-def _watch(gate: int) -> None:
+def _watch(gate: int, asked: signal.Signals) -> None:
     while os.read(gate, 1):
         pass
-    os.killpg(0, signal.SIGINT)
+    os.killpg(0, asked)
     time.sleep(_GRACE)
     os.killpg(0, signal.SIGKILL)
 

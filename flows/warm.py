@@ -2,7 +2,7 @@
 
 The process is forked for each command, and the fork is under guard as `flows.guard` has it: it leads a session and
 process group of its own, and when the pipe that the flow holds is closed, on purpose or because the flow died of
-whatever cause, the group is interrupted, and what is left of it killed.
+whatever cause, the group is told to end (SIGTERM: training then saves where it is), and what is left of it killed.
 """
 
 import json
@@ -96,12 +96,14 @@ def _guarded(main: Callable[[Sequence[str]], int], arguments: list[str], gate: i
         os.close(told)
         sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
         sys.argv = ["dvc", *arguments]  # what its locks say of who has them
+        # DVC waits for a stage that an interrupt ends, but would itself be ended by what tells a stage to save.
+        signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
         status = main(arguments)
         sys.stdout.flush()
         os._exit(status)
     for standard in (1, 2):
         os.close(standard)  # the output ends with the command
-    status = guard.keep(gate, lambda: os.waitstatus_to_exitcode(os.waitpid(command, 0)[1]))
+    status = guard.keep(gate, lambda: os.waitstatus_to_exitcode(os.waitpid(command, 0)[1]), asked=signal.SIGTERM)
     os.write(told, str(status).encode())
     os._exit(0)
 

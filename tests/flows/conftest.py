@@ -53,7 +53,7 @@ plots:
 
 # What a stage does is in files that are no dependencies of it, so that a test can change it and DVC does not notice.
 WORK = """
-import json, os, subprocess, sys, time
+import json, os, signal, subprocess, sys, time
 from pathlib import Path
 
 stage, *inputs = sys.argv[1:]
@@ -70,6 +70,7 @@ if Path("preempted").exists() and (times := int(Path("preempted").read_text())) 
 if Path("buggy").exists() and Path("buggy").read_text() == stage:
     raise ValueError("a bug")
 if Path("slow").exists() and Path("slow").read_text() == stage:
+    signal.signal(signal.SIGTERM, lambda *_: (time.sleep(0.5), Path("saved").touch(), sys.exit(75)))
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(300)"])
     Path("pids").write_text(f"{os.getpid()} {child.pid}")
     deadline = time.monotonic() + 300

@@ -140,6 +140,7 @@ def test_a_stopped_build_leaves_no_process_and_can_be_continued(
     while any(_alive(pid) for pid in pids):
         assert time.monotonic() < deadline
         time.sleep(0.1)
+    assert (project.root / "saved").exists()  # as training does when it is told to end
     if number == signal.SIGINT:
         run = server.last_run()
         assert run["state_name"] == "Cancelled"
