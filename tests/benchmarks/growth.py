@@ -4,12 +4,15 @@
 
 Crawls as params.yaml says, deals the pages out to one file more than `--files`, and runs the stages from crawl to dedup
 on one core: over all but one, again with nothing to do, and over all. Prints the processor seconds that the last took
-beyond the second, in all and by stage, and the share that one file had of the first.
+beyond the second, in all and by stage, and the share that one file had of the first; then the units that the first and
+the last built. A document of the new file that is longer than a duplicate in an old one takes its place, and that shard
+is divided again; with `--set dedup.keep=earliest`, as crawls that go on are best kept, none does.
 """
 
 import argparse
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -51,16 +54,22 @@ def main() -> None:
     project = Project(folder / "project", ["crawl.source=warc", f"crawl.warc.paths=[{here}]"])
     stages = project.between("crawl", LAST)
     taken: list[dict[str, float]] = []
+    units: list[set[Path]] = []
     for step in (known, [], [new]):
         for path in step:
             shutil.copy(path, here)
         taken.append({stage: project.run(stage, fresh=False).processor for stage in stages})
+        units.append(set((project.folder / "work").glob("*/*/commit.json")))
     first, nothing, grown = taken
     print(f"{'stage':<14}{'first':>9}{'nothing':>9}{'one more':>9}{'beyond':>9}{'share':>9}   seconds of processor")
     for name in [*stages, "all"]:
         row = [sum(each.values()) if name == "all" else each[name] for each in (first, nothing, grown)]
         beyond, share = row[2] - row[1], (row[0] - row[1]) / arguments.files
         print(f"{name:<14}{row[0]:9.2f}{row[1]:9.2f}{row[2]:9.2f}{beyond:9.2f}{share:9.2f}")
+    before, after = (Counter(path.parts[-3] for path in built) for built in (units[0], units[2] - units[0]))
+    print(
+        "units built: " + ", ".join(f"{label} {count}, then {after[label]}" for label, count in sorted(before.items()))
+    )
 
 
 if __name__ == "__main__":

@@ -91,7 +91,7 @@ def search(params: list[int], inputs: Sequence[Path], outputs: Mapping[str, Path
     """Where the documents of one shard have n-grams of the index; ``inputs`` are the shard and the index."""
     limit, seed, n = params
     hashes, index = WordHashes(), Index.load(inputs[1])
-    tables = [MATCHES.empty_table()]
+    tables = [arrow.table([], MATCHES)]
     row = -1
     for row, document in enumerate(documents.read(inputs[0], ["id", "text"])):
         if _key(document["id"], seed) < limit:
