@@ -53,6 +53,11 @@ def test_pages_that_cost_too_much_are_refused_at_once(page: str, reason: str) ->
     assert time.process_time() - start < 5  # unbounded, they take from half a minute to hours
 
 
+def test_a_frame_that_is_closed_as_in_xml_does_not_swallow_the_page() -> None:
+    page = '<noscript><iframe src="https://frame.test/" height="0" /></noscript><p>Text of the page.</p>'
+    assert text(page) == "Text of the page."
+
+
 def test_a_script_is_not_taken_for_a_tag() -> None:
     script = "for (i = 0; i<a.length; i++) { " + "word " * 2000 + "}"
     page = f"<script>{script}</script><p>Text of the page.</p><SCRIPT src=x>{script}</SCRIPT >"
