@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import FrameType
 from typing import IO, Protocol
 
-_GRACE = 10.0  # seconds between the interrupt, after which a stage keeps what it has finished, and the kill
+_GRACE = 60.0  # seconds between being asked and being killed: training ends its step and writes a checkpoint
 
 
 class Process(Protocol):

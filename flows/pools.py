@@ -23,7 +23,7 @@ from flows.graph import Stage
 from stages.core.errors import HeadwaterError
 
 _LOOK = 1.0  # seconds between looks at a run
-_PATIENCE = 60.0  # seconds for a worker to end a run that is cancelled; a stage is given ten to keep what it has
+_PATIENCE = 90.0  # seconds for a worker to end a run that is cancelled; a stage is given sixty to save where it is
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ from stages.core.errors import HeadwaterError
 DEPLOYMENTS = Path("infra/prefect.yaml")
 _STAGE = "flows/build.py:build_one"  # what workers of further pools are given, see flows.pools
 
-_PATIENCE = 60.0  # seconds for processes to end by themselves; a stage is given ten to keep what it has finished
+_PATIENCE = 90.0  # seconds for processes to end by themselves; a stage is given sixty to save where it is
 SETTINGS = {
     # Runs and their logs are removed after 90 days; Prefect's own default keeps them for ever.
     "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
