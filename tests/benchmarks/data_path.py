@@ -4,8 +4,9 @@
 
 Crawls as params.yaml says (`--set crawl.source=folder` and the like change it), runs the stages from extract to dedup
 by their own commands on one core, then the recipe (`tests.benchmarks.fineweb_recipe`) on the same one, then the stages
-on two cores; then where the time of each stage up to pack goes, sampled, with what the machine could do at most; last
-the stages over each size of `--growth`. Prints pages a second, peak memory (proportional set size of all processes) and
+on two cores, beside the most that the second core can give: two builds on a core each, which share nothing; then where
+the time of each stage up to pack goes, sampled, with what the machine could do at most; last the stages over each size
+of `--growth`. Prints pages a second, peak memory (proportional set size of all processes) and
 what was kept. The recipe needs the extra `benchmarks`; `--no-recipe` leaves it out.
 """
 
@@ -22,6 +23,7 @@ import tempfile
 import time
 import zlib
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -75,8 +77,8 @@ class Project:
         stages = yaml.safe_load((ROOT / "dvc.yaml").read_text("utf-8"))["stages"]
         self.commands = {name: shlex.split(stage["cmd"])[3:] for name, stage in stages.items()}
 
-    def run(self, *stages: str, cores: int = 1, module: str = "", fresh: bool = True) -> Taken:
-        """Run stages in order on that many cores, in an empty work area or in the one that is there."""
+    def run(self, *stages: str, cores: int = 1, first: int = 0, module: str = "", fresh: bool = True) -> Taken:
+        """Run stages in order on that many cores from ``first`` on, in an empty work area or in what is there."""
         profile = self.folder / "profile.yaml"
         if fresh:
             shutil.rmtree(self.folder / "work", ignore_errors=True)
@@ -86,7 +88,7 @@ class Project:
             command = ["-m", module, stage] if module else ["-m", f"stages.{stage}"]
             parts.append(shlex.join([sys.executable, *command, *self.commands[stage]]))
         environment = {"HEADWATER_PROFILE": str(profile), "PYTHONPATH": str(ROOT)}
-        return measured(["bash", "-ec", "\n".join(parts)], self.folder, cores, environment)
+        return measured(["bash", "-ec", "\n".join(parts)], self.folder, cores, environment, first)
 
     def between(self, first: str, last: str) -> list[str]:
         """Names of the stages from one to another, in their order."""
@@ -99,9 +101,9 @@ class Project:
         return found
 
 
-def measured(command: Sequence[str], folder: Path, cores: int, environment: dict[str, str]) -> Taken:
-    """Run a command on the first cores of this machine."""
-    chosen = sorted(os.sched_getaffinity(0))[:cores]
+def measured(command: Sequence[str], folder: Path, cores: int, environment: dict[str, str], first: int = 0) -> Taken:
+    """Run a command on that many cores of this machine, from ``first`` on."""
+    chosen = sorted(os.sched_getaffinity(0))[first : first + cores]
     pinned = ["taskset", "--cpu-list", ",".join(map(str, chosen)), *command]
     variables = {**os.environ, "OMP_NUM_THREADS": str(cores), "TOKENIZERS_PARALLELISM": "false", **environment}
     start = time.monotonic()
@@ -182,9 +184,24 @@ def side_by_side(project: Project, pages: int, recipe: bool, fasttext: Path | No
         work = statistics.median(taken.processor for taken in theirs)
         work /= statistics.median(taken.processor for taken in ours)
         print(f"the recipe takes {ratio:.1f} times as long, and {work:.1f} times as much processor time")
-    print(f"two cores are {middle / statistics.median(taken.seconds for taken in two):.2f} times as fast as one")
+    limit = 2 * middle / statistics.median(_apart(project, stages) for _ in range(rounds))
+    times = middle / statistics.median(taken.seconds for taken in two)
+    print(f"two cores are {times:.2f} times as fast as one; two builds on a core each, {limit:.2f} times")
     for stage in stages:
         line(f"  {stage} alone, 1 core", pages, project.run(stage))
+
+
+def _apart(project: Project, stages: Sequence[str]) -> float:
+    """Seconds of two builds of the same pages at the same time, on a core each."""
+    folder = project.folder.with_name(f"{project.folder.name}-beside")
+    shutil.rmtree(folder, ignore_errors=True)
+    beside = Project(folder, [])
+    shutil.copyfile(project.folder / "params.yaml", folder / "params.yaml")
+    (folder / "data").mkdir()
+    (folder / "data/crawl").symlink_to(project.folder.resolve() / "data/crawl")
+    with ThreadPoolExecutor(2) as pool:
+        runs = [pool.submit(one.run, *stages, first=core) for core, one in enumerate((project, beside))]
+        return max(run.result().seconds for run in runs)
 
 
 def _plain(name: str) -> str:
