@@ -83,9 +83,8 @@ def build_one(name: str, force: bool, build: str) -> State:
             here = dataclasses.replace(stage.rules, pool=None, at_once={})  # the build has its place
             alone = dataclasses.replace(stage, needs=(), rules=here)
             ended = _built([alone], force, commands, Pools({}, build))[name]
-            return State(
-                type=ended.type, name=ended.name, message=ended.message
-            )  # not one of a task, which Prefect counts
+            # Without what makes it the state of a task, of which Prefect would count and tell.
+            return State(type=ended.type, name=ended.name, message=ended.message)
     except HeadwaterError as error:
         return Failed(message=str(error))
 
