@@ -23,7 +23,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
 from flows import artifacts, command, graph, history, processes, server
-from flows.registry import Promotion, Registry
+from flows.registry import STAGE, Promotion, Registry
 from stages.core.errors import HeadwaterError
 from stages.core.params import check, params, read
 from stages.release import promoted
@@ -72,6 +72,10 @@ def _promote(rules: Rules) -> State:
     champion = registry.champion()
     if champion and _hash(path, champion.commit) == _hash(path, "HEAD"):
         return Completed(name="Cached", message=f"{champion.version} is the champion already")
+    for gone, back in registry.rolled_back():  # a schedule must not undo what a person did
+        if _hash(path, gone.commit) == _hash(path, "HEAD"):
+            undo = f"to take that back: git tag --delete {rules.artifact}#{STAGE}#{back.number}"
+            return Completed(name="Kept", message=f"it is the model of {gone.version}, which was rolled back; {undo}")
     failed = list(_gates(rules))
     compared, reasons = _compared(rules, champion) if champion else ([], ["the first"])
     if compared:

@@ -72,17 +72,28 @@ class Registry:
         Raises:
             HeadwaterError: there is none.
         """
-        past = self.promotions()
-        versions: list[Promotion] = []  # a stack: what was rolled back is off it
-        for one in past:
-            if len(versions) > 1 and one.commit == versions[-2].commit:
-                versions.pop()
-            else:
-                versions.append(one)
-        if len(versions) < 2:
-            raise HeadwaterError(f"{self.name}: nothing to go back to; promotions so far: {len(past)}")
-        before, now = versions[-2], versions[-1]
+        standing, _ = self._stack()
+        if len(standing) < 2:
+            raise HeadwaterError(f"{self.name}: nothing to go back to; promotions so far: {len(self.promotions())}")
+        before, now = standing[-2:]
         return self.promote(before.commit, f"rolled back from {now.version} to {before.version}")
+
+    def rolled_back(self) -> list[tuple[Promotion, Promotion]]:
+        """What was gone back from and was not promoted since, each with the promotion that went back."""
+        return list(self._stack()[1].values())
+
+    def _stack(self) -> tuple[list[Promotion], dict[str, tuple[Promotion, Promotion]]]:
+        """The champion after those that it came after, and by commit what :meth:`rolled_back` gives."""
+        standing: list[Promotion] = []
+        off: dict[str, tuple[Promotion, Promotion]] = {}
+        for one in self.promotions():
+            if len(standing) > 1 and one.commit == standing[-2].commit:
+                gone = standing.pop()
+                off[gone.commit] = (gone, one)
+            else:
+                standing.append(one)
+                off.pop(one.commit, None)
+        return standing, off
 
     def _tags(self, pattern: str) -> list[tuple[str, str, str, str]]:
         """Name, commit, date and message of the annotated tags that match a pattern."""

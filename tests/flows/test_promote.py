@@ -112,6 +112,9 @@ def test_only_what_is_better_is_promoted_and_a_rollback_takes_it_back(judged: "P
         (3, "v1.0.0", first),
     ]
     assert registry(judged)[2]["reason"] == "rolled back from v2.0.0 to v1.0.0"
+    assert last(judged.run("promote", status=1)) == (
+        "Kept: it is the model of v2.0.0, which was rolled back; to take that back: git tag --delete model#champion#3"
+    )
     assert (
         judged.run("promote", "--rollback", status=1) == "error: model: nothing to go back to; promotions so far: 3\n"
     )
