@@ -63,6 +63,15 @@ def of_group(leader: int) -> list[int]:
     return [pid for pid in numbers if (fields := _status(pid)) and int(fields[2]) == leader]
 
 
+def started_by(leader: int) -> list[int]:
+    """The processes that those of a group have started as leaders of groups of their own, and that have not ended."""
+    numbers = (int(path.name) for path in Path("/proc").iterdir() if path.name.isdecimal())
+    members = of_group(leader)
+    return [
+        pid for pid in numbers if (fields := _status(pid)) and int(fields[1]) in members and int(fields[2]) != leader
+    ]
+
+
 def _outlive_reader() -> None:
     """Have this process go on where nobody reads what it prints, as when its worker is killed; the server has the log.
 

@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import yaml
@@ -171,15 +171,23 @@ def _end(name: str) -> bool:
     pid = _running(name)
     if pid is None:
         return False
-    os.killpg(pid, signal.SIGTERM)  # to the runs under way too, which end their stages in order
+    runs = processes.started_by(pid)  # a worker would wait for the runs under way, which lead groups of their own
+    _signal(pid, runs, signal.SIGTERM)  # they end their stages in order
     deadline = time.monotonic() + _PATIENCE
-    while processes.of_group(pid):
+    while processes.of_group(pid) or any(map(processes.began, runs)):
         if time.monotonic() > deadline:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(pid, signal.SIGKILL)
+            _signal(pid, runs, signal.SIGKILL)
         time.sleep(0.1)
     _record(name).unlink()
     return True
+
+
+def _signal(group: int, runs: Iterable[int], number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(group, number)
+    for run in runs:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(run, number)
 
 
 def _home() -> Path:

@@ -179,7 +179,7 @@ def test_a_schedule_starts_a_run_and_down_ends_what_is_under_way(service: Servic
     service.until(lambda: len((service.project.root / "pids").read_text().split()) == 2)
     pids = [int(pid) for pid in (service.project.root / "pids").read_text().split()]
     assert service.project.run("service", "down") == "ended: worker, server\n"
-    service.until(lambda: not any(map(processes.began, pids)), seconds=120)
+    assert not any(map(processes.began, pids))
     service.up()
     running = {"flow_runs": {"state": {"name": {"any_": ["Running", "Cancelling"]}}}}
     assert service.ask("flow_runs/filter", **running) == []
