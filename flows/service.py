@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import yaml
@@ -28,7 +28,8 @@ from stages.core.errors import HeadwaterError
 DEPLOYMENTS = Path("infra/prefect.yaml")
 _STAGE = "flows/build.py:build_one"  # what workers of further pools are given, see flows.pools
 
-_PATIENCE = 90.0  # seconds for processes to end by themselves; a stage is given sixty to save where it is
+_PATIENCE = 90.0  # seconds for runs to end by themselves; a stage is given sixty to save where it is
+_ALONE = 15.0  # seconds for a server, or for a worker without runs
 SETTINGS = {
     # Runs and their logs are removed after 90 days; Prefect's own default keeps them for ever.
     "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
@@ -173,13 +174,19 @@ def _end(name: str) -> bool:
         return False
     runs = processes.started_by(pid)  # a worker would wait for the runs under way, which lead groups of their own
     _signal(pid, runs, signal.SIGTERM)  # they end their stages in order
-    deadline = time.monotonic() + _PATIENCE
-    while processes.of_group(pid) or any(map(processes.began, runs)):
-        if time.monotonic() > deadline:
-            _signal(pid, runs, signal.SIGKILL)
-        time.sleep(0.1)
+    _wait(lambda: any(map(processes.began, runs)), _PATIENCE, lambda: _signal(pid, runs, signal.SIGKILL))
+    # A worker that is told to end while it has runs does not always end with the last of them.
+    _wait(lambda: bool(processes.of_group(pid)), _ALONE, lambda: _signal(pid, [], signal.SIGKILL))
     _record(name).unlink()
     return True
+
+
+def _wait(alive: Callable[[], bool], seconds: float, kill: Callable[[], None]) -> None:
+    deadline = time.monotonic() + seconds
+    while alive():
+        if time.monotonic() > deadline:
+            kill()
+        time.sleep(0.1)
 
 
 def _signal(group: int, runs: Iterable[int], number: signal.Signals) -> None:
