@@ -42,13 +42,14 @@ HINTS = {
 }
 BITS = {name: 1 << number for number, name in enumerate(HINTS)}
 
-_STEMS: dict[str, int] = {}
-for _name, _stems in HINTS.items():
-    for _stem in _stems.split():
-        _STEMS[_stem] = _STEMS.get(_stem, 0) | BITS[_name]
-_SHORTEST, _LONGEST = min(map(len, _STEMS)), max(map(len, _STEMS))
+_STEMS = [(stem, BITS[name]) for name, stems in HINTS.items() for stem in stems.split()]
+_HEAD = min(len(stem) for stem, _ in _STEMS)
+_BY_HEAD: dict[str, list[tuple[str, int]]] = {}  # by their first letters, which nearly always tell that none is there
+for _stem, _bit in _STEMS:
+    _BY_HEAD.setdefault(_stem[:_HEAD], []).append((_stem, _bit))
 _LONGEST_WORD = 40  # letters looked at
-_NAMES = re.compile(r'\s(class|id|role|itemprop|itemtype)="([^"]*)"')
+_NAMES = re.compile(r' (?:class|id|role|itemprop|itemtype)="([^"]*)"')
+_CLASS = re.compile(r' class="\s*([^"\s]+)[^"]*"')
 _STYLE = re.compile(r"display:\s*none|visibility:\s*hidden", re.IGNORECASE)
 _WORD = re.compile(r"[A-Z]?[a-z]+[1-6]?(?![a-z])|[A-Z]+(?![a-z])")
 _NAMED = 400  # characters of an element's names that count: utility classes can go on for thousands
@@ -60,25 +61,31 @@ LOOKED_AT = 1000
 @functools.lru_cache(maxsize=1 << 15)
 def read(attributes: str) -> tuple[int, int]:
     """Bits of what an element's attributes hint at, and a number that equals that of others with its first class."""
-    found = _NAMES.findall(attributes)
-    bits, first = 0, ""
-    for word in _WORD.findall(" ".join([value for _, value in found])[:_NAMED]):
-        bits |= _of_word(word)
-    for name, value in found:
-        if name == "class" and (classes := value.split(None, 1)):
-            first = classes[0]
+    bits = 0
+    for name in " ".join(_NAMES.findall(attributes))[:_NAMED].split():
+        bits |= _of_name(name)
     styled = " style=" in attributes and _STYLE.search(attributes)
     if styled or " hidden" in attributes or ' aria-hidden="true"' in attributes:
         bits |= BITS["hidden_style"]
-    return bits, zlib.crc32(first.encode("utf-8", "replace"))
+    first = _CLASS.search(attributes)
+    return bits, zlib.crc32(first[1].encode("utf-8", "replace")) if first else 0
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def _of_name(name: str) -> int:
+    """Bits of one name, such as ``entry-content``."""
+    bits = 0
+    for word in _WORD.findall(name):
+        bits |= _of_word(word)
+    return bits
 
 
 @functools.lru_cache(maxsize=1 << 16)
 def _of_word(word: str) -> int:
     word = f"^{word.lower()[:_LONGEST_WORD]}$"
     bits = 0
-    for begin in range(len(word) - _SHORTEST + 1):
-        for end in range(begin + _SHORTEST, min(begin + _LONGEST, len(word)) + 1):
-            if word[begin:end] in _STEMS:
-                bits |= _STEMS[word[begin:end]]
+    for begin in range(len(word) - _HEAD + 1):
+        for stem, bit in _BY_HEAD.get(word[begin : begin + _HEAD], ()):
+            if word.startswith(stem, begin):
+                bits |= bit
     return bits
