@@ -21,7 +21,7 @@ from stages.core import arrow, documents
 from stages.core.params import params
 from stages.web.rules import blocklist, c4, classifier, given_models, personal_data, quality, repetition, word_lists
 from stages.web.rules.page import Page
-from stages.web.rules.words import Vocabulary
+from stages.web.rules.words import Vocabularies, Vocabulary
 
 
 @params
@@ -150,13 +150,14 @@ class Annotator:
 
     def _vocabulary(self, language: str) -> Vocabulary:
         stop_words = tuple(self._task.annotate.stop_words.get(language, ()))
-        return _vocabulary(stop_words, self._word_list(language))
+        listed = self._word_list(language)
+        return _vocabularies().of(language, stop_words, listed.words, listed.heads)
 
 
 @functools.cache
-def _vocabulary(stop_words: tuple[str, ...], words: word_lists.WordList) -> Vocabulary:
-    """That of this process: what one shard taught it about words serves the next."""
-    return Vocabulary(words.language, stop_words, words.words, words.heads)
+def _vocabularies() -> Vocabularies:
+    """Those of this process: what one shard taught them about words serves the next."""
+    return Vocabularies()
 
 
 def _model(rules: classifier.Classifier, path: Path) -> Any:

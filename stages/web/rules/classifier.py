@@ -21,7 +21,7 @@ from stages.web.pages import language
 from stages.web.rules import example_texts
 from stages.web.rules.page import Page
 from stages.web.rules.rule import AtLeast
-from stages.web.rules.words import Vocabulary, Words
+from stages.web.rules.words import Vocabularies, Words
 
 
 @params
@@ -133,10 +133,10 @@ def train(examples: Examples, inputs: Sequence[Path], outputs: Mapping[str, Path
 
 
 def _features(texts: Sequence[str], bits: int) -> list[npt.NDArray[np.int64]]:
-    vocabularies: dict[str, Vocabulary] = {}
+    vocabularies = Vocabularies()
     features = []
     for text, (code, _) in zip(texts, language.Identifier()(texts, 5, 300), strict=True):
-        page = Page(text, vocabularies.setdefault(code, Vocabulary(code)))
+        page = Page(text, vocabularies.of(code))
         features.append(buckets(page.words, bits))
     return features
 

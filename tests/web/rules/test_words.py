@@ -5,7 +5,7 @@ import pytest
 
 from stages.web.rules import words
 from stages.web.rules.page import Page
-from stages.web.rules.words import Vocabulary
+from stages.web.rules.words import Vocabularies, Vocabulary
 
 
 def test_words_carry_what_the_rules_count() -> None:
@@ -26,12 +26,21 @@ def test_words_of_some_lines() -> None:
     assert chosen.lines.tolist() == [0, 0, 0, 3, 3]
 
 
-def test_a_vocabulary_that_forgets_gives_the_same_words(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_vocabularies_that_forget_give_the_same_words(monkeypatch: pytest.MonkeyPatch) -> None:
     text = " ".join(f"word{number} (and, so-on)" for number in range(6000))
     once = Page(text, Vocabulary("en")).words
     monkeypatch.setattr(words, "_LIMIT", 10)
-    forgetful = Vocabulary("en")
-    forgetful.words([["some", "other", "words", "that", "push", "it", "over", "its", "limit", "of", "ten", "pieces"]])
-    again = Page(text, forgetful).words
-    assert np.array_equal(once.hashes, again.hashes)
-    assert np.array_equal(once.lengths, again.lengths)
+    forgetful = Vocabularies()
+    for _ in range(2):
+        again = Page(text, forgetful.of("en")).words
+        forgetful.of("de").words([["andere", "Wörter"]])
+        assert np.array_equal(once.hashes, again.hashes)
+        assert np.array_equal(once.lengths, again.lengths)
+
+
+def test_vocabularies_of_many_languages_know_no_more_pieces_than_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(words, "_LIMIT", 1000)
+    known = Vocabularies()
+    for number in range(50):
+        known.of(f"x{number}").words([[f"word{number}-{place}" for place in range(100)]])
+    assert sum(len(known.of(f"x{number}")) for number in range(50)) <= 1000
