@@ -4,8 +4,8 @@ The modules beside make the signatures of a shard (``signatures``) and the bucke
 who stays (``resolution``), and find what is cut out of the documents that stay (``repeats``).
 
 A billion documents, by 47,772 of 6.8 kB of which two thirds are duplicates: one core takes 255 hours for signatures and
-passages, 6 for buckets (8 units) and 31 for dividing, on as many machines as there are; ``group`` takes 10 in one
-process, which touches 13 bytes for each document at random and streams 20 for each key that is shared (300 GB).
+passages, 6 for buckets (8 units) and 31 for dividing, on as many machines as there are; ``group`` takes 5 in one
+process, which touches 77 bytes for each document at random and streams 20 for each key that is shared (300 GB).
 Shingles take 8.5 TB of disk, a fourth more than the text, keys and tables 0.4 TB. Sorting takes the profile's memory,
 but the documents of one key are sorted together: 150 bytes for each. Time grows with the number of documents to the
 power of 0.96 and memory to that of 0.27 (tests/benchmarks/dedup.py).
@@ -14,10 +14,9 @@ Buckets and groups are made again, over all documents, when there is a shard mor
 which for one archive added to 50 is a seventh of what reading and filtering that archive takes, whatever its size.
 """
 
-import bisect
 import functools
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,12 +58,15 @@ def group(settings: list[Any], inputs: Sequence[Path], outputs: Mapping[str, Pat
             for number, (members, starts) in enumerate(zip(buckets[::2], buckets[1::2], strict=True))
         ]
         resolution = Resolution(int(firsts[-1]), folder)
-        comparison = Comparison(tables, sets, firsts, similarity)
+        comparison = Comparison(tables, sets, firsts, similarity, folder / "known")
         resolution.run(kinds, comparison, similarity, reach, profile().memory_mb * 1_000_000)
         for number, name in enumerate(names):
             _write_decisions(number, resolution, comparison, outputs[name])
         groups = _sizes(resolution, folder)
     return {"in": int(firsts[-1]), "groups": groups}
+
+
+_KNOWN = np.dtype([("id", "S32"), ("digest", "u8", 2), ("start", "i8"), ("shingles", "u4"), ("shard", "u4")])
 
 
 class Comparison:
@@ -75,11 +77,22 @@ class Comparison:
         sets: The shingles of all shards.
         firsts: Number of the first document of each shard.
         similarity: Below which the true value does not matter.
+        path: For a file of what is known of each document, 64 bytes.
     """
 
-    def __init__(self, tables: Sequence[Path], sets: Sequence[Path], firsts: Numbers, similarity: float) -> None:
-        self._tables, self._sets, self.firsts, self._similarity = tables, sets, firsts, similarity
-        self._shard = functools.lru_cache(256)(self._map)  # files mapped at a time
+    def __init__(
+        self, tables: Sequence[Path], sets: Sequence[Path], firsts: Numbers, similarity: float, path: Path
+    ) -> None:
+        self.firsts, self._similarity = firsts, similarity
+        self.known = created(path, _KNOWN, int(firsts[-1]))
+        for shard, table in enumerate(tables):
+            rows, own = mapped(table, TABLE), self.known[firsts[shard] : firsts[shard + 1]]
+            for name in ("id", "digest", "shingles"):
+                own[name] = rows[name]
+            own["start"] = np.cumsum(rows["shingles"], dtype=np.int64) - rows["shingles"]
+            own["shard"] = shard
+        # As many files are mapped at a time.
+        self._shingles = functools.lru_cache(256)(lambda shard: mapped(sets[shard], np.uint64))
 
     def __call__(self, ones: Numbers, others: Numbers) -> npt.NDArray[np.float64]:
         """Jaccard similarities of documents, each with one other; 0 where the sizes alone rule the threshold out."""
@@ -87,50 +100,31 @@ class Comparison:
         return np.concatenate([np.zeros(0), *(self._compared(ones[block], others[block]) for block in blocks)])
 
     def _compared(self, ones: Numbers, others: Numbers) -> npt.NDArray[np.float64]:
-        sizes, other_sizes = self.column("shingles", ones), self.column("shingles", others)
+        one, other = self.known[ones], self.known[others]
+        least, most = np.minimum(one["shingles"], other["shingles"]), np.maximum(one["shingles"], other["shingles"])
+        same = (one["digest"] == other["digest"]).all(axis=1)
         # The smaller set divided by the larger bounds the similarity from above.
-        near = np.minimum(sizes, other_sizes) >= self._similarity * np.maximum(sizes, other_sizes)
-        same = (self.column("digest", ones) == self.column("digest", others)).all(axis=1)
+        near = np.flatnonzero((least >= self._similarity * most) & ~same)
         found = np.where(same, 1.0, 0.0)
-        for place in np.flatnonzero(near & ~same).tolist():
-            found[place] = jaccard(self.shingles(int(ones[place])), self.shingles(int(others[place])))
+        found[near] = [jaccard(*sets) for sets in zip(self._sets(one[near]), self._sets(other[near]), strict=True)]
         return found
 
-    def column(self, name: str, numbers: Numbers) -> npt.NDArray[Any]:
-        """What the tables say of documents."""
-        shards = np.searchsorted(self.firsts, numbers, side="right") - 1
-        found = np.empty(len(numbers), TABLE[name])
-        for shard in np.unique(shards).tolist():
-            own = shards == shard
-            found[own] = self._shard(shard)[0][name][numbers[own] - self.firsts[shard]]
-        return found
-
-    def shingles(self, number: int) -> Hashes:
-        """The sorted set of a document's shingles."""
-        shard = bisect.bisect_right(self._begins, number) - 1
-        row = number - self._begins[shard]
-        _, starts, sets = self._shard(shard)
-        return sets[starts[row] : starts[row + 1]]
-
-    @functools.cached_property
-    def _begins(self) -> list[int]:
-        return self.firsts.tolist()
-
-    def _map(self, shard: int) -> tuple[npt.NDArray[Any], Numbers, Hashes]:
-        table = mapped(self._tables[shard], TABLE)
-        starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(table["shingles"], dtype=np.int64)])
-        return table, starts, mapped(self._sets[shard], np.uint64)
+    def _sets(self, known: npt.NDArray[Any]) -> Iterator[Hashes]:
+        """The sorted sets of shingles of some documents."""
+        ends = (known["start"] + known["shingles"]).tolist()
+        for shard, start, end in zip(known["shard"].tolist(), known["start"].tolist(), ends, strict=True):
+            yield self._shingles(shard)[start:end]
 
 
 def _write_decisions(shard: int, resolution: Resolution, comparison: Comparison, path: Path) -> None:
     first, end = comparison.firsts[shard : shard + 2].tolist()
     numbers = first + np.flatnonzero(resolution.status[first:end] == DROPPED)
-    of = resolution.of[numbers]
-    same = (comparison.column("digest", numbers) == comparison.column("digest", of)).all(axis=1)
+    known, of = comparison.known[numbers], comparison.known[resolution.of[numbers]]
+    same = (known["digest"] == of["digest"]).all(axis=1)
     columns = {
         "row": numbers - first,
         "reason": ["exact_duplicate" if one else "near_duplicate" for one in same.tolist()],
-        "duplicate_of": [name.decode() for name in comparison.column("id", of).tolist()],
+        "duplicate_of": [name.decode() for name in of["id"].tolist()],
         "similarity": resolution.similarity[numbers],
     }
     arrays = [arrow.column(columns[field.name], field.type) for field in DECISIONS]

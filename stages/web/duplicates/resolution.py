@@ -7,7 +7,6 @@ for the first one before it in a bucket that is similar and not yet decided; wha
 for one that stays goes (Blelloch et al. 2012, arXiv:1202.3205, on the same for independent sets of a graph).
 """
 
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,15 +52,15 @@ class Linked:
             yield first, end
             first = end
 
-    def left(self, status: npt.NDArray[np.uint8], folder: Path, entries: int) -> "Linked":
-        """The buckets in which a document is undecided, without those that are dropped; written to ``folder``."""
-        folder.mkdir()
-        paths = [folder / name for name in ("members", "starts", "cursors")]
-        with paths[0].open("wb") as members, paths[1].open("wb") as starts, paths[2].open("wb") as cursors:
-            total = 0
-            for first, end in self.parts(entries):
-                begin, stop = int(self.starts[first]), int(self.starts[end])
-                own, begins = self.members[begin:stop], self.starts[first:end] - begin
+
+def left(kinds: Sequence[Linked], status: npt.NDArray[np.uint8], paths: Sequence[Path], entries: int) -> Linked:
+    """The buckets in which a document is undecided, without those that are dropped; written to three ``paths``."""
+    with paths[0].open("wb") as starts, paths[1].open("wb") as members, paths[2].open("wb") as cursors:
+        total = 0
+        for kind in kinds:
+            for first, end in kind.parts(entries):
+                begin, stop = int(kind.starts[first]), int(kind.starts[end])
+                own, begins = kind.members[begin:stop], kind.starts[first:end] - begin
                 there = status[own] != DROPPED
                 waiting = np.add.reduceat(status[own] == UNDECIDED, begins) > 0
                 lengths = np.diff(np.append(begins, len(own)))
@@ -69,14 +68,12 @@ class Linked:
                 before = np.append(0, np.cumsum(there))
                 start = np.repeat(begins, lengths)
                 own[kept].tofile(members)
-                (before[start + self.cursors[begin:stop]] - before[start])[kept].astype(np.uint32).tofile(cursors)
+                (before[start + kind.cursors[begin:stop]] - before[start])[kept].astype(np.uint32).tofile(cursors)
                 sizes = np.add.reduceat(kept, begins)[waiting]
                 (total + np.cumsum(sizes) - sizes).tofile(starts)
                 total += int(sizes.sum())
-            np.array([total], np.int64).tofile(starts)
-        return Linked(
-            mapped(paths[1], np.int64), mapped(paths[0], np.int64), mapped(paths[2], np.uint32, writable=True)
-        )
+        np.array([total], np.int64).tofile(starts)
+    return Linked(mapped(paths[0], np.int64), mapped(paths[1], np.int64), mapped(paths[2], np.uint32, writable=True))
 
 
 class Resolution:
@@ -108,22 +105,21 @@ class Resolution:
         """
         entries = max(memory // _ENTRY_BYTES, 1)
         last = len(self.status)
-        before: Path | None = None
+        files: list[Path] = []
         while True:
             for kind in kinds:
                 for first, end in kind.parts(entries):
                     self._advance(kind, first, end, compare, similarity, reach)
-            left = self._settle()
-            if not left:
+            undecided = self._settle()
+            if not undecided:
                 return
             # What is decided is not looked at again, so that many rounds for a few documents cost little.
-            if 2 * left <= last:
-                last, folder = left, self._folder / f"left{left}"
-                folder.mkdir()
-                kinds = [kind.left(self.status, folder / str(place), entries) for place, kind in enumerate(kinds)]
-                if before is not None:
-                    shutil.rmtree(before)
-                before = folder
+            if 2 * undecided <= last:
+                last, before = undecided, files
+                files = [self._folder / f"left{undecided}.{name}" for name in ("starts", "members", "cursors")]
+                kinds = [left(kinds, self.status, files, entries)]
+                for path in before:
+                    path.unlink()
 
     def _settle(self) -> int:
         """End a round: what waits for nothing stays, what waits for a kept one goes. How many are undecided still."""
@@ -131,11 +127,11 @@ class Resolution:
             self.status[part[self.of[part] < 0]] = KEPT
         for part in self.parts(UNDECIDED):
             self.status[part[self.status[self.of[part]] == KEPT]] = DROPPED
-        left = 0
+        undecided = 0
         for part in self.parts(UNDECIDED):
             self.of[part[self.status[self.of[part]] == DROPPED]] = -1
-            left += len(part)
-        return left
+            undecided += len(part)
+        return undecided
 
     def parts(self, status: int) -> Iterator[Numbers]:
         """The documents that have ``status``, some at a time."""
