@@ -1,8 +1,8 @@
 """Whether a block is part of a page's main text: gradient-boosted symmetric trees, evaluated for all blocks at once.
 
-In a symmetric tree all nodes of a level ask the same question (CatBoost: Prokhorenkova et al., NeurIPS 2018), so that a
-tree is a handful of comparisons of whole columns and one look-up. Leaves are whole numbers and probabilities come out
-of a table: the same features give the same decisions on every machine.
+In a symmetric tree all nodes of a level ask the same question (CatBoost: Prokhorenkova et al., NeurIPS 2018), and trees
+share questions: each is answered once for whole columns, a tree is a few bits of answers and one look-up. Leaves are
+whole numbers and probabilities come out of a table: the same features give the same decisions on every machine.
 """
 
 import functools
@@ -22,7 +22,7 @@ _FILE = "block_model.npz"
 UNIT = 1 << 12
 """Leaves count in 4,096ths of a unit of log odds."""
 
-_TOGETHER = 512  # blocks: more at a time are slower, by a half at 2,000, because their answers leave the cache
+_TOGETHER = 256  # blocks: more at a time are slower, by a half at 1,000, because their answers leave the cache
 
 _LIMIT = 8 * UNIT  # log odds beyond which a probability does not change
 
@@ -46,14 +46,24 @@ class Trees:
         parts = [self._odds(table[:, start : start + _TOGETHER]) for start in range(0, table.shape[1], _TOGETHER)]
         return _sigmoid()[np.clip(np.concatenate(parts), -_LIMIT, _LIMIT) + _LIMIT]
 
+    @functools.cached_property
+    def _asked(self) -> tuple[Array, Array, Array]:
+        """The different questions, by feature and by border, and (depth, trees) which of them each tree asks."""
+        every = np.stack((self.questions.ravel().astype(np.float32), self.borders.ravel()))
+        (features, borders), which = np.unique(every, axis=1, return_inverse=True)
+        return features.astype(np.intp), borders[:, None], which.reshape(self.questions.shape)
+
     def _odds(self, table: Array) -> Array:
         depth, trees = self.questions.shape
-        leaf = np.zeros((trees, table.shape[1]), np.uint8)
-        for level in reversed(range(depth)):
+        features, borders, which = self._asked
+        answers = (table.take(features, axis=0) > borders).view(np.uint8)
+        leaf = answers.take(which[-1], axis=0)
+        for level in reversed(range(depth - 1)):
             leaf += leaf
-            leaf |= table.take(self.questions[level], axis=0) > self.borders[level][:, None]
+            leaf |= answers.take(which[level], axis=0)
         places = leaf + (np.arange(trees) << depth)[:, None]
-        return self.leaves.take(places, mode="wrap").sum(0) + self.bias  # none is outside: no look whether one is
+        reached = self.leaves.take(places, mode="wrap")  # none is outside: no look whether one is
+        return reached.sum(0, dtype=np.int32) + self.bias
 
 
 @dataclass(frozen=True)
