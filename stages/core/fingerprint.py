@@ -9,7 +9,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -76,7 +76,7 @@ def source(module: str) -> Path:
 def resources(module: str) -> list[Path]:
     """Files that ``module`` reads from its own folder, such as templates: those that its string constants name."""
     folder = source(module).parent
-    constants = {node.value for node in ast.walk(_tree(module)) if isinstance(node, ast.Constant)}
+    constants = {node.value for node in _tree(module) if isinstance(node, ast.Constant)}
     named = {folder / text for text in constants if isinstance(text, str) and _RESOURCE.fullmatch(text)}
     return sorted(path for path in named if path.is_file())
 
@@ -129,14 +129,14 @@ def _canonical(name: str) -> str:
 
 @functools.cache
 def _normalised(module: str) -> str:
-    return ast.dump(_tree(module))
+    return ast.dump(_tree(module)[0])
 
 
 @functools.cache
-def _tree(module: str) -> ast.Module:
-    """The syntax of ``module`` without docstrings."""
-    tree = ast.parse(source(module).read_text("utf-8"))
-    for node in ast.walk(tree):
+def _tree(module: str) -> list[ast.AST]:
+    """The syntax of ``module`` without docstrings: its root, and all that lies below."""
+    nodes: list[ast.AST] = [ast.parse(source(module).read_text("utf-8"))]
+    for node in nodes:  # grows; a walk by ast.walk takes as long as parsing does
         if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
             # A field's docstring is a bare string too, so every bare string goes, not only the first.
             node.body = [
@@ -148,7 +148,8 @@ def _tree(module: str) -> ast.Module:
                     and isinstance(statement.value.value, str)
                 )
             ]
-    return tree
+        nodes += ast.iter_child_nodes(node)
+    return nodes
 
 
 @functools.cache
@@ -165,8 +166,8 @@ def _imports(module: str) -> tuple[frozenset[str], frozenset[str]]:
     return frozenset(own | _existing(module.rpartition(".")[0])), frozenset(libraries)
 
 
-def _imported_names(tree: ast.Module) -> Iterator[str]:
-    for node in ast.walk(tree):
+def _imported_names(tree: Iterable[ast.AST]) -> Iterator[str]:
+    for node in tree:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):

@@ -3,7 +3,6 @@
 import codecs
 import re
 
-import ftfy
 from resiliparse.parse.encoding import bytes_to_str, detect_encoding, map_encoding_to_html5
 
 _BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
@@ -62,4 +61,6 @@ def mended(text: str) -> str:
     """
     if text.isascii() or not _MISREAD.search(text):
         return text
+    import ftfy  # takes a seventh of the start of extract, and most crawls have nothing to repair
+
     return "\n".join(ftfy.fix_encoding(line) if _MISREAD.search(line) else line for line in text.split("\n"))

@@ -20,7 +20,7 @@ from py3langid import langid, modelio
 LABELS = ("steps", "states", "weights", "languages")
 """What :func:`unpack` writes, in the order in which :class:`Identifier` takes it."""
 
-_CODE = re.compile(r"^(`{3,})$.*?^\1$", re.DOTALL | re.MULTILINE)
+_FENCE = re.compile("\n(`{3,}+)(?=\n)")
 
 # The automaton's states are the ends of the text read so far that begin a feature, of this many bytes at most: that is
 # how far its last state lies from its first. So a state is known from the bytes before it, and a text can be walked
@@ -103,9 +103,13 @@ class Identifier:
         """How likely each language is for each window: (windows, languages)."""
         lengths = np.array([len(window) for window in windows])
         found = self._found(windows)
-        owner = np.repeat(np.arange(len(windows)), lengths + 1)
-        keys, counts = np.unique((owner * len(self._weights) + found)[found >= 0], return_counts=True)
-        owners, features = np.divmod(keys, len(self._weights))
+        (places,) = np.nonzero(found >= 0)
+        owner = np.repeat(np.arange(len(windows)), lengths + 1)[places]
+        keys = owner * len(self._weights) + found[places]
+        keys = np.sort(keys.astype(np.min_scalar_type(len(windows) * len(self._weights))))  # the narrower the faster
+        firsts = np.flatnonzero(np.r_[True, keys[1:] != keys[:-1]][: len(keys)])
+        counts = np.diff(firsts, append=len(keys))
+        owners, features = np.divmod(keys[firsts].astype(np.int64), len(self._weights))
         ends = np.searchsorted(owners, np.arange(len(windows) + 1))
         strength = np.log1p(counts.astype(np.float32))
         scores = np.zeros((len(windows), self._weights.shape[1]), np.float32)
@@ -138,8 +142,22 @@ class Identifier:
 
 
 def _prose(text: str) -> str:
-    """The text without its code, which is in no language whatever its words are."""
-    return (_CODE.sub("", text).strip() if "```" in text else text) or text
+    """The text without its code, which is in no language whatever its words are; all of it where it is nothing else."""
+    if "```" not in text:
+        return text
+    lines = f"\n{text}\n"
+    fences = [fence.span(1) for fence in _FENCE.finditer(lines)]
+    further: dict[int, int] = {}  # where the next fence of each length ends
+    closing = []
+    for begin, end in reversed(fences):
+        closing.append(further.get(end - begin, 0))
+        further[end - begin] = end
+    kept, at = [], 0
+    for (begin, _), close in zip(fences, reversed(closing), strict=True):
+        if close and begin >= at:
+            kept.append(lines[at:begin])
+            at = close
+    return "".join([*kept, lines[at:]]).strip() or text
 
 
 def _encoded(window: str) -> bytes:
