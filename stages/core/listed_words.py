@@ -5,7 +5,12 @@ They are those of glin-profanity (MIT): for 24 languages the "List of Dirty, Nau
 """
 
 import json
-from importlib import resources
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # fingerprints know by it whose lists these are; to import the package, for its scanners, takes 0.1 s
+    import glin_profanity  # noqa: F401
 
 _FILES = {
     "ar": "arabic",
@@ -37,10 +42,10 @@ _FILES = {
 
 def shipped(language: str) -> list[str]:
     """Words and phrases of a language, ISO 639-1, in lower case; none for a language without a list."""
-    import glin_profanity  # 60 ms, for those who want its lists
-
     if language not in _FILES:
         return []
-    file = resources.files(glin_profanity) / "data" / "dictionaries" / f"{_FILES[language]}.json"
-    words: list[str] = json.loads(file.read_text("utf-8"))["words"]
+    file = metadata.distribution("glin-profanity").locate_file(
+        f"glin_profanity/data/dictionaries/{_FILES[language]}.json"
+    )
+    words: list[str] = json.loads(Path(str(file)).read_text("utf-8"))["words"]
     return words
