@@ -88,18 +88,24 @@ class Vocabulary(dict[str, int]):
         self._starts, self._counts = _Column(np.int64), _Column(np.int64)
         self._hashes, self._lengths = _Column(np.uint64), _Column(np.int64)
         self._kinds, self._stops = _Column(np.uint8), _Column(np.uint8)
+        self._new: list[list[str]] = []
 
     def __missing__(self, piece: str) -> int:
-        words = segmentation.split(piece, self.language)
+        self._new.append(segmentation.split(piece, self.language))
         self[piece] = number = len(self)
-        self._starts.append(len(self._hashes))
-        self._counts.append(len(words))
-        for word in words:
-            self._hashes.append(xxhash.xxh3_64_intdigest(word.encode()))
-            self._lengths.append(len(word))
-            self._kinds.append(self._kind(word))
-            self._stops.append(self._stop.get(word, 0))
         return number
+
+    def _learn(self) -> None:
+        """Move what is known of the words of new pieces into the columns."""
+        counts = np.fromiter(map(len, self._new), np.int64, len(self._new))
+        words = list(chain.from_iterable(self._new))
+        self._starts.append(len(self._hashes) + np.cumsum(counts) - counts)
+        self._counts.append(counts)
+        self._hashes.append([xxhash.xxh3_64_intdigest(word.encode()) for word in words])
+        self._lengths.append([len(word) for word in words])
+        self._kinds.append([self._kind(word) for word in words])
+        self._stops.append([self._stop.get(word, 0) for word in words])
+        self._new.clear()
 
     def _kind(self, word: str) -> int:
         lower = word.lower()
@@ -118,6 +124,8 @@ class Vocabulary(dict[str, int]):
         """The words of the pieces of every line."""
         sizes = np.fromiter(map(len, lines), np.int64, len(lines))
         numbers = np.fromiter(map(self.__getitem__, chain.from_iterable(lines)), np.int64, int(sizes.sum()))
+        if self._new:
+            self._learn()
         counts = self._counts.rows[numbers]
         before = np.cumsum(counts) - counts
         places = np.repeat(self._starts.rows[numbers] - before, counts)
@@ -154,27 +162,21 @@ class Vocabularies:
 
 
 class _Column:
-    """An array that grows: what is appended is moved into it when it is asked for."""
+    """An array that grows."""
 
     def __init__(self, kind: type[np.generic]) -> None:
-        self._rows = np.zeros(4096, kind)
-        self._new: list[int] = []
+        self.rows: npt.NDArray[Any] = np.zeros(4096, kind)
+        """What lies behind the last row means nothing."""
         self._count = 0
-        self.append = self._new.append
 
     def __len__(self) -> int:
-        return self._count + len(self._new)
+        return self._count
 
-    @property
-    def rows(self) -> npt.NDArray[Any]:
-        """The array; what lies behind the last row means nothing."""
-        if self._new:
-            size = len(self)
-            if size > len(self._rows):
-                larger = np.empty(2 * size, self._rows.dtype)
-                larger[: self._count] = self._rows[: self._count]
-                self._rows = larger
-            self._rows[self._count : size] = self._new
-            self._count = size
-            self._new.clear()
-        return self._rows
+    def append(self, values: Sequence[int] | npt.NDArray[Any]) -> None:
+        size = self._count + len(values)
+        if size > len(self.rows):
+            larger = np.empty(2 * size, self.rows.dtype)
+            larger[: self._count] = self.rows[: self._count]
+            self.rows = larger
+        self.rows[self._count : size] = values
+        self._count = size
