@@ -51,7 +51,8 @@ def run(params: Params, *, documents: Path, kept: Path, dropped: Path) -> Metric
     ]
     found = shards.build(buckets.bucket, params.keep, bucketing, label="dedup-buckets", count="keys")
     shared = [one.outputs[name] for one in found for name in ("members", "starts")]
-    grouping = shards.Unit((*tables, *_outputs(signed, "shingles"), *shared), {path.stem: path.name for path in paths})
+    inputs = (*tables, *_outputs(signed, "shingles"), *shared)
+    grouping = shards.Unit(inputs, {path.stem: f"{path.stem}.dropped" for path in paths})
     settings = [params.similarity, params.compared, [path.stem for path in paths]]
     (grouped,) = shards.build(deduplication.group, settings, [grouping], label="dedup-groups")
     decisions = [grouped.outputs[path.stem] for path in paths]

@@ -96,7 +96,7 @@ def merged(
         keys, members = keys[order], members[order]
         shared = _lengths(keys) >= least
         keys, members = keys[shared], members[shared]
-        members = members[np.lexsort([*reversed(_ranking(members, firsts, shards.tables, ranks, keep)), keys])]
+        members = members[np.lexsort([_places(members, firsts, shards.tables, ranks, keep), keys])]
         begins = np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]])) if len(keys) else np.zeros(0, np.int64)
         yield Buckets(keys[begins], np.append(begins, len(keys)), members)
 
@@ -137,24 +137,22 @@ def _source_ranks(paths: Sequence[Path]) -> list[Numbers]:
     return [np.array([places[name] for name in own], np.int64) for own in names]
 
 
-def _ranking(
-    members: Numbers, firsts: Numbers, tables: Sequence[Path], ranks: Sequence[Numbers], keep: str
-) -> list[npt.NDArray[Any]]:
-    """What the documents ``members`` are ordered by, the most important first."""
-    by_number = np.argsort(members, kind="stable")  # so that each shard's table is read once
-    ends = np.searchsorted(members[by_number], firsts)
+def _places(members: Numbers, firsts: Numbers, tables: Sequence[Path], ranks: Sequence[Numbers], keep: str) -> Numbers:
+    """For each of ``members``, its place among all of them in order of preference; a document has one place."""
+    documents, which = np.unique(members, return_inverse=True)
+    ends = np.searchsorted(documents, firsts)
     parts: list[list[npt.NDArray[Any]]] = []
     for shard, path in enumerate(tables):
         if ends[shard] < ends[shard + 1]:
-            own = members[by_number[ends[shard] : ends[shard + 1]]] - firsts[shard]
-            rows = mapped(path, TABLE)[own]
+            rows = mapped(path, TABLE)[documents[ends[shard] : ends[shard + 1]] - firsts[shard]]
             place = [ranks[shard][rows["source"]], rows["offset"]]
             leading = _RULES[keep](rows) if keep in _RULES else [-rows["score"], rows["date"]]
             parts.append([*place, rows["id"]] if keep == "first" else [*leading, rows["id"], *place])
     ranking = [np.concatenate(column) for column in zip(*parts, strict=True)]
-    back = np.empty_like(by_number)
-    back[by_number] = np.arange(len(by_number))
-    return [column[back] for column in ranking]
+    places = np.empty_like(documents)
+    if len(documents):
+        places[np.lexsort(ranking[::-1])] = np.arange(len(documents))
+    return places[which]
 
 
 def bucket(keep: str, inputs: Sequence[Path], outputs: Mapping[str, Path]) -> Metrics:

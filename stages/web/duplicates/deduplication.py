@@ -23,9 +23,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from stages.core import arrow, documents
+from stages.core import documents
 from stages.core.runtime import profile
 from stages.core.shards import Metrics
 from stages.web.duplicates import passages, repeats
@@ -33,11 +32,10 @@ from stages.web.duplicates.buckets import Numbers, Shards
 from stages.web.duplicates.flat_files import created, mapped, scratch
 from stages.web.duplicates.resolution import DROPPED, Linked, Resolution
 from stages.web.duplicates.shingles import Hashes, WordHashes, jaccard, split
-from stages.web.duplicates.signatures import TABLE
+from stages.web.duplicates.signatures import DECISION, TABLE
 
 EXTRA = (pa.field("duplicate_of", pa.string(), nullable=False), pa.field("similarity", pa.float32(), nullable=False))
 _TOGETHER = 1 << 16  # pairs of documents compared at a time: some 200 bytes each
-DECISIONS = pa.schema([pa.field("row", pa.int64()), pa.field("reason", pa.string()), *EXTRA])
 
 
 def group(settings: list[Any], inputs: Sequence[Path], outputs: Mapping[str, Path]) -> Metrics:
@@ -47,7 +45,7 @@ def group(settings: list[Any], inputs: Sequence[Path], outputs: Mapping[str, Pat
         settings: Similarity at or above which a document is dropped; documents of a bucket that others are compared
             with; names of the shards.
         inputs: Of all shards the tables, then the shingles; then of each part of the keys ``members`` and ``starts``.
-        outputs: For each shard, by name, what is dropped of it.
+        outputs: For each shard, by name, what is dropped of it (DECISION, without a header).
     """
     similarity, reach, names = settings
     tables, sets, buckets = inputs[: len(names)], inputs[len(names) : 2 * len(names)], inputs[2 * len(names) :]
@@ -121,14 +119,10 @@ def _write_decisions(shard: int, resolution: Resolution, comparison: Comparison,
     numbers = first + np.flatnonzero(resolution.status[first:end] == DROPPED)
     known, of = comparison.known[numbers], comparison.known[resolution.of[numbers]]
     same = (known["digest"] == of["digest"]).all(axis=1)
-    columns = {
-        "row": numbers - first,
-        "reason": ["exact_duplicate" if one else "near_duplicate" for one in same.tolist()],
-        "duplicate_of": [name.decode() for name in of["id"].tolist()],
-        "similarity": resolution.similarity[numbers],
-    }
-    arrays = [arrow.column(columns[field.name], field.type) for field in DECISIONS]
-    pq.write_table(pa.Table.from_arrays(arrays, schema=DECISIONS), path)
+    table = np.empty(len(numbers), DECISION)
+    table["row"], table["exact"], table["of"] = numbers - first, same, of["id"]
+    table["similarity"] = resolution.similarity[numbers]
+    table.tofile(path)
 
 
 def _sizes(resolution: Resolution, folder: Path) -> Metrics:
@@ -148,9 +142,11 @@ def divide(settings: list[Any], inputs: Sequence[Path], outputs: Mapping[str, Pa
         outputs: ``kept`` and ``dropped``.
     """
     similarity, params = settings
-    of, alike = EXTRA
-    limited = alike.with_metadata({"at_most": str(similarity)})
-    decisions = {row.pop("row"): row for row in arrow.read(inputs[1]).to_pylist()}
+    of, limited = EXTRA[0], EXTRA[1].with_metadata({"at_most": str(similarity)})
+    decisions = {
+        row: ("exact_duplicate" if exact else "near_duplicate", name.decode(), alike)
+        for row, exact, name, alike in np.fromfile(inputs[1], DECISION).tolist()
+    }
     cuts, hashes = repeats.cuts(inputs[2:]), WordHashes()
     reasons: Counter[str] = Counter(exact_duplicate=0, near_duplicate=0, too_short_after_cuts=0)
     changed: Counter[str] = Counter(documents=0, characters=0)
@@ -165,13 +161,14 @@ def divide(settings: list[Any], inputs: Sequence[Path], outputs: Mapping[str, Pa
             if decision is None and row in cuts:
                 text = passages.without(text, cuts[row], params, hashes)
                 if len(split(text)) < params.min_words:
-                    decision = {"reason": "too_short_after_cuts", "duplicate_of": "", "similarity": 0.0}
+                    decision = ("too_short_after_cuts", "", 0.0)
             if decision is None:
                 changed["documents"] += text != document["text"]
                 changed["characters"] += len(document["text"]) - len(text)
                 kept.write(document, text=text)
             else:
-                reasons[decision["reason"]] += 1
-                dropped.write(document, stage="dedup", **decision)
+                reason, name, alike = decision
+                reasons[reason] += 1
+                dropped.write(document, stage="dedup", reason=reason, duplicate_of=name, similarity=alike)
         count = kept.count
     return {"in": count + reasons.total(), "out": count, "dropped": dict(reasons), "cut": dict(changed)}

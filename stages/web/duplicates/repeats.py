@@ -11,11 +11,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from stages.core import arrow
 from stages.core.shards import Metrics
 from stages.web.duplicates import buckets
 from stages.web.duplicates.flat_files import created, scratch
-from stages.web.duplicates.signatures import ENTRY
+from stages.web.duplicates.signatures import DECISION, ENTRY
 
 
 def choose(settings: list[Any], inputs: Sequence[Path], outputs: Mapping[str, Path]) -> Metrics:
@@ -36,7 +35,7 @@ def choose(settings: list[Any], inputs: Sequence[Path], outputs: Mapping[str, Pa
     with scratch(outputs) as folder:
         dropped = created(folder / "dropped", np.bool_, int(firsts[-1]))
         for first, path in zip(firsts.tolist(), inputs[3 * count :], strict=False):
-            dropped[first + arrow.numbers(arrow.read(path, ["row"])["row"])] = True
+            dropped[first + np.fromfile(path, DECISION)["row"]] = True
         for found in buckets.merged(inputs[:count], shards, keep, least=most + 1, without=dropped):
             total += _cut(found, most, firsts, [outputs[name] for name in names])
     return {"in": total}

@@ -52,6 +52,8 @@ TABLE = np.dtype(
 ENTRY = np.dtype([("key", "u8"), ("row", "u4")])
 """That a document has a key. Files of entries are sorted by key, so that those of many shards can be merged."""
 
+DECISION = np.dtype([("row", "u4"), ("exact", "?"), ("of", "S32"), ("similarity", "f4")])
+"""A document of a shard that is dropped, and the id of the one that it duplicates."""
 
 PARTS = 8
 """Files of entries of a shard, by the first bits of the key: so many units merge the keys of all shards."""
