@@ -31,6 +31,8 @@ Function = Callable[[Any, Sequence[Path], Mapping[str, Path]], Metrics]
 
 RECORD = "commit.json"
 
+_sizes: dict[Path, int] = {}
+
 
 @dataclass(frozen=True)
 class Unit:
@@ -170,9 +172,9 @@ def collect(keep: Iterable[Path] = ()) -> None:
     root = profile().work
     kept = set(keep)
     results = [path for stage in root.iterdir() if stage.is_dir() for path in stage.iterdir() if path.is_dir()]
-    sizes = {path: _bytes(path) for path in results}
+    sizes = {path: _size_of_result(path) for path in results}
     excess = sum(sizes.values()) - profile().work_limit_gb * 1e9
-    for path in sorted(results, key=_used):
+    for path in sorted(results, key=_used) if excess > 0 else []:
         if excess <= 0:
             return
         if path not in kept:
@@ -186,6 +188,16 @@ def _used(folder: Path) -> float:
         return folder.stat().st_mtime
     except FileNotFoundError:
         return 0.0
+
+
+def _size_of_result(folder: Path) -> int:
+    """In bytes; what is committed does not change, so it is looked at once, not after the work of each label."""
+    if folder in _sizes:
+        return _sizes[folder]
+    size = _bytes(folder)
+    if (folder / RECORD).is_file():
+        _sizes[folder] = size
+    return size
 
 
 def _bytes(folder: str | Path) -> int:
