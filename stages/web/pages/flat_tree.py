@@ -62,6 +62,7 @@ _SKIPPED = [
 # The text of links by which a heading's address is copied, as Sphinx, Docusaurus and others write it.
 _PINS = frozenset("¶#§🔗⚓")
 _MAX_PIN = 8  # characters, with white space
+_MAY_BEGIN_PIN = np.array([chr(code).isspace() or chr(code) in _PINS for code in range(0x2100)] + [True])  # beyond
 
 NAMES = [*_BLOCK, *_INLINE, *_VOID_INLINE, *_VOID_BLOCK, *_OTHER_VOID, *_SKIPPED]
 TAG = {name: number for number, name in enumerate(NAMES)}
@@ -149,7 +150,7 @@ def read(pages: Sequence[str]) -> FlatTree | None:
     begin, stop = closing + 1, np.append(opening[1:], len(codes))
     out = _IS_SKIPPED[tags[start]]
     pin = (tags[start] == TAG["a"]) & (end == start + 1) & (stop[start] - begin[start] <= _MAX_PIN)
-    for element in np.flatnonzero(pin).tolist():
+    for element in np.flatnonzero(pin & _MAY_BEGIN_PIN.take(codes[begin[start]], mode="clip")).tolist():
         out[element] = page[begin[start[element]] : stop[start[element]]].strip() in _PINS
     step = np.zeros(len(tags) + 1, np.int32)
     step[start[out]] += 1
@@ -176,6 +177,9 @@ def read(pages: Sequence[str]) -> FlatTree | None:
 def _prepared(html: str) -> str:
     """A page from its first tag on, without what is neither tag nor text."""
     page = _NO_TAG.sub(_plain, html[max(html.find("<html"), 0) :])
+    for taken in (LESS, GREATER, QUOTE):
+        if taken in page:
+            page = page.replace(taken, "")
     first = page.find("<")
     return page[first:] if first >= 0 and ">" in page else "<body></body>"
 
@@ -191,21 +195,23 @@ def _meant(page: str, starts: Array) -> tuple[Array, Array, Array]:
         page: All pages, one after the other.
         starts: (pages,) where each begins.
     """
-    codes = np.frombuffer(page.encode("utf-32-le", "surrogatepass"), np.uint32).copy()
+    codes = np.frombuffer(page.encode("utf-32-le", "surrogatepass"), np.uint32)
     letters = np.minimum(codes, _NO_LETTER).astype(np.uint8)
-    kept = codes - ord(LESS) > ord(QUOTE) - ord(LESS)  # without the page's own noncharacters
     (marks,) = np.nonzero(letters == ord("&"))
-    padded = np.append(letters, np.zeros(8, np.uint8))
-    words = np.lib.stride_tricks.sliding_window_view(padded, 8)[marks].view("<u8")[:, 0]
+    words = np.ndarray((len(letters),), "<u8", np.append(letters, np.zeros(8, np.uint8)), strides=(1,))[marks]
+    meant, gone = np.full(len(marks), ord("&"), np.uint32), np.zeros(len(marks), np.int64)  # characters behind each
     for entity, character in _ENTITIES.items():
-        size = len(entity)
-        mask = np.uint64((1 << 8 * size) - 1)
-        found = marks[words & mask == int.from_bytes(entity.encode(), "little")]
-        codes[found], letters[found] = ord(character), min(ord(character), _NO_LETTER)
-        for place in range(1, size):
-            kept[found + place] = False
-    lengths = np.add.reduceat(kept, starts, dtype=np.int64)
-    return codes[kept], letters[kept], np.cumsum(lengths) - lengths
+        mask = np.uint64((1 << 8 * len(entity)) - 1)
+        found = words & mask == int.from_bytes(entity.encode(), "little")
+        meant[found], gone[found] = ord(character), len(entity) - 1
+    kept = np.ones(len(codes), bool)
+    for place in range(1, max(map(len, _ENTITIES))):
+        kept[marks[gone >= place] + place] = False
+    codes, letters = codes[kept], letters[kept]
+    before = np.append(0, np.cumsum(gone))
+    places = marks - before[:-1]
+    codes[places], letters[places] = meant, np.minimum(meant, _NO_LETTER)
+    return codes, letters, starts - before[np.searchsorted(marks, starts)]
 
 
 def _brackets(letters: Array) -> tuple[Array, Array]:
