@@ -62,7 +62,7 @@ LOOKED_AT = 1000
 def read(attributes: str) -> tuple[int, int]:
     """Bits of what an element's attributes hint at, and a number that equals that of others with its first class."""
     bits = 0
-    for name in " ".join(_NAMES.findall(attributes))[:_NAMED].split():
+    for name in " ".join(_NAMES.findall(attributes))[:_NAMED].replace("-", " ").replace("_", " ").split():
         bits |= _of_name(name)
     styled = " style=" in attributes and _STYLE.search(attributes)
     if styled or " hidden" in attributes or ' aria-hidden="true"' in attributes:
@@ -73,19 +73,12 @@ def read(attributes: str) -> tuple[int, int]:
 
 @functools.lru_cache(maxsize=1 << 16)
 def _of_name(name: str) -> int:
-    """Bits of one name, such as ``entry-content``."""
+    """Bits of a name without hyphens: of all its words, such as the two of ``entryContent``."""
     bits = 0
-    for word in _WORD.findall(name):
-        bits |= _of_word(word)
-    return bits
-
-
-@functools.lru_cache(maxsize=1 << 16)
-def _of_word(word: str) -> int:
-    word = f"^{word.lower()[:_LONGEST_WORD]}$"
-    bits = 0
-    for begin in range(len(word) - _HEAD + 1):
-        for stem, bit in _BY_HEAD.get(word[begin : begin + _HEAD], ()):
-            if word.startswith(stem, begin):
-                bits |= bit
+    for found in _WORD.findall(name):
+        word = f"^{found.lower()[:_LONGEST_WORD]}$"
+        for begin in range(len(word) - _HEAD + 1):
+            for stem, bit in _BY_HEAD.get(word[begin : begin + _HEAD], ()):
+                if word.startswith(stem, begin):
+                    bits |= bit
     return bits
