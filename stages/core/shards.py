@@ -69,7 +69,8 @@ def build(
     area = _area(label)
     # Read once: what all units share was often written just now, and file_hash remembers no such file.
     hashes = {path: fingerprint.file_hash(path) for path in dict.fromkeys(path for one in todo for path in one.inputs)}
-    folders = [area / _identity(function, params, unit.inputs, sorted(unit.outputs.items()), hashes) for unit in todo]
+    told = as_json(params)
+    folders = [area / _identity(function, told, unit.inputs, sorted(unit.outputs.items()), hashes) for unit in todo]
     missing = [index for index, folder in enumerate(folders) if not _committed(folder)]
     if len(missing) < len(todo):
         log(f"{label}: {len(todo) - len(missing)} of {len(todo)} are built already")
@@ -113,15 +114,16 @@ def publish_file(source: Path, target: Path) -> None:
 
 def identity(function: Callable[..., Any], params: Any, inputs: Sequence[Path], extra: Any = None) -> str:
     """Fingerprint of ``function(params, inputs)``: code, software, parameters, and names and content of the inputs."""
-    return _identity(function, params, inputs, extra, {path: fingerprint.file_hash(path) for path in inputs})
+    hashes = {path: fingerprint.file_hash(path) for path in inputs}
+    return _identity(function, as_json(params), inputs, extra, hashes)
 
 
 def _identity(
-    function: Callable[..., Any], params: Any, inputs: Sequence[Path], extra: Any, hashes: Mapping[Path, str]
+    function: Callable[..., Any], told: str, inputs: Sequence[Path], extra: Any, hashes: Mapping[Path, str]
 ) -> str:
     digest = hashlib.sha256()
     module = function.__module__
-    digest.update(f"{module}.{function.__qualname__}\0{fingerprint.code(module)}\0{as_json(params)}\0".encode())
+    digest.update(f"{module}.{function.__qualname__}\0{fingerprint.code(module)}\0{told}\0".encode())
     for path in inputs:
         digest.update(f"{path.name}\0{hashes[path]}\n".encode())
     digest.update(as_json(extra).encode())
