@@ -57,6 +57,13 @@ for _number, _alike in enumerate(_TAGS.values()):
     for _name in _alike:
         _TAG_BITS[TAG[_name]] |= 1 << _number
 
+_ORDER = list(BITS)
+_BAD = [
+    _ORDER.index(name)
+    for name in ("navigation", "footer", "side", "social", "related", "advert", "consent", "overlay", "form", "hidden")
+]
+_GOOD = [_ORDER.index(name) for name in ("content", "article", "body", "post")]
+
 _MILLION = 1_000_001  # more than a chance can be
 _LONG = 80  # characters from which a block without a full stop counts as prose
 
@@ -170,8 +177,17 @@ def _own(blocks: Blocks) -> Columns:
 
 
 def _unpacked(bits: Array, names: Iterable[str], prefix: str, wanted: Container[str]) -> Columns:
+    return _columns(_single(bits), names, prefix, wanted)
+
+
+def _single(bits: Array) -> Array:
+    """(places, 64) single bits of whole numbers, the least first."""
+    return np.unpackbits(bits.astype("<i8").view(np.uint8).reshape(-1, 8), axis=1, bitorder="little")
+
+
+def _columns(table: Array, names: Iterable[str], prefix: str, wanted: Container[str]) -> Columns:
     named = ((f"{prefix}_{name}", number) for number, name in enumerate(names))
-    return {name: bits >> number & 1 for name, number in named if name in wanted}
+    return {name: table[:, number] for name, number in named if name in wanted}
 
 
 def _names(blocks: Blocks, wanted: Container[str]) -> Columns:
@@ -188,15 +204,14 @@ def _names(blocks: Blocks, wanted: Container[str]) -> Columns:
         near_tags |= bits[near]
         near_hints |= own[near]
         near = tree.parent[near]
-    bad = sum((all_hints[blocks.home] & BITS[name] > 0).astype(np.int64) for name in _BAD)
-    good = sum((all_hints[blocks.home] & BITS[name] > 0).astype(np.int64) for name in _GOOD)
+    hinted = _single(all_hints[blocks.home])
     return {
         **_unpacked(near_tags, _TAGS, "near", wanted),
         **_unpacked(all_tags[blocks.home], _TAGS, "in", wanted),
         **_unpacked(near_hints, BITS, "near_hint", wanted),
-        **_unpacked(all_hints[blocks.home], BITS, "hint", wanted),
-        "bad_hints": np.asarray(bad),
-        "good_hints": np.asarray(good),
+        **_columns(hinted, BITS, "hint", wanted),
+        "bad_hints": hinted[:, _BAD].sum(1),
+        "good_hints": hinted[:, _GOOD].sum(1),
         "depth": tree.depth[blocks.home],
         **_type(blocks, near_tags, near_hints, wanted),
     }
@@ -210,13 +225,9 @@ def _type(blocks: Blocks, near_tags: Array, near_hints: Array, wanted: Container
     stated = np.bitwise_or.reduceat(whole, tree.pages.starts)[told] | page_features.stated_types(tree)[told]
     found = {name: pages.spread(column) for name, column in _unpacked(stated, BITS, "page", wanted).items()}
     for prefix, bits, names in (("page_near", near_tags, _TAGS), ("page_near_hint", near_hints, BITS)):
-        for name, column in _unpacked(bits, names, prefix, wanted).items():
-            found[name] = pages.spread(pages.sum(column) / pages.counts)
+        shares = pages.sum(_single(bits)) / pages.counts[:, None]
+        found |= {name: pages.spread(column) for name, column in _columns(shares, names, prefix, wanted).items()}
     return found
-
-
-_BAD = ["navigation", "footer", "side", "social", "related", "advert", "consent", "overlay", "form", "hidden"]
-_GOOD = ["content", "article", "body", "post"]
 
 
 def _inherited(tree: FlatTree, bits: Array) -> Array:
