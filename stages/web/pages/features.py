@@ -57,12 +57,11 @@ for _number, _alike in enumerate(_TAGS.values()):
     for _name in _alike:
         _TAG_BITS[TAG[_name]] |= 1 << _number
 
-_ORDER = list(BITS)
-_BAD = [
-    _ORDER.index(name)
+_BAD = sum(
+    BITS[name]
     for name in ("navigation", "footer", "side", "social", "related", "advert", "consent", "overlay", "form", "hidden")
-]
-_GOOD = [_ORDER.index(name) for name in ("content", "article", "body", "post")]
+)
+_GOOD = sum(BITS[name] for name in ("content", "article", "body", "post"))
 
 _MILLION = 1_000_001  # more than a chance can be
 _LONG = 80  # characters from which a block without a full stop counts as prose
@@ -204,14 +203,14 @@ def _names(blocks: Blocks, wanted: Container[str]) -> Columns:
         near_tags |= bits[near]
         near_hints |= own[near]
         near = tree.parent[near]
-    hinted = _single(all_hints[blocks.home])
+    hinted = all_hints[blocks.home]
     return {
         **_unpacked(near_tags, _TAGS, "near", wanted),
         **_unpacked(all_tags[blocks.home], _TAGS, "in", wanted),
         **_unpacked(near_hints, BITS, "near_hint", wanted),
-        **_columns(hinted, BITS, "hint", wanted),
-        "bad_hints": hinted[:, _BAD].sum(1),
-        "good_hints": hinted[:, _GOOD].sum(1),
+        **_unpacked(hinted, BITS, "hint", wanted),
+        "bad_hints": np.bitwise_count(hinted & _BAD),
+        "good_hints": np.bitwise_count(hinted & _GOOD),
         "depth": tree.depth[blocks.home],
         **_type(blocks, near_tags, near_hints, wanted),
     }

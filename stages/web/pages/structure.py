@@ -35,9 +35,11 @@ class _Writer:
         self._blocks = blocks
         self._tree = tree
         self._tags = tree.tags[tree.start]
-        near = _nearest(tree)
-        self._around = near[_ITEM, tree.parent]  # by element
-        self._pre, self._heading, self._item, self._row, self._cell = near[:, home].tolist()
+        parts = [np.flatnonzero(kind[self._tags]) for kind in _IS_PART]
+        items = parts[_ITEM]
+        self._around = dict(zip(items.tolist(), _innermost(tree, items, tree.parent[items]).tolist(), strict=True))
+        near = [_innermost(tree, elements, home).tolist() for elements in parts]
+        self._pre, self._heading, self._item, self._row, self._cell = near
         self._goes_on = _on_next_line(blocks).tolist()
         self._begun: dict[int, int] = {}  # items written, with their indentation
         self._before = -1  # the block written last
@@ -84,7 +86,7 @@ class _Writer:
         if self._goes_on[block] and self._before == block - 1:
             self.text.line(text)
         elif item >= 0 and item not in self._begun:
-            self._begun[item] = indent = self._begun.get(int(self._around[item]), -1) + 1
+            self._begun[item] = indent = self._begun.get(self._around[item], -1) + 1
             self.text.item(text, "  " * indent + self._marker(item))
         else:
             self.text.paragraph(text)
@@ -129,15 +131,18 @@ def _on_next_line(blocks: Blocks) -> Array:
     return np.append(False, one & (blocks.box[:-1] == blocks.box[1:]))
 
 
-def _nearest(tree: FlatTree) -> Array:
-    """(kinds of parts, elements): the innermost element of each kind that an element is or lies in, or -1."""
-    elements = len(tree.start)
-    shift = elements * np.arange(len(_PARTS))[:, None]
-    found = _IS_PART[:, tree.tags[tree.start]].ravel()
-    near = np.where(found, np.arange(len(found)), (tree.parent + shift).ravel())
-    while True:
-        there = found[near]
-        further = np.where(there, near, near[near])
-        if (further == near).all():
-            return np.where(there.reshape(-1, elements), near.reshape(-1, elements) - shift, -1)
-        near = further
+def _innermost(tree: FlatTree, elements: Array, inner: Array) -> Array:
+    """Of some elements, ascending, the innermost that each of others is or lies in, or -1."""
+    if not len(elements):
+        return np.full(len(inner), -1)
+    starts, ends = tree.start[elements], np.sort(tree.end[elements])
+
+    def keys(places: Array) -> Array:
+        """How many of the elements are open at each place, then the place."""
+        return (np.searchsorted(starts, places, "right") - np.searchsorted(ends, places)) * len(tree.tags) + places
+
+    # Where so many are open, the last that opened as the so-manieth is the innermost.
+    own, wanted = keys(starts), keys(tree.start[inner])
+    order = np.argsort(own)
+    at = np.searchsorted(own[order], wanted, "right") - 1
+    return np.where(wanted < len(tree.tags), -1, elements[order[at]])
