@@ -14,6 +14,7 @@ _LOOKS_LIKE_MARKUP = re.compile(r"#{1,6} |```")
 _NO_TEXT = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff\u00ad\u200b\u2060\ufeff]")
 
 _BLANKS = re.compile(r"[ \t]+$", re.MULTILINE)
+_BLANK_LINES = re.compile(r"(?:[ \t]*+\n)++")
 
 
 def clean(text: str) -> str:
@@ -56,8 +57,8 @@ class Text:
 
     def code(self, text: str) -> None:
         """Preformatted text."""
-        text = re.sub(r"\A(?:[ \t]*\n)+|\s+\Z", "", text)
-        if text:
+        blank = _BLANK_LINES.match(text)
+        if text := text[blank.end() if blank else 0 :].rstrip():
             fence = "```"
             while fence in text:
                 fence += "`"

@@ -12,6 +12,7 @@ from stages.web.pages.markdown import Text
 
 Array = np.ndarray[Any, Any]
 
+_CODE = [TAG["pre"], TAG["listing"]]
 _HEADINGS = [TAG[f"h{level}"] for level in range(1, 7)]
 _PARTS = [["pre", "listing"], [f"h{level}" for level in range(1, 7)], ["li"], ["tr"], ["td", "th"]]
 _ITEM = 2
@@ -38,8 +39,10 @@ class _Writer:
         parts = [np.flatnonzero(kind[self._tags]) for kind in _IS_PART]
         items = parts[_ITEM]
         self._around = dict(zip(items.tolist(), _innermost(tree, items, tree.parent[items]).tolist(), strict=True))
-        near = [_innermost(tree, elements, home).tolist() for elements in parts]
-        self._pre, self._heading, self._item, self._row, self._cell = near
+        pre, heading, item, row, cell = [_innermost(tree, elements, home) for elements in parts]
+        self._item, self._cell = item.tolist(), cell.tolist()
+        # Code, heading or row that a block is part of, or -1: blocks of the same are written together.
+        self._part = np.where(pre >= 0, pre, np.where(heading >= 0, heading, row)).tolist()
         self._goes_on = _on_next_line(blocks).tolist()
         self._begun: dict[int, int] = {}  # items written, with their indentation
         self._before = -1  # the block written last
@@ -48,25 +51,18 @@ class _Writer:
     def page(self, members: list[int]) -> str:
         """The text of blocks of one page."""
         self.text = Text()
-        for (kind, element), together in groupby(members, key=self.kind):
-            self.write(kind, element, list(together))
+        for part, together in groupby(members, key=self._part.__getitem__):
+            self.write(part, list(together))
         return str(self.text)
 
-    def kind(self, block: int) -> tuple[str, int]:
-        """What a block is part of; blocks of the same heading, row or code are written together."""
-        for kind, elements in (("code", self._pre), ("heading", self._heading), ("row", self._row)):
-            if elements[block] >= 0:
-                return kind, elements[block]
-        return "words", 0
-
-    def write(self, kind: str, element: int, members: list[int]) -> None:
+    def write(self, part: int, members: list[int]) -> None:
         texts = self._blocks.texts
-        if kind == "code":
-            self.text.code(self._raw(element, members))
-        elif kind == "heading":
-            words = " ".join(texts[block] for block in members)
-            self.text.heading(words, _HEADINGS.index(int(self._tags[element])) + 1)
-        elif kind == "row" and (cells := self._cells(members)):
+        tag = int(self._tags[part]) if part >= 0 else -1
+        if tag in _CODE:
+            self.text.code(self._raw(part, members))
+        elif tag in _HEADINGS:
+            self.text.heading(" ".join([texts[block] for block in members]), _HEADINGS.index(tag) + 1)
+        elif tag >= 0 and (cells := self._cells(members)):
             self.text.row(cells)
         else:
             for block in members:
@@ -75,6 +71,8 @@ class _Writer:
 
     def _cells(self, members: list[int]) -> list[str]:
         """Texts of the cells of a row; none where the table lays out the page."""
+        if len(members) < 2:
+            return []
         texts = self._blocks.texts
         cells = [[texts[block] for block in group] for _, group in groupby(members, key=self._cell.__getitem__)]
         if len(cells) < 2 or sum(map(len, (text for cell in cells for text in cell))) > _MAX_ROW:
