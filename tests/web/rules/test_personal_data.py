@@ -1,6 +1,8 @@
 """What identifies a person or opens an account is replaced; what only looks like it stays."""
 
+import gc
 import time
+import weakref
 
 import pytest
 
@@ -114,3 +116,19 @@ def test_hostile_text_takes_no_longer(text: str) -> None:
     start = time.process_time()
     replaced(text)
     assert time.process_time() - start < 5
+
+
+def test_a_number_of_no_country_keeps_nothing_alive() -> None:
+    class Batch:
+        """Stands for the pages in work."""
+
+    def judged() -> "weakref.ref[Batch]":
+        batch = Batch()
+        assert replaced("call +999 123 456 789 today") == "call +999 123 456 789 today"
+        return weakref.ref(batch)
+
+    gc.disable()
+    try:
+        assert judged()() is None
+    finally:
+        gc.enable()
