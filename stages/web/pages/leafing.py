@@ -46,10 +46,11 @@ def _links(tree: FlatTree) -> Array:
     pages = _stating(tree)
     heads, anchors = (np.flatnonzero(tree.tags == TAG[name]) for name in ("link", "a"))
     stated: dict[int, set[str]] = defaultdict(set)
-    for page, _, relation, target in _linking(tree, heads, pages):
-        if not _RELATIONS.isdisjoint(relation.lower().split()):
+    for page, token, target in _linking(tree, heads, pages):
+        relation = _REL.search(tree.attributes(token))
+        if relation and not _RELATIONS.isdisjoint(relation[1].lower().split()):
             stated[page].add(target)
-    tokens = [token for page, token, _, target in _linking(tree, anchors, pages) if target in stated[page]]
+    tokens = [token for page, token, target in _linking(tree, anchors, pages) if target in stated[page]]
     return np.searchsorted(tree.start, np.array(tokens, np.int64))  # closing tags have no target
 
 
@@ -62,15 +63,13 @@ def _stating(tree: FlatTree) -> list[int]:
     return [page for page, head in enumerate(heads) if any(stated in head for stated in _BESIDE)]
 
 
-def _linking(tree: FlatTree, tokens: Array, pages: Sequence[int]) -> Iterator[tuple[int, int, str, str]]:
-    """Page, token, relation and target of those tags of some pages that have a target."""
+def _linking(tree: FlatTree, tokens: Array, pages: Sequence[int]) -> Iterator[tuple[int, int, str]]:
+    """Page, token and target of those tags of some pages that have a target."""
     numbers = np.searchsorted(tree.begins, tokens, "right") - 1
     told = np.isin(numbers, pages)
     for page, token in zip(numbers[told].tolist(), tokens[told].tolist(), strict=True):
-        attributes = tree.attributes(token)
-        if target := _HREF.search(attributes):
-            relation = _REL.search(attributes)
-            yield page, token, relation[1] if relation else "", target[1]
+        if target := _HREF.search(tree.attributes(token)):
+            yield page, token, target[1]
 
 
 def _tables(tree: FlatTree, elements: Array) -> Array:
