@@ -10,8 +10,8 @@ Shingles take 8.5 TB of disk, a fourth more than the text, keys and tables 0.4 T
 but the documents of one key are sorted together: 150 bytes for each. Time grows with the number of documents to the
 power of 0.96 and memory to that of 0.27 (tests/benchmarks/dedup.py).
 
-Buckets and groups are made again, over all documents, when there is a shard more: 0.4 s and 38 microseconds a document,
-which for one archive added to 50 is a seventh of what reading and filtering that archive takes, whatever its size.
+Buckets and groups are made again, over all documents, when there is a shard more: 0.1 s and 21 microseconds a document,
+which for one archive added to 50 is a tenth of what reading and filtering that archive takes, whatever its size.
 """
 
 import functools
