@@ -39,9 +39,9 @@ _LONGEST = 200  # words from which a block counts no more
 _LEARNING = {
     "loss_function": "CrossEntropy",
     "depth": 6,
-    "learning_rate": 0.14,
+    "learning_rate": 0.12,
     "l2_leaf_reg": 5,
-    "border_count": 48,
+    "border_count": 24,
     "bootstrap_type": "Bernoulli",
     "subsample": 0.6,
     "rsm": 0.35,
@@ -51,7 +51,7 @@ _LEARNING = {
     "verbose": False,
 }
 _CHOICE = 60  # trees from which the features are chosen
-_TREES = {"first": 160, "second": 200}
+_TREES = {"first": 200, "second": 450}
 _FEATURES = {"first": 110, "second": 130}  # that each look asks for
 
 
