@@ -18,8 +18,9 @@ class Params:
     similarity: float
     """Jaccard similarity of word n-grams at or above which two documents are duplicates, 0–1."""
     keep: str
-    """Which of a group stays: the longest, the earliest captured, the first by WARC name and offset, or the name of a
-    column of scores, for the one that has the highest. Ties are broken by date, then by id."""
+    """Which of a group stays: the earliest captured, the first by WARC name and offset, the longest, or the name of a
+    column of scores, for the one that has the highest. Ties are broken by date, then by WARC name and offset. With
+    earliest an archive captured later moves nothing of those before it."""
     compared: PositiveInt
     """Documents that a bucket's others are compared with, at most, the first by ``keep``: a bound on the work where
     very many pages share text without being duplicates."""

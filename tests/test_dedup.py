@@ -89,7 +89,7 @@ def test_keeps_one_of_each_group_and_says_which(profile: Path, tmp_path: Path) -
         same = row["text"].lower().rstrip("!") == original["text"].lower().rstrip("!")
         assert (row["stage"], row["reason"]) == ("dedup", "exact_duplicate" if same else "near_duplicate")
         assert row["similarity"] == 1.0 if same else 0.8 <= row["similarity"] < 1.0
-        assert len(original["text"].split()) >= len(row["text"].split())
+        assert original["date"] < row["date"]
 
 
 def test_shards_and_workers_do_not_matter(profile: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,7 +154,7 @@ def hash_of(name: str) -> int:
 
 
 def manuals() -> list[dict[str, Any]]:
-    """Documents that share paragraphs but are no duplicates; the first is the longest."""
+    """Documents that share paragraphs but are no duplicates; the first is the earliest."""
     texts = [["a", "b", "c", "d", "e"], ["a", "f", "g", "h"], ["b", "i", "j"], ["b", "a"]]
     return [document(number, paragraphs(names)) for number, names in enumerate(texts, 1000)]
 
@@ -246,12 +246,23 @@ def test_near_duplicates_of_real_texts_are_found_and_nothing_else(profile: Path,
         assert row["similarity"] >= PARAMS.similarity
 
 
-def test_what_a_later_crawl_finds_again_takes_no_ones_place(profile: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("keep", "date", "more"),
+    [
+        ("earliest", "2026-01-01T00:00:00Z", " at greater length"),
+        ("earliest", "2026-02-01T00:00:00Z", " at greater length"),
+        ("first", "2025-01-01T00:00:00Z", " at greater length"),
+        ("longest", "2026-01-01T00:00:00Z", ""),
+    ],
+)
+def test_what_a_later_archive_brings_again_takes_no_ones_place(
+    keep: str, date: str, more: str, profile: Path, tmp_path: Path
+) -> None:
     texts = [" ".join(prose(seed)) for seed in range(3)]
-    known = [document(9 - number, text) for number, text in enumerate(texts)]
-    again = [document(number, text, date="2026-02-01T00:00:00Z") for number, text in enumerate(texts)]
-    run(tmp_path / "known", [known])
-    run(tmp_path / "grown", [known, again])
+    known = [document(9 - number, text, date="2026-01-01T00:00:00Z") for number, text in enumerate(texts)]
+    again = [document(number, text + more, date=date, source="b.warc.gz") for number, text in enumerate(texts)]
+    run(tmp_path / "known", [known], replace(PARAMS, keep=keep))
+    run(tmp_path / "grown", [known, again], replace(PARAMS, keep=keep))
     first = "00000.parquet"  # taken as it is: the same file of the work area
     assert (tmp_path / "known/kept" / first).samefile(tmp_path / "grown/kept" / first)
     assert list(rows(tmp_path / "grown" / "kept")) == [row["id"] for row in known]

@@ -6,8 +6,8 @@ Crawls as params.yaml says, deals the pages out to one file more than `--files`,
 on one core: over all but one, then, `--rounds` times, again with nothing to do and over all. Prints the processor
 seconds that the last took beyond the second (medians), in all and by stage, and the share that one file had of the
 first; then the units that the first and the last built. Each process takes up to 0.2 s to get under way, which a file
-of few pages feels. A document of the new file that is longer than a duplicate in an old one takes its place, and that
-shard is divided again; with `--set dedup.keep=first`, as crawls that go on are best kept, none does.
+of few pages feels. With `--set dedup.keep=longest` a document of the new file takes the place of a shorter duplicate in
+an old one, and that shard is divided again.
 """
 
 import argparse

@@ -73,9 +73,9 @@ def merged(
     Args:
         entries: A sorted file of entries for each shard, see :data:`stages.web.duplicates.signatures.ENTRY`.
         shards: The shards' tables.
-        keep: The rule for the order within a bucket. Ties are broken by date, so that what a later crawl finds again
-            takes no one's place, then by id, source and offset, so that nothing depends on how documents are divided
-            into shards.
+        keep: The rule for the order within a bucket. Ties are broken by date, then by place (WARC name, offset), so
+            that what a later archive brings again takes no one's place, and nothing depends on how documents are
+            divided into shards.
         least: Documents in a bucket, at least 2.
         without: Of all documents, those that are left out.
     """
@@ -145,9 +145,8 @@ def _places(members: Numbers, firsts: Numbers, tables: Sequence[Path], ranks: Se
     for shard, path in enumerate(tables):
         if ends[shard] < ends[shard + 1]:
             rows = mapped(path, TABLE)[documents[ends[shard] : ends[shard + 1]] - firsts[shard]]
-            place = [ranks[shard][rows["source"]], rows["offset"]]
             leading = _RULES[keep](rows) if keep in _RULES else [-rows["score"], rows["date"]]
-            parts.append([*place, rows["id"]] if keep == "first" else [*leading, rows["id"], *place])
+            parts.append([*leading, ranks[shard][rows["source"]], rows["offset"], rows["id"]])
     ranking = [np.concatenate(column) for column in zip(*parts, strict=True)]
     places = np.empty_like(documents)
     if len(documents):

@@ -21,6 +21,7 @@ def shards(folder: Path, sizes: list[int], seed: int = 0) -> tuple[list[Path], l
         table = np.zeros(size, TABLE)
         table["id"] = [f"{value:032x}".encode() for value in draw.integers(0, 2**62, size)]
         table["words"] = draw.integers(50, 60, size)
+        table["offset"] = draw.permutation(size)
         keys = draw.integers(0, 3000, size).astype(np.uint64) * np.uint64(2**64 // 3000 // 2)
         paths = [folder / f"{number}.{kind}" for kind in ("entries", "table", "json")]
         entries(list(keys[:, np.newaxis])).tofile(paths[0])
@@ -39,12 +40,13 @@ def bucket(folder: Path, inputs: tuple[list[Path], list[Path], list[Path]]) -> t
 
 def test_every_bucket_is_found_and_in_order(profile: Path, tmp_path: Path) -> None:
     made = shards(tmp_path / "shards", [2000, 0, 1500])
-    expected: dict[int, list[tuple[int, bytes, int]]] = {}
+    expected: dict[int, list[tuple[int, int, int, int]]] = {}
     first = 0
-    for path, tables in zip(*made[:2], strict=True):
+    for shard, (path, tables) in enumerate(zip(*made[:2], strict=True)):
         table = np.fromfile(tables, TABLE)
         for key, row in np.fromfile(path, ENTRY).tolist():
-            expected.setdefault(key, []).append((-int(table["words"][row]), bytes(table["id"][row]), first + row))
+            words, offset = -int(table["words"][row]), int(table["offset"][row])
+            expected.setdefault(key, []).append((words, shard, offset, first + row))
         first += len(table)
     members, starts = (np.frombuffer(data, np.int64) for data in bucket(tmp_path, made))
     found = [members[start:end].tolist() for start, end in itertools.pairwise(starts)]
