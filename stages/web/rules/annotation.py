@@ -28,6 +28,8 @@ from stages.web.rules.words import Vocabularies, Vocabulary
 class Annotate:
     """What scores depend on; after a change every text is read again."""
 
+    marks: bool
+    """Whether the marks of headings and the fences of code, which `extract` writes, are judged as if they were text."""
     stop_words: dict[str, list[str]]
     """Words that running text has, by language, as they are written within a sentence."""
     short_line: int
@@ -117,16 +119,20 @@ class Annotator:
         for row, document in zip(rows, batch, strict=True):
             wanted = not self._task.languages or document["language"] in self._task.languages
             if wanted and document["text"].strip():
-                page = Page(document["text"], self._vocabulary(document["language"]))
+                page = self._page(document)
                 row |= self._scores(page, document["language"])
                 judged.append((row, page))
         for (row, page), (text, found) in zip(judged, self._replaced(judged), strict=True):
-            row[CLEANED] = None if text == page.text else text
+            row[CLEANED] = None if text == page.source else text
             row |= {f"replaced_{kind}": found[kind] for kind in personal_data.KINDS}
         if self._quality:
             for (row, _), score in zip(judged, self._quality([page for _, page in judged]), strict=True):
                 row["quality"] = score
         return rows
+
+    def _page(self, document: Mapping[str, Any]) -> Page:
+        vocabulary = self._vocabulary(document["language"])
+        return Page(document["text"], vocabulary, marks=self._task.annotate.marks)
 
     def _scores(self, page: Page, language: str) -> dict[str, Any]:
         asked = self._task.annotate

@@ -157,10 +157,10 @@ def clean(page: Page, rules: Cleaning) -> Lines:
     seen = [
         verdict == _SEEN and line != "" and not line.isspace() for verdict, line in zip(verdicts, shown, strict=True)
     ]
-    code = _code(page) if rules.keep_structure else [False] * len(verdicts)
+    code = page.code if rules.keep_structure else [False] * len(verdicts)
     kept = [
-        line.rstrip() if verdict == _SHORT or within or same == text else text
-        for line, same, text, verdict, within in zip(page.lines, page.stripped, shown, verdicts, code, strict=True)
+        _CITATION.sub("", line).rstrip() if citations and verdict == _SEEN and not within else line.rstrip()
+        for line, verdict, within in zip(page.source_lines, verdicts, code, strict=True)
         if verdict == _SEEN or within or (rules.keep_structure and verdict == _SHORT)
     ]
     lines = list(compress(shown, seen))
@@ -169,18 +169,6 @@ def clean(page: Page, rules: Cleaning) -> Lines:
     if "\n\n\n" in text:
         text = _BLANK_LINES.sub("\n\n", text)
     return Lines(lines, words, text.strip("\n"), len(verdicts) - len(kept), judge.lorem_ipsums, judge.curly_brackets)
-
-
-def _code(page: Page) -> list[bool]:
-    """Which lines are in a block of code, its marks included."""
-    within = [False] * len(page.lines)
-    if "```" in page.text:
-        code = False
-        for number, line in enumerate(page.stripped):
-            fence = line.startswith("```")
-            within[number] = code or fence
-            code ^= fence
-    return within
 
 
 def scores(lines: Lines) -> dict[str, float]:

@@ -136,7 +136,7 @@ def _features(texts: Sequence[str], bits: int) -> list[npt.NDArray[np.int64]]:
     vocabularies = Vocabularies()
     features = []
     for text, (code, _) in zip(texts, language.Identifier()(texts, 5, 300), strict=True):
-        page = Page(text, vocabularies.of(code))
+        page = Page(text, vocabularies.of(code), marks=False)
         features.append(buckets(page.words, bits))
     return features
 
