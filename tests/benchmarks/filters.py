@@ -10,10 +10,11 @@ each filter, every difference with both reasons and the scores, and megabytes of
 filter judges the same text on both sides; for FineWeb's that is what C4's rules here have left of it.
 
 Two differences are meant and not counted. The marks of headings and the fences of code, which extract writes, count as
-text on both sides here; the stage leaves them out (`filter.annotate.marks`). And datatrove's C4 filter takes what stands between white space for a word, in
-every language: in Chinese, Japanese, Thai a whole sentence is then one word, and a page of plain prose loses all of its
-lines as too short. Here a line's words are those of the segmenter, which all the other filters of both take too. So for
-these languages lines of any length are judged on both sides, and how many lines either minimum would take is printed.
+text on both sides here; the stage leaves them out (`filter.annotate.marks`). And datatrove's C4 filter takes what
+stands between white space for a word, in every language: in Chinese, Japanese, Thai a whole sentence is then one word,
+and a page of plain prose loses all of its lines as too short. Here a line's words are those of the segmenter, which all
+the other filters of both take too. So for these languages lines of any length are judged on both sides, and how many
+lines either minimum would take is printed.
 """
 
 import argparse
