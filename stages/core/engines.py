@@ -9,10 +9,9 @@ import gc
 import multiprocessing
 import os
 import socket
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import forkserver
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -23,6 +22,8 @@ from stages.core.runtime import profile
 
 Jobs = Sequence[tuple[Any, ...]]
 """The arguments of one call each, in the order in which they should begin."""
+
+_prepared: list[concurrent.futures.ProcessPoolExecutor] = []
 
 KILLED = "a worker process was killed, most likely for want of memory; finished shards are kept: "
 
@@ -66,15 +67,13 @@ def collect_seldom() -> None:
     gc.set_threshold(100_000, 50, 50)
 
 
-def prepare(stage: str) -> None:
-    """Have the process that worker processes are forked from begin to import, beside this one, what a stage imports.
-
-    The stage's own module is left out, for each worker runs it as its ``__main__``.
-    """
+def prepare() -> None:
+    """Fork the worker processes of a stage while this one has imported what they need and has done nothing else yet."""
     if profile().engine == "local" and profile().worker_count > 1:
-        imported = [name for name in sys.modules if name.startswith("stages.") and name != stage]
-        multiprocessing.set_forkserver_preload(imported)
-        forkserver.ensure_running()
+        collect_seldom()  # before they are forked: a search writes to all that it looks at, and so copies it
+        pool = concurrent.futures.ProcessPoolExecutor(profile().worker_count, multiprocessing.get_context("fork"))
+        pool.submit(int).result()  # forks all of them, and begins threads after
+        _prepared.append(pool)
 
 
 def run(call: Callable[..., Any], jobs: Jobs, *, module: str, label: str) -> Iterator[int]:
@@ -122,9 +121,7 @@ def _local(call: Callable[..., Any], jobs: Jobs) -> Iterator[int]:
             call(*job)
             yield number
         return
-    # They are forked from a process of their own, which has none of this one's threads; see `prepare`.
-    context = multiprocessing.get_context("forkserver")
-    with concurrent.futures.ProcessPoolExecutor(workers, mp_context=context, initializer=collect_seldom) as pool:
+    with _pool() as pool:
         futures = {pool.submit(call, *job): number for number, job in enumerate(jobs)}
         try:
             for future in concurrent.futures.as_completed(futures):
@@ -133,4 +130,18 @@ def _local(call: Callable[..., Any], jobs: Jobs) -> Iterator[int]:
         except BrokenProcessPool:
             raise HeadwaterError(KILLED + "lower `workers` in the execution profile and run again") from None
         finally:
-            pool.shutdown(cancel_futures=True)
+            for future in futures:
+                future.cancel()
+
+
+@contextmanager
+def _pool() -> Iterator[concurrent.futures.ProcessPoolExecutor]:
+    """The workers that the stage prepared; in a process that is no stage's own, which may have threads, new ones."""
+    if _prepared:
+        yield _prepared[0]
+        return
+    context = multiprocessing.get_context("forkserver")
+    with concurrent.futures.ProcessPoolExecutor(
+        profile().worker_count, mp_context=context, initializer=collect_seldom
+    ) as pool:
+        yield pool

@@ -64,7 +64,7 @@ def _run(stage: str, run: Callable[..., Metrics], workers: bool, distributed: bo
     target = arguments.pop("metrics")
     values = parameters.load(kind, stage)
     if workers:
-        engines.prepare(f"stages.{stage}")
+        engines.prepare()
     if distributed and profile().processes > 1 and "WORLD_SIZE" not in os.environ:
         _torchrun(stage)
     hardware.begin(stage)
