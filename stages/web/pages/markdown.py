@@ -13,6 +13,7 @@ _LOOKS_LIKE_MARKUP = re.compile(r"#{1,6} |```")
 # layout (soft hyphen, zero-width space, word joiner, byte order mark).
 _NO_TEXT = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff\u00ad\u200b\u2060\ufeff]")
 
+_SPACES = re.compile(" {2,}")
 _BLANKS = re.compile(r"[ \t]+$", re.MULTILINE)
 _BLANK_LINES = re.compile(r"(?:[ \t]*+\n)++")
 
@@ -52,8 +53,8 @@ class Text:
         self._add("item", marker + text)
 
     def row(self, cells: list[str]) -> None:
-        """A row of a table."""
-        self._add("row", _as_words(" | ".join(cells)))
+        """A row of a table; cells may be empty, and have no more than one space in a row."""
+        self._add("row", _as_words(_SPACES.sub(" ", " | ".join(cells)).strip()))
 
     def code(self, text: str) -> None:
         """Preformatted text."""

@@ -1,5 +1,6 @@
 """The chosen blocks of pages as Markdown-like text: headings, lists, rows of tables, code, lines of a paragraph."""
 
+import re
 from collections.abc import Iterator
 from itertools import groupby, pairwise
 from typing import Any
@@ -9,6 +10,7 @@ import numpy as np
 from stages.web.pages.blocks import Blocks
 from stages.web.pages.flat_tree import NAMES, TAG, FlatTree
 from stages.web.pages.markdown import Text
+from stages.web.pages.tables import Tables
 
 Array = np.ndarray[Any, Any]
 
@@ -18,19 +20,22 @@ _PARTS = [["pre", "listing"], [f"h{level}" for level in range(1, 7)], ["li"], ["
 _ITEM = 2
 _IS_PART = np.array([[name in names for name in NAMES] for names in _PARTS])
 _MAX_ROW = 1000  # characters: a table with more in a row lays out the page
+_START = re.compile(r'\bstart="\s*(\d{1,9})')
+# What highlighters call the number that they write before a line of code.
+_LINE_NUMBER = re.compile(r'\bclass="[^"]*\b(?:linenos?|lno|lnt?|line-?numbers?)\b')
 
 
 def written(blocks: Blocks, kept: Array) -> list[str]:
     """The text of the blocks that are kept of each page with text, in the order of the page."""
-    writer = _Writer(blocks)
     (chosen,) = np.nonzero(kept)
+    writer = _Writer(blocks, chosen)
     edges = np.searchsorted(chosen, [*blocks.pages.starts, blocks.pages.size]).tolist()
     members = chosen.tolist()
     return [writer.page(members[start:end]) for start, end in pairwise(edges)]
 
 
 class _Writer:
-    def __init__(self, blocks: Blocks) -> None:
+    def __init__(self, blocks: Blocks, chosen: Array) -> None:
         tree, home = blocks.tree, blocks.home
         self.text = Text()
         self._blocks = blocks
@@ -41,43 +46,52 @@ class _Writer:
         self._around = dict(zip(items.tolist(), _innermost(tree, items, tree.parent[items]).tolist(), strict=True))
         pre, heading, item, row, cell = [_innermost(tree, elements, home) for elements in parts]
         self._item, self._cell = item.tolist(), cell.tolist()
+        self._tables = Tables(tree, np.unique(cell[chosen]).tolist())
         # Code, heading or row that a block is part of, or -1: blocks of the same are written together.
         self._part = np.where(pre >= 0, pre, np.where(heading >= 0, heading, row)).tolist()
         self._goes_on = _on_next_line(blocks).tolist()
         self._begun: dict[int, int] = {}  # items written, with their indentation
         self._before = -1  # the block written last
+        self._table = -1  # the table of which a row was written last
         self._numbers: dict[int, dict[int, int]] = {}
 
     def page(self, members: list[int]) -> str:
         """The text of blocks of one page."""
         self.text = Text()
-        for part, together in groupby(members, key=self._part.__getitem__):
-            self.write(part, list(together))
+        parts = [(part, list(own)) for part, own in groupby(members, key=self._part.__getitem__)]
+        for (part, own), following in zip(parts, [*parts[1:], (-1, [])], strict=True):
+            if not self._numbers_lines(part, own, *following):
+                self.write(part, own)
         return str(self.text)
 
     def write(self, part: int, members: list[int]) -> None:
         texts = self._blocks.texts
-        tag = int(self._tags[part]) if part >= 0 else -1
+        tag, table = int(self._tags[part]) if part >= 0 else -1, -1
         if tag in _CODE:
             self.text.code(self._raw(part, members))
         elif tag in _HEADINGS:
             self.text.heading(" ".join([texts[block] for block in members]), _HEADINGS.index(tag) + 1)
-        elif tag >= 0 and (cells := self._cells(members)):
+        elif tag >= 0 and (cells := self._cells(part, members)):
             self.text.row(cells)
+            table = self._tables.table(part)
         else:
             for block in members:
                 self._words(block)
-        self._before = members[-1]
+        self._before, self._table = members[-1], table
 
-    def _cells(self, members: list[int]) -> list[str]:
-        """Texts of the cells of a row; none where the table lays out the page."""
-        if len(members) < 2:
-            return []
+    def _cells(self, row: int, members: list[int]) -> list[str]:
+        """Texts of the cells of a row, empty ones among them; none where the table lays out the page."""
         texts = self._blocks.texts
-        cells = [[texts[block] for block in group] for _, group in groupby(members, key=self._cell.__getitem__)]
-        if len(cells) < 2 or sum(map(len, (text for cell in cells for text in cell))) > _MAX_ROW:
+        cells = [(cell, [texts[block] for block in own]) for cell, own in groupby(members, key=self._cell.__getitem__)]
+        if len(cells) < 2 and (self._table != self._tables.table(row) or self._tables.is_all(row, cells[0][0])):
             return []
-        return [" ".join(cell) for cell in cells]
+        if sum(len(text) for _, own in cells for text in own) > _MAX_ROW:
+            return []
+        shown: list[str] = []
+        for cell, own in cells:
+            shown += [""] * (self._tables.column(row, cell) - len(shown))
+            shown.append(" ".join(own))
+        return shown
 
     def _words(self, block: int) -> None:
         text, item = self._blocks.texts[block], self._item[block]
@@ -98,8 +112,22 @@ class _Writer:
             end = int(np.searchsorted(self._tree.start, self._tree.end[parent]))
             children = (self._tree.parent[parent:end] == parent) & (self._tags[parent:end] == TAG["li"])
             places = np.flatnonzero(children).tolist()
-            self._numbers[parent] = {parent + place: number for number, place in enumerate(places, 1)}
+            start = _START.search(self._tree.attributes(int(self._tree.start[parent])))
+            first = int(start[1]) if start else 1
+            self._numbers[parent] = {parent + place: number for number, place in enumerate(places, first)}
         return f"{self._numbers[parent][item]}. "
+
+    def _numbers_lines(self, part: int, members: list[int], following: int, others: list[int]) -> bool:
+        """Whether a piece of code does nothing but number the lines of the one that follows."""
+        if part < 0 or following < 0 or self._tags[part] not in _CODE or self._tags[following] not in _CODE:
+            return False
+        numbers = " ".join([self._blocks.texts[block] for block in members]).split()
+        if not (numbers[0].isdecimal() and len(numbers[0]) < 7):
+            return False
+        first, code = int(numbers[0]), self._raw(following, others)
+        return numbers == [str(number) for number in range(first, first + len(numbers))] and (
+            code.strip("\n").count("\n") < len(numbers) <= code.count("\n") + 1
+        )
 
     def _raw(self, element: int, members: list[int]) -> str:
         return "".join(self._pieces(element, members))
@@ -116,8 +144,15 @@ class _Writer:
                 yield "\n"
                 ends_line = True
             if not tree.skipped[token] and (text := tree.text(token)):
+                if text.strip().isdecimal() and _LINE_NUMBER.search(self._opening(token)):
+                    continue
                 yield text
                 ends_line = text.endswith("\n")
+
+    def _opening(self, token: int) -> str:
+        """Attributes of the element in which the text behind a token lies, unless that is all of the code."""
+        home = int(self._tree.home[token])
+        return "" if self._tags[home] in _CODE else self._tree.attributes(int(self._tree.start[home]))
 
 
 def _on_next_line(blocks: Blocks) -> Array:

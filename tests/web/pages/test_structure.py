@@ -23,6 +23,34 @@ def test_tables_are_rows_and_layout_is_not() -> None:
     assert " | " not in written(layout)
 
 
+def test_cells_stand_in_their_columns() -> None:
+    head = "<tr><th><th>2019<th>2020<th><th>all"  # a column of pictures is none
+    body = "<tr><th>Rye<td><td>7<td><img><td>7<tr><td>Oats<td>2<td><td><td>2"
+    assert written(f"<table>{head}{body}</table>") == "| 2019 | 2020 | all\nRye | | 7 | 7\nOats | 2 | | 2"
+    spans = "<tr><td rowspan=2>Rye<td>spring<td>5<tr><td>winter<td>2<tr><td>Oats<td colspan=2>none"
+    assert written(f"<table>{spans}</table>") == "Rye | spring | 5\n| winter | 2\nOats | none"
+    single = "<tr><td>a<td>b<tr><td><td>c<tr><td colspan=2>In all<tr><td>d<td>e"
+    assert written(f"<table>{single}</table>") == "a | b\n| c\n\nIn all\n\nd | e"
+
+
+def test_a_table_of_hostile_spans_takes_no_time() -> None:
+    row = "<tr>" + "<td rowspan=99999 colspan=99>x" * 99
+    assert written(f"<table>{row * 20}</table>").count("\n") == 19
+
+
+def test_numbers_of_lines_are_no_code() -> None:
+    table = "<table><tr><td><pre>9\n10\n</pre><td><pre>a = 1\nb = 2\n</pre></table>"
+    assert written(table) == "```\na = 1\nb = 2\n```"
+    inline = '<pre><span class="ln">1</span>a = 1\n<span class="ln">2</span>\n<span class="ln">3</span>  2</pre>'
+    assert written(inline) == "```\na = 1\n\n  2\n```"
+    output = "<pre>1\n2\n</pre><p>is printed by</p><pre>print(1)\nprint(2)\n</pre>"
+    assert written(output) == "```\n1\n2\n```\n\nis printed by\n\n```\nprint(1)\nprint(2)\n```"
+
+
+def test_a_list_goes_on_counting() -> None:
+    assert written('<ol start="4"><li>four</li><li>five</li></ol>') == "4. four\n5. five"
+
+
 def test_code_keeps_its_indentation() -> None:
     assert written("<pre>    if x:\n        y()\n</pre>") == "```\n    if x:\n        y()\n```"
     lines = "<pre><div>a = 1</div><div>  b = <span>2</span></div></pre>"
