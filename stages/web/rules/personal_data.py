@@ -42,12 +42,20 @@ class PersonalData:
 
 KINDS = ("email", "ip", "phone", "card", "iban", "api_key", "private_key")
 
-_ATOM = r"[A-Za-z0-9!#$%&'*+=?^_{|}~-]"
-_NUMBER = r"\(?[0-9][0-9 ()./\x{a0}-]{6,20}[0-9]"  # as people write them
+# Latin with all its marks, and Cyrillic, in which addresses are written too.
+_LETTER = "A-Za-z\u00c0-\u024f\u0400-\u04ff"
+# A letter or digit of a script with spaces: in Chinese and Japanese what is meant stands between other characters.
+_WORD = r"[^\W\u3040-\u30ff\u3400-\u9fff]"
+_ATOM = rf"[{_LETTER}0-9!#$%&'*+=?^_{{|}}~-]"
+_DIGIT = "0-9\u0660-\u0669\u06f0-\u06f9"  # Arabic ones too
+_GAP = " ()./\u00a0\u2011\u2013-"
+_NUMBER = rf"\(?[{_DIGIT}][{_DIGIT}{_GAP}]{{6,20}}[{_DIGIT}]"  # as people write them
 _PHONE_WORD = (
-    "tel|phone|telephone|fax|mobile|cell|call|whatsapp|telefon|handy|tél|téléphone|teléfono|móvil|"
-    "тел|телефон|факс|电话|電話|手机|传真|هاتف|الهاتف|جوال|فاكس"
+    "tel|phone|telephone|fax|mobile|cell|call|whatsapp|hotline|telefon|telefonnummer|telefonnr|rufnummer|telefax|handy|"
+    "mobil|mobiltelefon|festnetz|tél|téléphone|portable|teléfono|teléfonos|móvil|celular|"
+    "тел|телефон|телефоны|факс|моб|мобильный|هاتف|الهاتف|جوال|الجوال|فاكس|تليفون|موبايل"
 )
+_PHONE_SIGN = "电话|電話|手机|手機|传真|傳真|热线|熱線|座机"
 # Visa, Mastercard, American Express, Diners Club, Discover, JCB, Mir, UnionPay: ranges of ISO/IEC 7812.
 _NETWORK = re.compile(
     r"4\d{15}|5[1-5]\d{14}|2(?:22[1-9]|2[3-9]\d|[3-6]\d\d|7[01]\d|720)\d{12}|3[47]\d{13}|3(?:0[0-5]|[68]\d)\d{11}|"
@@ -74,7 +82,7 @@ class _Finder:
 def _finder(
     kind: str, hint: str, sign: str, pattern: str, check: Callable[[re.Match[str], PersonalData], str | None]
 ) -> _Finder:
-    return _Finder(kind, hint, sign, re.compile(pattern.replace(r"\x{a0}", r"\xa0")), check)
+    return _Finder(kind, hint, sign, re.compile(pattern), check)
 
 
 def replace(texts: Sequence[str], rules: PersonalData) -> list[tuple[str, Counter[str]]]:
@@ -120,13 +128,17 @@ def _whole(match: re.Match[str], _: PersonalData) -> str:
 
 def _public(match: re.Match[str], _: PersonalData) -> str | None:
     address = match[0]
-    # Of four numbers below 32 nearly all are sections and versions: one address in 4,096 is of that kind.
-    if "." in address and all(int(number) < 32 for number in address.split(".")):
+    # Where the last three are so small nearly all are sections and versions: one address in 1,300 is of that kind.
+    first, *others = address.split(".")
+    if others and int(first) < 100 and all(int(number) < 32 for number in others):
+        return None
+    if address.endswith("::"):  # a network
         return None
     try:
-        return address if ipaddress.ip_address(address).is_global else None
+        found = ipaddress.ip_address(address)
     except ValueError:
         return None
+    return address if found.is_global and not found.is_multicast else None
 
 
 def _international(match: re.Match[str], _: PersonalData) -> str | None:
@@ -169,10 +181,10 @@ def _iban(match: re.Match[str], _: PersonalData) -> str | None:
 _FINDERS = (
     _finder(
         "email",
-        r"@[A-Za-z0-9][A-Za-z0-9.-]*\.[A-Za-z]{2}",
+        rf"@[{_LETTER}0-9][{_LETTER}0-9.-]*\.[{_LETTER}]{{2}}",
         "@",
         rf"(?<!{_ATOM})(?<!\.){_ATOM}{{1,64}}(?:\.{_ATOM}{{1,64}}){{0,8}}@"
-        r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.){1,8}[A-Za-z]{2,63}\b",
+        rf"(?:[{_LETTER}0-9](?:[{_LETTER}0-9-]{{0,61}}[{_LETTER}0-9])?\.){{1,8}}[{_LETTER}]{{2,63}}(?!{_WORD})",
         _whole,
     ),
     _finder(
@@ -186,30 +198,31 @@ _FINDERS = (
         "card",
         r"[0-9]{4}[ -]?[0-9]{4,6}[ -]?[0-9]{4}",
         "",
-        r"(?<![\w.,:/=#+-])(?:[0-9]{4}([ -])[0-9]{4}\1[0-9]{4}\1[0-9]{4}|3[0-9]{3}([ -])[0-9]{6}\2[0-9]{4,5}|"
-        r"[0-9]{14,16})(?![\w-]|[.,:]\d)",
+        rf"(?<!{_WORD})(?<![.,:/=#+-])"
+        r"(?:[0-9]{4}([ -])[0-9]{4}\1[0-9]{4}\1[0-9]{4}|3[0-9]{3}([ -])[0-9]{6}\2[0-9]{4,5}|[0-9]{14,16})"
+        rf"(?!{_WORD}|-|[.,:]\d)",
         _card,
     ),
-    _finder("phone", rf"\+{_NUMBER}", "+", rf"(?<![\w+])\+{_NUMBER}(?!\w)", _international),
+    _finder("phone", rf"\+{_NUMBER}", "+", rf"(?<!{_WORD})(?<!\+)\+{_NUMBER}(?!{_WORD})", _international),
     _finder(
         "phone",
-        rf"(?i)(?:{_PHONE_WORD})[^0-9+\n]{{0,12}}{_NUMBER}",
+        rf"(?i)(?:{_PHONE_WORD}|{_PHONE_SIGN})[^0-9+\n]{{0,12}}{_NUMBER}",
         "",
-        rf"(?i)(?<!\w)(?:{_PHONE_WORD})\b[^\d+\n]{{0,12}}?({_NUMBER})(?!\w)",
+        rf"(?i)(?:(?<!\w)(?:{_PHONE_WORD})\b|{_PHONE_SIGN})[^\d+\n]{{0,12}}?({_NUMBER})(?!{_WORD})",
         _national,
     ),
     _finder(
         "ip",
         r"(?:^|[^\w.])(?:[0-9]{1,3}\.){3}[0-9]{1,3}(?:[^\w.]|\.[^0-9]|\.?$)",
         ".",
-        r"[0-9](?<![\w.].)[0-9]{0,2}(?:\.[0-9]{1,3}){3}(?!\w|\.\d)",
+        rf"[0-9](?<!{_WORD}.)(?<!\..)[0-9]{{0,2}}(?:\.[0-9]{{1,3}}){{3}}(?!{_WORD}|\.\d)",
         _public,
     ),
     _finder(
         "ip",
         r"[23][0-9A-Fa-f]{3}:[0-9A-Fa-f]{0,4}:",
         ":",
-        r"[23](?<![\w:.].)[0-9A-Fa-f]{3}:(?:[0-9A-Fa-f]{0,4}:){1,6}[0-9A-Fa-f]{0,4}(?![\w:]|\.\d)",
+        rf"[23](?<!{_WORD}.)(?<![:.].)[0-9A-Fa-f]{{3}}:(?:[0-9A-Fa-f]{{0,4}}:){{1,6}}[0-9A-Fa-f]{{0,4}}(?!{_WORD}|:|\.\d)",
         _public,
     ),
 )
