@@ -4,7 +4,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -15,7 +15,7 @@ from stages.core.params import as_json, params
 from stages.web.sources import captures, intake, listings, locations, sampling, text_files
 from stages.web.sources.source import Collected, Wanted
 
-_DATE = re.compile(r"(\d{4})-(\d\d)-(\d\d)(?:[T ](\d\d):(\d\d):(\d\d))?")
+_DAY = re.compile(r"\d{4}-\d\d-\d\d")
 
 
 @params
@@ -100,12 +100,12 @@ def _text(section: Mapping[str, str], row: Mapping[str, Any], place: str) -> cap
 
 
 def _date(value: object) -> str:
-    """A date as WARC has it; ``UNKNOWN_DATE`` for what is none."""
-    found = _DATE.match(value.isoformat() if isinstance(value, datetime) else value if isinstance(value, str) else "")
-    if found is None:
-        return captures.UNKNOWN_DATE
+    """A date as WARC has it, in UTC; ``UNKNOWN_DATE`` for what is none."""
+    text = value.isoformat() if isinstance(value, date) else value if isinstance(value, str) else ""
     try:
-        moment = datetime(*(int(part or 0) for part in found.groups()), tzinfo=UTC)  # type: ignore[arg-type,misc]
-    except ValueError:
-        return captures.UNKNOWN_DATE
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+        moment = datetime.fromisoformat(text.strip().removesuffix(" UTC"))
+        moment = moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
+    except (ValueError, OverflowError):
+        found = _DAY.match(text)  # of another form behind it
+        return _date(found[0]) if found and found[0] != text else captures.UNKNOWN_DATE
+    return moment.isoformat(timespec="seconds") + "Z"

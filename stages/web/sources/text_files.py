@@ -14,6 +14,7 @@ import fsspec
 
 from stages.core.errors import HeadwaterError
 from stages.core.params import nearest
+from stages.web.pages import charset
 
 NAMES = re.compile(
     r"(?!README\.md\Z).*\.(txt|md|jsonl|ndjson|json|parquet|csv|tsv|arrow)(\.(gz|bz2|xz|zst))?",
@@ -57,7 +58,8 @@ def pieces(path: Path, column: str, size: int) -> list[Piece]:
         return _row_groups(path, column, size)
     if path.suffix.lower() in (".jsonl", ".ndjson"):
         return _stretches(path, size)
-    return [Piece(path, 0, 0, path.stat().st_size)]
+    total = path.stat().st_size
+    return [Piece(path, 0, 0, total)] if total else []
 
 
 def _check_column(path: Path, column: str, columns: Mapping[str, Any]) -> None:
@@ -78,6 +80,10 @@ def rows(piece: Piece, column: str) -> Iterator[Row]:
             if place == 0 and not isinstance(row, str):
                 _check_column(piece.path, column, row)
             yield place, row
+    except UnicodeDecodeError:
+        raise HeadwaterError(
+            f"{piece.path}: not in UTF-8; `iconv -f WINDOWS-1252 -t UTF-8` makes it so, if it is from a spreadsheet"
+        ) from None
     except (OSError, EOFError, ValueError) as error:
         raise HeadwaterError(f"{piece.path}: could not be read: {' '.join(str(error).split())}") from None
 
@@ -93,7 +99,7 @@ def _rows(piece: Piece, column: str) -> Iterator[Row]:
 def _text(path: Path, column: str) -> Iterator[Row]:
     with fsspec.open(path, "rb", compression="infer") as file:
         data = file.read(MAX_BYTES + 1)
-    yield 0, "too_large" if len(data) > MAX_BYTES else {column: data.decode("utf-8", "replace")}
+    yield 0, "too_large" if len(data) > MAX_BYTES else {column: charset.decode(data, "")}
 
 
 def _json_lines(piece: Piece) -> Iterator[Row]:
@@ -102,7 +108,8 @@ def _json_lines(piece: Piece) -> Iterator[Row]:
         if at:
             file.seek(at)
         while (not piece.end or at < piece.end) and (line := file.readline(MAX_BYTES + 1)):
-            yield at, "too_large" if len(line) > MAX_BYTES else _json(line)
+            if line.strip():  # a blank line is no row
+                yield at, "too_large" if len(line) > MAX_BYTES else _json(line)
             at += len(line)
             while len(line) > MAX_BYTES and not line.endswith(b"\n"):
                 line = file.readline(MAX_BYTES)
@@ -145,10 +152,11 @@ def _row_groups(path: Path, column: str, size: int) -> list[Piece]:
         with pq.ParquetFile(path) as file:
             _check_column(path, column, dict.fromkeys(file.schema_arrow.names))
             kind = file.schema_arrow.field(column).type
+            kind = kind.value_type if pa.types.is_dictionary(kind) else kind
             sizes = [file.metadata.row_group(number).total_byte_size for number in range(file.num_row_groups)]
     except pa.ArrowInvalid as error:
         raise HeadwaterError(f"{path}: no Parquet file: {error}") from None
-    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)):
         raise HeadwaterError(f"{path}: column {column!r} (crawl.text.text_column) holds {kind}, not text")
     found: list[Piece] = []
     start = gathered = 0
@@ -174,6 +182,7 @@ def _parquet(piece: Piece) -> Iterator[Row]:
 def _dataset(path: Path) -> Iterator[Row]:
     import datasets
 
+    datasets.logging.set_verbosity(datasets.logging.CRITICAL)  # what it says of an error is said once, here
     try:
         if path.suffix.lower() == ".arrow":  # also one of a folder that save_to_disk wrote, which load_dataset refuses
             yield from enumerate(datasets.Dataset.from_file(str(path)))

@@ -1,6 +1,7 @@
 import gc
 import gzip
 import json
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,8 @@ def rows(count: int, size: int = 5) -> list[dict[str, str]]:
     return [{"text": f"# Row {number}\n\n" + f"word{number} " * size} for number in range(count)]
 
 
-def table(path: Path, columns: dict[str, list[Any]], row_group: int = 100) -> None:
+def table(path: Path, columns: dict[str, Any], row_group: int = 100) -> None:
+    path.parent.mkdir(exist_ok=True)
     pq.write_table(pa.table(columns), path, row_group_size=row_group)
 
 
@@ -52,6 +54,48 @@ def test_files_of_every_kind_become_records_with_url_and_date(profile: Path, tmp
     ]  # fmt: skip
     assert records(tmp_path)["https://example.org/a%20b"].date == "2024-05-06T07:08:09Z"
     assert records(tmp_path)["http://text.invalid/e.parquet/0"].date == captures.UNKNOWN_DATE
+
+
+def test_texts_are_read_in_the_encoding_that_they_are_in(profile: Path, tmp_path: Path) -> None:
+    german, russian = "Grüße – das „Wetter“ ist schön, 3 €.", "Сегодня хорошая погода, и мы идём гулять в парк."
+    written = {"utf-16": german, "utf-8-sig": german, "cp1252": german, "koi8-r": russian, "cp1251": russian}
+    for encoding, text in written.items():
+        warcs.write(tmp_path / "incoming" / f"{encoding}.txt", text.encode(encoding))
+    run(tmp_path, source="text")
+    assert texts(tmp_path) == {f"http://text.invalid/{name}.txt/0": text for name, text in written.items()}
+
+
+def test_dates_of_every_type_are_in_utc(profile: Path, tmp_path: Path) -> None:
+    moment = datetime(2020, 1, 2, 3, 4, 5)
+    at_three = {
+        "text": moment.isoformat(),
+        "offset": "2020-01-02T05:04:05+02:00",
+        "named": "2020-01-02 03:04:05 UTC",
+        "moment": moment,
+        "zone": pa.array([moment], pa.timestamp("ns", "Europe/Berlin")),
+    }
+    days = {"day": date(2020, 1, 2), "rough": "2020-01-02, in the morning"}
+    for name, value in {**at_three, **days}.items():
+        table(tmp_path / "incoming" / f"{name}.parquet", {"text": ["A."], "date": value if name == "zone" else [value]})
+    run(tmp_path, source="text")
+    found = {url.split("/")[3].split(".")[0]: record.date for url, record in records(tmp_path).items()}
+    assert found == dict.fromkeys(at_three, "2020-01-02T03:04:05Z") | dict.fromkeys(days, "2020-01-02T00:00:00Z")
+
+
+def test_empty_files_and_blank_lines_are_no_rows(profile: Path, tmp_path: Path) -> None:
+    for name in ("a.csv", "b.jsonl", "c.json"):
+        warcs.write(tmp_path / "incoming" / name, b"")
+    warcs.write(tmp_path / "incoming" / "d.jsonl", b'{"text": "One."}\n\n \n{"text": "Two."}\n\n')
+    metrics, _, _ = run(tmp_path, source="text")
+    assert (metrics["in"], metrics["out"]) == (2, 2)
+
+
+def test_columns_of_text_of_every_type(profile: Path, tmp_path: Path) -> None:
+    plain = pa.array(["One.", "Two.", "One."])
+    for name, column in {"a": plain.dictionary_encode(), "b": plain.cast(pa.string_view())}.items():
+        table(tmp_path / "incoming" / f"{name}.parquet", {"text": column})
+    metrics, _, _ = run(tmp_path, source="text")
+    assert metrics["out"] == 6
 
 
 def test_extract_keeps_the_structure_of_a_text(profile: Path, tmp_path: Path) -> None:
