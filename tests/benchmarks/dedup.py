@@ -186,9 +186,11 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=3, help="measurements of which the median counts")
     parser.add_argument("--copies", type=float, nargs="*", default=[0.5, 2, 8], help="sizes for growth")
     arguments = parser.parse_args()
-    folder = arguments.folder or Path(tempfile.mkdtemp(prefix="headwater-"))
     source = arguments.documents.resolve()
     size = sum(len(row["text"].encode()) for row in rows(source).values())
+    if not size:
+        parser.error(f"{arguments.documents}: no documents here; `dvc repro filter` makes some")
+    folder = arguments.folder or Path(tempfile.mkdtemp(prefix="headwater-"))
     print(f"{platform.platform()}, Python {platform.python_version()}; {size / 1e6:.1f} MB of text")
     likeness = (PARAMS.minhash.bands, PARAMS.minhash.rows)
     runs: list[tuple[str, Callable[..., dict[str, int]], tuple[Any, ...]]] = [

@@ -12,6 +12,8 @@ from stages.web.records.warc import HEADER_END, Record, parse_headers
 _STATUS = re.compile(rb"HTTP/\d(?:\.\d)? +(\d{3})\b")
 _CHUNK = re.compile(rb"\s*([0-9a-fA-F]{1,8})[^\r\n]{0,256}\r?\n")
 _HTML = re.compile(rb"<(?:!doctype|html|head|body|title|meta|p|div|h[1-6]|table)\b", re.IGNORECASE)
+# How files begin that are no text, whatever they were served as: PDF, PNG, JPEG, GIF, ZIP and Office, gzip.
+_BINARY = (b"%PDF-", b"\x89PNG\r\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a", b"PK\x03\x04", b"\x1f\x8b\x08")
 
 # More than two layers are seen in attacks only.
 _MAX_LAYERS = 3
@@ -66,7 +68,7 @@ def _is_text(media_type: str) -> bool:
 def _page(media_type: str, body: bytes) -> Page | str:
     if not body.strip(b" \t\r\n\f\v\0"):
         return "no_text"
-    if not _is_text(media_type):
+    if not _is_text(media_type) or body.startswith(_BINARY):
         return "not_html"
     if not media_type.lower().startswith(("text/html", "application/xhtml")) and not _HTML.search(body[:4096]):
         return "not_html"

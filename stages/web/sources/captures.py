@@ -17,6 +17,8 @@ _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "headwater/captures")
 
 _SOFTWARE = "Headwater"
 
+_DIGESTS = ("sha1", "sha256", "sha512", "md5")
+
 # What would end a header line, and so begin another that the page's owner could choose.
 _ENDS_LINE = re.compile(r"[\x00-\x1f\x7f]+")
 
@@ -104,3 +106,13 @@ def member(record: bytes) -> bytes:
     """One gzip member; zlib's own header carries no time and no name."""
     encoder = zlib.compressobj(4, wbits=31)
     return encoder.compress(record) + encoder.flush()
+
+
+def agrees(stated: str, data: bytes) -> bool | None:
+    """Whether a digest as WARC headers state it, in base 32 or 16, is that of ``data``; None if its kind is unknown."""
+    kind, _, value = stated.partition(":")
+    kind = kind.lower().replace("-", "")
+    if kind not in _DIGESTS:
+        return None
+    digest = hashlib.new(kind, data, usedforsecurity=False).digest()
+    return value.strip().upper().rstrip("=") in (base64.b32encode(digest).decode().rstrip("="), digest.hex().upper())

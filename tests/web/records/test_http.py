@@ -74,6 +74,7 @@ def test_a_bomb_is_refused_at_the_cap(encoding: str) -> None:
         (message(PAGE, status="301 Moved"), "status"),
         (message(b"\x89PNG", media_type="image/png"), "not_html"),
         (message(b"%PDF-1.4", media_type=""), "not_html"),
+        (message(b"\x89PNG\r\n\x1a\n", media_type="text/html"), "not_html"),
         (message(b"  \n"), "no_text"),
         (message(b"\x1f\x8bgarbage", "Content-Encoding: gzip"), "undecodable"),
         (message(b"garbage", "Content-Encoding: rot13"), "undecodable"),
