@@ -41,7 +41,7 @@ Where <math>a^2</math> and <nowiki>[[this]]</nowiki> stay.__NOTOC__
 
 def test_structure_stays_and_markup_goes() -> None:
     assert to_markdown(PAGE, HIDDEN) == (
-        "Quick (born 1960) is a brown fox in the garden. It has tails <b>.\n\n## History\n\n### Lists\n\n"
+        "Quick (Vite; born 1960) is a brown fox in the garden. It has tails <b>.\n\n## History\n\n### Lists\n\n"
         "- one\n  - inner two\n1. first\n2. second\n\nCaption\n\na | b\n1 | 2\n3 | 4 more\n\n"
         '```\ndef f():\n    return "a | [[b]] {{c}}"\n```\n\nWhere $a^2$ and [[this]] stay.'
     )
@@ -64,6 +64,17 @@ def test_structure_stays_and_markup_goes() -> None:
         ("-{zh-hans:简;zh-hant:繁}-体", "简体"),
         ("# a\n\ntext\n# b", "1. a\n\ntext\n\n1. b"),
         ("a\x000\x00b", "a0b"),
+        ("{|\n! !! a !! b\n|-\n| x || || 2\n|-\n| y || 1 ||\n|}", "| a | b\nx | | 2\ny | 1"),
+        ("[[Imagen:a b.JPG|thumb|pie]]b [[Grafika:c.svg]] [[:Imagen:d.png]] [[Re: a.b|c]]", "b Imagen:d.png c"),
+        (
+            "{{lang|de|'''Köln'''}} has {{nowrap|1=1 million}} in {{cvt|10|km2|abbr=on}}.",
+            "Köln has 1 million in 10 km2.",
+        ),
+        (
+            "{{convert|5|to|10|km|mi}}, {{cvt|6|ft|2|in|m}}, {{formatnum:12345}}{{efn|no}}",
+            "5 to 10 km, 6 ft 2 in, 12345",
+        ),
+        ("{{quote|Words of [[a|one]].|Author}}{{{lang|de|x}}}{{lang}}{{nowrap}}{{convert|1}}", "Words of one.1"),
     ],
 )
 def test_markup_that_is_open_or_odd_loses_no_text(wikitext: str, text: str) -> None:
