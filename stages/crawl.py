@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
+from pydantic import NonNegativeInt, PositiveFloat
+
 from stages.core import shards
 from stages.core.errors import HeadwaterError
 from stages.core.fingerprint import file_hash
@@ -32,11 +34,11 @@ _SOURCES: dict[str, Source] = {
 class Params:
     source: Literal["debian-docs", "warc", "folder", "text", "commoncrawl", "wikipedia", "web"]
     """Where pages come from; the section of that name says more."""
-    max_pages: int
+    max_pages: NonNegativeInt
     """Pages to take, 0 for all: a sample by seed and URL, so that a larger one holds a smaller one."""
     seed: int
     """Of the sample."""
-    shard_mb: float
+    shard_mb: PositiveFloat
     """Size of a WARC that is written here, before compression, in MB."""
     allow_private: tuple[str, ...]
     """Networks, such as 10.0.0.0/8, that may be connected to beside the public ones."""

@@ -167,6 +167,11 @@ def test_archives_behind_a_url_are_fetched_once_and_their_digests_are_checked(
         ({"source": "folder"}, r"no pages in \S+/incoming that crawl\.source folder reads: crawl\.folder says"),
         ({"source": "folder", "folder": {"root": "x", "base_url": "http://x/"}}, "x is no folder"),
         (
+            {"source": "folder", "max_pages": -1},
+            "crawl.max_pages: Input should be greater than or equal to 0, got -1",
+        ),
+        ({"source": "folder", "shard_mb": 0}, "crawl.shard_mb: Input should be greater than 0, got 0"),
+        (
             {"source": "internet"},
             r"crawl.source: Input should be 'debian-docs', 'warc', .* or 'w\w+', got \"internet\"",
         ),
@@ -175,6 +180,24 @@ def test_archives_behind_a_url_are_fetched_once_and_their_digests_are_checked(
 def test_nothing_to_crawl_is_one_clear_line(profile: Path, tmp_path: Path, changes: Any, message: str) -> None:
     with pytest.raises(HeadwaterError, match=message):
         run(tmp_path, **changes)
+
+
+@pytest.mark.parametrize("source", ["folder", "warc", "text", "wikipedia"])
+def test_a_folder_that_may_not_be_read_is_not_passed_over(
+    profile: Path, tmp_path: Path, source: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed = tmp_path / "incoming" / "mine" / "closed"
+    closed.mkdir(parents=True)
+    scandir = os.scandir
+
+    def refusing(path: Any = ".") -> Any:  # root may read what others may not
+        if Path(path) == closed:
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    with pytest.raises(PermissionError, match="closed"):
+        run(tmp_path, source=source)
 
 
 @pytest.fixture

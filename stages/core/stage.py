@@ -45,6 +45,8 @@ def main(run: Callable[..., Metrics], *, workers: bool = False, distributed: boo
         sys.exit(_run(stage, module.run, workers, distributed))
     except HeadwaterError as error:
         reason, code = str(error), error.code
+    except PermissionError as error:
+        reason, code = f"{error.filename}: permission denied; let this user read it, or write there", 1
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise

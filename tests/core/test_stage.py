@@ -117,6 +117,14 @@ def test_a_full_disk_is_one_line(project: Path) -> None:
     assert failed.stderr.count("\n") == 1
 
 
+def test_a_file_that_may_not_be_read_is_one_line(project: Path) -> None:
+    refusal = '(_ for _ in ()).throw(PermissionError(13, "Permission denied", str(path)))'  # root may read all
+    (project / "stages" / "words.py").write_text(STAGE.replace("path.read_text()", refusal))
+    failed = run(project, *ARGUMENTS)
+    assert failed.returncode == 1
+    assert failed.stderr == "error: words: text: permission denied; let this user read it, or write there\n"
+
+
 def test_a_stage_run_as_a_file_says_how_to_run_it(project: Path) -> None:
     command = [sys.executable, "stages/words.py", *ARGUMENTS]
     failed = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False, env={"PYTHONPATH": "."})

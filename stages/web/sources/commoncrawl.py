@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 from urllib.parse import quote
 
+from pydantic import NonNegativeInt
+
 from stages.core import shards
 from stages.core.errors import HeadwaterError
 from stages.core.params import as_json, nearest, params
@@ -48,7 +50,7 @@ class CommonCrawl:
     """Such as CC-MAIN-2025-33."""
     kind: Literal["warc", "wet"]
     """Whole pages, or the text that Common Crawl has taken out of them."""
-    files: int
+    files: NonNegativeInt
     """Files to take of the snapshot's thousands, 0 for all: a sample by seed, so that more files hold the fewer."""
     urls: tuple[str, ...]
     """URLs whose captures are taken, not whole files; `example.org/*` for those below, `*.example.org` for a domain."""

@@ -1,6 +1,7 @@
 """Where a source's files are: in incoming/crawl, elsewhere on this machine, or behind URLs."""
 
 import hashlib
+import os
 import re
 import shutil
 from collections.abc import Sequence
@@ -48,10 +49,16 @@ def _local(path: str, incoming: Path, names: re.Pattern[str]) -> list[Path]:
     found: list[Path] = []
     for match in matches:
         if match.is_dir():
-            found += [one for one in sorted(match.rglob("*")) if one.is_file() and names.fullmatch(one.name)]
+            inside = [Path(at, name) for at, _, files in os.walk(match, onerror=refuse) for name in files]
+            found += [one for one in sorted(inside) if one.is_file() and names.fullmatch(one.name)]
         elif match.name != "README.md":
             found.append(match)
     return list(dict.fromkeys(found))
+
+
+def refuse(error: OSError) -> None:
+    """For ``os.walk``, which passes over a folder that it may not read: its files would be missing without a word."""
+    raise error
 
 
 def _fetched(url: str, web: Web) -> list[Path]:

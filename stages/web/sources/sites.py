@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from stages.core import shards
 from stages.core.fingerprint import file_hash
-from stages.web.sources import captures, listings, sampling
+from stages.web.sources import captures, listings, locations, sampling
 from stages.web.sources.source import Wanted
 
 # page.html, page.htm, page.xhtml; with a language as content negotiation has it: page.html.en, page.en.html;
@@ -71,7 +71,7 @@ def files(site: Site) -> Iterator[File]:
     Links that lead out of the tree are not followed.
     """
     root = site.root.resolve()
-    for folder, folders, names in os.walk(root):
+    for folder, folders, names in os.walk(root, onerror=locations.refuse):
         folders.sort()
         for name in sorted(names):
             path = Path(folder, name)

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import PositiveInt
+from pydantic import NonNegativeInt, PositiveInt
 
 from stages.core.params import params
 
@@ -17,11 +17,11 @@ class WebCrawl:
     """Any name: with another one the same seeds are crawled anew."""
     scope: Literal["below", "host", "domain", "any"]
     """Where links may lead: below the seeds' folders, to their hosts, to subdomains of these too, or anywhere."""
-    max_depth: int
+    max_depth: NonNegativeInt
     """Links between a seed and a page."""
     max_pages: PositiveInt
     """Pages of the whole crawl."""
-    max_host_pages: int
+    max_host_pages: PositiveInt
     """Pages of one host."""
-    max_bytes: int
+    max_bytes: PositiveInt
     """Bytes of a page as it is sent; a larger one is not fetched to its end."""
