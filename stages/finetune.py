@@ -13,7 +13,7 @@ import torch
 from accelerate import PartialState
 from pydantic import NonNegativeInt, PositiveInt, model_validator
 
-from stages.core import adapted, shards
+from stages.core import adapted, collection, shards
 from stages.core.examples import Example, Material
 from stages.core.params import params
 from stages.core.stage import Metrics, main
@@ -100,7 +100,7 @@ def run(
         log.write_text(trained.log, "utf-8")
         spikes.write_text(trained.spikes, "utf-8")
         batches.write(seen, learned.data, params.training, params.seed, learned.tuning.steps, trained.spikes)
-        shards.collect(keep=kept)
+        collection.collect(keep=kept)
         if taught.tested is not None:
             figures["test"] = lesson.measure(taught, course, learned, tuned, taught.tested)
             if several:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import torch
 from pydantic import Field, PositiveInt, model_validator
 
-from stages.core import shards
+from stages.core import collection, shards
 from stages.core.errors import HeadwaterError
 from stages.core.order import Order
 from stages.core.params import params
@@ -113,7 +113,7 @@ def run(
     snapshot.publish(area, reached, snapshots, averaged=averaged)
     log.write_text(trained.log, "utf-8")
     spikes.write_text(trained.spikes, "utf-8")
-    shards.collect(keep=[area])
+    collection.collect(keep=[area])
     return trained.metrics
 
 

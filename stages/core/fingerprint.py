@@ -19,8 +19,8 @@ PACKAGES = ("stages", "flows")
 _RESOURCE = re.compile(r"[\w-]+(/[\w.-]+)*\.\w+")
 
 # How a build is executed and shown changes no byte, so a new progress bar leaves every shard and checkpoint in place.
-_NO_BYTES = {"stages.core.progress", "stages.core.runtime"} | {
-    f"stages.core.{name}" for name in ("engines", "engine_ray", "engine_slurm")
+_NO_BYTES = {
+    f"stages.core.{name}" for name in ("collection", "engine_ray", "engine_slurm", "engines", "progress", "runtime")
 }
 
 # Import names whose distribution is called otherwise; importlib.metadata's own table takes 3 s to make.

@@ -14,11 +14,13 @@ import shutil
 import socket
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from stages.core import engines, fingerprint
+from stages.core.collection import RECORD, collect
 from stages.core.params import as_json
 from stages.core.progress import log, meter
 from stages.core.runtime import profile
@@ -28,10 +30,6 @@ Metrics = dict[str, Any]
 
 Function = Callable[[Any, Sequence[Path], Mapping[str, Path]], Metrics]
 """What builds a unit: ``function(params, inputs, outputs)`` reads ``inputs``, writes every path of ``outputs``."""
-
-RECORD = "commit.json"
-
-_sizes: dict[Path, int] = {}
 
 
 @dataclass(frozen=True)
@@ -74,13 +72,15 @@ def build(
     missing = [index for index, folder in enumerate(folders) if not _committed(folder)]
     if len(missing) < len(todo):
         log(f"{label}: {len(todo) - len(missing)} of {len(todo)} are built already")
+    lengths = {path: _length(path) for path in dict.fromkeys(path for index in missing for path in todo[index].inputs)}
+    sizes = {index: sum(lengths[path] for path in todo[index].inputs) or 1 for index in missing}
     # The largest first, so that no worker is left alone with one at the end.
-    missing.sort(key=lambda index: -_size(todo[index]))
+    missing.sort(key=lambda index: -sizes[index])
     jobs = [(function, params, todo[index], folders[index]) for index in missing]
-    with meter(label, sum(_size(todo[index]) for index in missing), count) as progress:
+    with meter(label, sum(sizes.values()), count) as progress:
         for number in engines.run(_build, jobs, module=function.__module__, label=label):
             index = missing[number]
-            progress.advance(_read(folders[index], todo[index]).metrics.get("in", 1), _size(todo[index]))
+            progress.advance(_read(folders[index], todo[index]).metrics.get("in", 1), sizes[index])
     if missing:
         collect(keep=folders)
     return [_read(folder, unit) for folder, unit in zip(folders, todo, strict=True)]
@@ -157,9 +157,12 @@ def total(built: Iterable[Metrics]) -> Metrics:
 
 def sync(path: Path) -> None:
     """Put a file, or every file of a folder and the folder itself, on disk."""
-    for child in sorted(path.rglob("*")) if path.is_dir() else []:
-        _fsync(child)
-    _fsync(path)
+    if not path.is_dir():
+        _fsync(path)
+        return
+    # Some at a time, so that the disk is waited for seldom: for 51 files in as many folders 0.02 s, not 0.4.
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(_fsync, [*path.rglob("*"), path]))
 
 
 def replace(partial: Path, final: Path) -> None:
@@ -167,48 +170,6 @@ def replace(partial: Path, final: Path) -> None:
     sync(partial)
     partial.replace(final)
     _fsync(final.parent)
-
-
-def collect(keep: Iterable[Path] = ()) -> None:
-    """Remove the least recently used results while the work area is larger than the profile allows."""
-    root = profile().work
-    kept = set(keep)
-    results = [path for stage in root.iterdir() if stage.is_dir() for path in stage.iterdir() if path.is_dir()]
-    sizes = {path: _size_of_result(path) for path in results}
-    excess = sum(sizes.values()) - profile().work_limit_gb * 1e9
-    for path in sorted(results, key=_used) if excess > 0 else []:
-        if excess <= 0:
-            return
-        if path not in kept:
-            shutil.rmtree(path, ignore_errors=True)
-            excess -= sizes[path]
-
-
-def _used(folder: Path) -> float:
-    """When a result was used last; another process may be giving it its final name, or taking it away."""
-    try:
-        return folder.stat().st_mtime
-    except FileNotFoundError:
-        return 0.0
-
-
-def _size_of_result(folder: Path) -> int:
-    """In bytes; what is committed does not change, so it is looked at once, not after the work of each label."""
-    if folder in _sizes:
-        return _sizes[folder]
-    size = _bytes(folder)
-    if (folder / RECORD).is_file():
-        _sizes[folder] = size
-    return size
-
-
-def _bytes(folder: str | Path) -> int:
-    """Of all files below a folder that may be going away."""
-    try:
-        with os.scandir(folder) as entries:
-            return sum(_bytes(entry.path) if entry.is_dir() else entry.stat().st_size for entry in entries)
-    except FileNotFoundError:
-        return 0
 
 
 def _area(label: str) -> Path:
@@ -220,8 +181,9 @@ def _made(folder: Path) -> Path:
     return folder
 
 
-def _size(unit: Unit) -> int:
-    return sum(path.stat().st_size for path in unit.inputs if path.is_file()) or 1
+def _length(path: Path) -> int:
+    """Bytes of an input; 0 of a folder."""
+    return path.stat().st_size if path.is_file() else 0
 
 
 def _build(function: Function, params: Any, unit: Unit, folder: Path) -> None:

@@ -1,6 +1,7 @@
 """Fingerprints: they change with what a function does, not with how its source looks."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from stages.core import fingerprint
 
 
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A project of three modules: stages.first imports stages.room.tool, which reads a template."""
     monkeypatch.setattr(fingerprint, "ROOT", tmp_path)
     room = tmp_path / "stages" / "room"
@@ -20,12 +21,17 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (room / "tool.py").write_text('import yaml\n\nTEMPLATE = "page.html"\n\ndef f(x):\n    return x + 1\n')
     (tmp_path / "stages" / "first.py").write_text("from stages.room import tool\n")
     (tmp_path / "stages" / "other.py").write_text("")
-    return tmp_path
+    yield tmp_path
+    forget()
+
+
+def forget() -> None:
+    for cached in (fingerprint.code, fingerprint._tree, fingerprint._normalised, fingerprint._imports):
+        cached.cache_clear()
 
 
 def code(module: str) -> str:
-    for cached in (fingerprint.code, fingerprint._tree, fingerprint._normalised, fingerprint._imports):
-        cached.cache_clear()
+    forget()
     return fingerprint.code(module)
 
 

@@ -1,12 +1,10 @@
 """Shards: a result is taken only when it is whole and nothing it depends on has changed."""
 
-import itertools
 import json
 import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from stages.core import runtime, shards
+from stages.core.collection import RECORD
 from stages.core.errors import HeadwaterError
 from stages.core.shards import Metrics, Unit, build, publish
 from tests.conftest import ROOT
@@ -77,7 +76,7 @@ def test_a_damaged_or_unrecorded_result_is_not_there(profile: Path, sources: lis
     built = build(upper, {"end": "!"}, units(sources), label="stage")
     ran(sources)
     built[0].outputs["text"].write_text("damaged")
-    (built[1].outputs["text"].parents[1] / shards.RECORD).unlink()
+    (built[1].outputs["text"].parents[1] / RECORD).unlink()
     again = build(upper, {"end": "!"}, units(sources), label="stage")
     assert ran(sources) == ["a.txt", "b.txt"]
     assert [one.outputs["text"].read_text() for one in again] == ["AAA!", "BBB!", "CCC!"]
@@ -93,30 +92,6 @@ def test_a_result_that_another_process_finished_first_is_left_to_those_who_read_
     (again,) = build(overtaken, {"end": "!"}, units(sources[:1]), label="stage")
     assert again.outputs["text"].stat().st_ino == number
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]
-
-
-def test_the_work_area_is_collected_while_others_build_in_it(profile: Path, tmp_path: Path) -> None:
-    area = runtime.profile().work / "stage"
-    results = [area / str(number) for number in range(100)]
-    for result in results:
-        result.mkdir(parents=True)
-    ended = threading.Event()
-
-    def others() -> None:
-        for result in itertools.cycle(results):
-            if ended.is_set():
-                return
-            partial = result.rename(result.with_suffix(".partial"))
-            partial.rename(result)
-
-    thread = threading.Thread(target=others)
-    thread.start()
-    try:
-        for _ in range(50):
-            shards.collect()
-    finally:
-        ended.set()
-        thread.join()
 
 
 def test_any_number_of_workers_makes_the_same_and_keeps_the_order(
