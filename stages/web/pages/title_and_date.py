@@ -32,10 +32,13 @@ _DATE_NAMES = (
 _TITLE_NAMES = ("og:title", "twitter:title", "dc.title")
 _SITE_NAME = "og:site_name"
 _NAMES = frozenset((*_DATE_NAMES, *_TITLE_NAMES, _SITE_NAME))
-_JSON_DATES = ('"datePublished"', '"dateCreated"', '"uploadDate"')
-_JSON_DATE = re.compile(rf'(?:{"|".join(_JSON_DATES)})\s*:\s*"([^"]{{8,40}})"')
+# Of structured data, the surest first, too.
+_JSON_DATES = {
+    name: re.compile(rf'{name}\s*:\s*"([^"]{{8,40}})"') for name in ('"datePublished"', '"dateCreated"', '"uploadDate"')
+}
 _URL_DATE = re.compile(r"/((?:19|20)\d\d)[/-]([01]?\d)[/-]([0-3]?\d)(?:[/-]|$)")
-_NUMBERS = re.compile(r"\s*((?:19|20)\d\d)[-/.]?([01]?\d)[-/.]?([0-3]?\d)(?!\d)")
+_NUMBERS = re.compile(r"\s*((?:19|20)\d\d)(?:([-/.])([01]?\d)\2([0-3]?\d)|([01]\d)([0-3]\d))(?!\d)")
+_DAY_FIRST = re.compile(r"\s*([0-3]?\d)\. ?([01]?\d)\. ?((?:19|20)\d\d)(?!\d)")
 
 
 @dataclass
@@ -93,8 +96,8 @@ def published(stated: Stated, html: str, url: str, captured: str) -> str:
         captured: When the page was fetched, ISO 8601: what claims to be later is no date of publication. May be "".
     """
     claims = [stated.named[name] for name in _DATE_NAMES if name in stated.named]
-    if any(name in html for name in _JSON_DATES) and (structured := _JSON_DATE.search(html)):
-        claims.insert(0, structured[1])
+    structured = (pattern.search(html) for name, pattern in _JSON_DATES.items() if name in html)
+    claims[:0] = [found[1] for found in structured if found][:1]
     claims += stated.times
     if in_url := _URL_DATE.search(url):
         claims.append("-".join(in_url.groups()))
@@ -152,7 +155,9 @@ def _without_site(text: str, site: str) -> str:
 
 def _day(claim: str) -> str:
     if match := _NUMBERS.match(claim):
-        year, month, day = map(int, match.groups())
+        year, month, day = (int(part) for part in match.groups() if part and part.isdecimal())
+    elif match := _DAY_FIRST.match(claim):
+        day, month, year = map(int, match.groups())
     elif parsed := parsedate(claim):
         year, month, day = parsed[:3]
     else:

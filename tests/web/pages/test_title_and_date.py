@@ -35,6 +35,9 @@ def test_titles(page: str, title: str) -> None:
         ('<meta name="date" content="2021-02-30"><meta name="created" content="2021-03-01">', "2021-03-01"),
         ('<meta name="date" content="2031-01-01">', ""),  # after the capture
         ('<meta name="date" content="yesterday">', ""),
+        ('<meta name="date" content="2023-13-45">', ""),
+        ('<meta name="date" content="6.05.2023, 10:00">', "2023-05-06"),
+        ('<script>[{"dateCreated":"2001-01-01"},{"datePublished":"2019-01-07"}]</script>', "2019-01-07"),
         ("", ""),
     ],
 )
