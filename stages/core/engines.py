@@ -9,6 +9,7 @@ import gc
 import multiprocessing
 import os
 import socket
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -71,7 +72,8 @@ def prepare() -> None:
     """Fork the worker processes of a stage while this one has imported what they need and has done nothing else yet."""
     if profile().engine == "local" and profile().worker_count > 1:
         collect_seldom()  # before they are forked: a search writes to all that it looks at, and so copies it
-        pool = concurrent.futures.ProcessPoolExecutor(profile().worker_count, multiprocessing.get_context("fork"))
+        context = multiprocessing.get_context("fork")
+        pool = concurrent.futures.ProcessPoolExecutor(profile().worker_count, context, _end_with_parent)
         pool.submit(int).result()  # forks all of them, and begins threads after
         _prepared.append(pool)
 
@@ -141,7 +143,22 @@ def _pool() -> Iterator[concurrent.futures.ProcessPoolExecutor]:
         yield _prepared[0]
         return
     context = multiprocessing.get_context("forkserver")
-    with concurrent.futures.ProcessPoolExecutor(
-        profile().worker_count, mp_context=context, initializer=collect_seldom
-    ) as pool:
+    with concurrent.futures.ProcessPoolExecutor(profile().worker_count, context, _begin) as pool:
         yield pool
+
+
+def _begin() -> None:
+    collect_seldom()
+    _end_with_parent()
+
+
+def _end_with_parent() -> None:
+    """Have this worker end when the stage is gone: where that was killed, nobody else ends it."""
+    stage = multiprocessing.parent_process()
+    assert stage is not None
+
+    def wait() -> None:
+        stage.join()
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()

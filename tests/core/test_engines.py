@@ -1,6 +1,7 @@
 """Engines: whichever builds the shards, they are the same, and what goes wrong is one clear line."""
 
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -105,6 +106,36 @@ def test_the_profiles_that_come_with_the_project_can_be_taken(
     monkeypatch.setenv("HEADWATER_PROFILE", str(path))
     runtime.profile.cache_clear()
     assert runtime.profile().engine == yaml.safe_load(path.read_text()).get("engine")
+
+
+@pytest.mark.parametrize("prepared", [True, False], ids=["forked by the stage", "from a server"])
+def test_workers_end_with_a_stage_that_is_killed(profile: Path, tmp_path: Path, prepared: bool) -> None:
+    settle(workers=2)
+    code = f"""
+import os, time
+from stages.core import engines
+
+def linger(path):
+    open(path, "w").close()
+    time.sleep(60)
+
+if __name__ == "__main__":
+    {"engines.prepare()" if prepared else ""}
+    jobs = [(f"{tmp_path}/{{number}}",) for number in range(2)]
+    for _ in engines.run(linger, jobs, module="stages.core.engines", label="stage"):
+        pass
+"""
+    script = tmp_path / "lingering.py"
+    script.write_text(code)
+    stage = subprocess.Popen(
+        [sys.executable, script], env=os.environ | {"PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE
+    )
+    deadline = time.monotonic() + 60
+    while not all((tmp_path / str(number)).exists() for number in range(2)):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    stage.kill()
+    stage.communicate(timeout=20)  # every worker that is left would hold the output open
 
 
 def test_another_machine_with_other_code_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
