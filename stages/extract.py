@@ -27,6 +27,9 @@ class Params:
     max_characters: int
     """Characters of text that a page may have, which is what bounds the memory of every later stage; one with more is
     dropped as too_long."""
+    min_expected_f1: float
+    """Word-level F1 that is to be expected, at least, of the text chosen from a page, 0-1; a page that promises less,
+    such as one that only scripts fill, is dropped as no_main_text, with that text."""
     language_windows: int
     """Places of a text, spread evenly, in which its language is looked at."""
     language_characters: int

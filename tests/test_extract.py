@@ -62,6 +62,18 @@ def test_pages_that_ask_not_to_be_learned_from_are_dropped_without_their_text(pr
     assert run(folder, tmp_path, none)[0]["out"] == 3
 
 
+def test_a_page_on_which_nothing_is_likely_is_dropped_with_what_there_was(profile: Path, tmp_path: Path) -> None:
+    shell = b"<body><ul>" + b"".join(b"<li><a href=/%d>Part %d</a>" % (n, n) for n in range(30)) + b"</ul>"
+    records = [*warcs.pages(1), warcs.response(shell), warcs.record(b"- a list\n- as WET holds it", "conversion")]
+    folder = warcs.write(tmp_path / "warcs" / "a.warc.gz", b"".join(warcs.gz(records))).parent
+    metrics, documents, dropped = run(folder, tmp_path)
+
+    assert (len(documents), metrics["dropped"]) == (2, {"no_main_text": 1})
+    assert "Part 7" in dropped[0]["text"]
+    none = params.check(extract.Params, {**json.loads(params.as_json(PARAMS)), "min_expected_f1": 0}, "extract")
+    assert run(folder, tmp_path, none)[0]["out"] == 3
+
+
 def test_two_runs_give_the_same_bytes_and_a_new_archive_recomputes_no_other(profile: Path, tmp_path: Path) -> None:
     folder = tmp_path / "warcs"
     warcs.write(folder / "a.warc.gz", b"".join(warcs.gz(warcs.pages(3))))

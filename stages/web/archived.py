@@ -27,6 +27,8 @@ class Bounds(Protocol):
     @property
     def max_characters(self) -> int: ...
     @property
+    def min_expected_f1(self) -> float: ...
+    @property
     def opt_outs(self) -> tuple[str, ...]: ...
 
 
@@ -63,8 +65,9 @@ def _told(
             content = "no_text"
         if isinstance(content, html.Content) and len(content.text) > bounds.max_characters:
             content = "too_long"
+        doubtful = isinstance(content, html.Content) and content.expected < bounds.min_expected_f1
         said = html.Content("", "", "") if isinstance(content, str) else content
-        reason = content if isinstance(content, str) else ""
+        reason = content if isinstance(content, str) else "no_main_text" if doubtful else ""
         yield {**known, "title": said.title, "published": said.published, "text": said.text, "reason": reason}
 
 

@@ -15,6 +15,8 @@ from pathlib import Path
 import trafilatura
 from resiliparse.extract.html2text import extract_plain_text
 
+from stages import extract
+from stages.core import params
 from stages.web.pages import block_model, html, language
 from stages.web.pages.extraction_pages import JUDGED, Page, judged
 from stages.web.pages.extraction_scores import shingle_f1, snippet_f1, word_f1
@@ -23,11 +25,13 @@ from stages.web.pages.extraction_scores import shingle_f1, snippet_f1, word_f1
 # for all.
 _TOGETHER = 32
 
+PARAMS = params.load(extract.Params, "extract")
+
 
 def ours(pages: Sequence[str]) -> list[str]:
     """The project's main text."""
-    found = html.contents([html.Page(page, "", "") for page in pages], 100_000, 512)
-    return ["" if isinstance(one, str) else one.text for one in found]
+    found = html.contents([html.Page(page, "", "") for page in pages], PARAMS.max_nodes, PARAMS.max_depth)
+    return ["" if isinstance(one, str) or one.expected < PARAMS.min_expected_f1 else one.text for one in found]
 
 
 def traf(pages: Sequence[str]) -> list[str]:
@@ -53,9 +57,9 @@ def measure(name: str, pages: list[Page]) -> None:
     texts: dict[str, list[str]] = defaultdict(list)
     for first in range(0, len(pages), _TOGETHER):
         together = [page.html for page in pages[first : first + _TOGETHER]]
-        for who, extract in EXTRACTORS.items():
+        for who, extractor in EXTRACTORS.items():
             start = time.process_time()
-            texts[who] += extract(together)
+            texts[who] += extractor(together)
             seconds[who] += time.process_time() - start
     for who, found in texts.items():
         if name == "wcxb_dev":

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from stages.core.errors import HeadwaterError
+from stages.web.pages.names import Lexicon
 
 Array = np.ndarray[Any, Any]
 
@@ -68,16 +69,16 @@ class Trees:
 
 @dataclass(frozen=True)
 class Model:
-    """Trees that look at a page's blocks, and trees that look again, knowing what the first came to."""
+    """Trees, and what is known of the names that they are told of."""
 
-    first: Trees
-    second: Trees
+    trees: Trees
+    lexicon: Lexicon
     about: dict[str, Any]  # sets, seeds, versions, figures
 
     @functools.cached_property
     def wanted(self) -> frozenset[str]:
         """Names of the features that the trees ask for."""
-        return frozenset(self.first.names + self.second.names)
+        return frozenset(self.trees.names)
 
 
 @functools.cache
@@ -99,32 +100,35 @@ def read(path: Path) -> Model:
     """
     try:
         with np.load(path, allow_pickle=False) as file:
-            return Model(_trees(file, "first"), _trees(file, "second"), json.loads(str(file["about"])))
+            lexicon = Lexicon(dict(zip(file["names"].tolist(), file["shares"].tolist(), strict=True)))
+            return Model(_trees(file), lexicon, json.loads(str(file["about"])))
     except (OSError, ValueError, KeyError) as error:
         raise HeadwaterError(f"{path}: not a model of text blocks ({error}); take the project's own again") from None
 
 
-def _trees(file: Any, look: str) -> Trees:
+def _trees(file: Any) -> Trees:
     return Trees(
-        names=tuple(file[f"{look}_names"].tolist()),
-        questions=file[f"{look}_questions"],
-        borders=file[f"{look}_borders"],
-        leaves=file[f"{look}_leaves"],
-        bias=int(file[f"{look}_bias"]),
+        names=tuple(file["features"].tolist()),
+        questions=file["questions"],
+        borders=file["borders"],
+        leaves=file["leaves"],
+        bias=int(file["bias"]),
     )
 
 
 def write(model: Model, path: Path) -> None:
     """Store a model without pickle: arrays, names and a JSON text."""
-    arrays = {"about": np.array(json.dumps(model.about, sort_keys=True))}
-    for look, trees in (("first", model.first), ("second", model.second)):
-        arrays |= {
-            f"{look}_names": np.array(trees.names),
-            f"{look}_questions": trees.questions.astype(np.int16),
-            f"{look}_borders": trees.borders.astype(np.float32),
-            f"{look}_leaves": trees.leaves.astype(np.int32),
-            f"{look}_bias": np.array(trees.bias),
-        }
+    trees, shares = model.trees, model.lexicon.shares
+    arrays = {
+        "about": np.array(json.dumps(model.about, sort_keys=True)),
+        "names": np.array(list(shares)),
+        "shares": np.array(list(shares.values()), np.int16),
+        "features": np.array(trees.names),
+        "questions": trees.questions.astype(np.int16),
+        "borders": trees.borders.astype(np.float32),
+        "leaves": trees.leaves.astype(np.int32),
+        "bias": np.array(trees.bias),
+    }
     with path.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **arrays)
 

@@ -3,6 +3,7 @@
 import functools
 import unicodedata
 from dataclasses import dataclass
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,16 @@ _SEEN = np.array([not chr(code).isspace() for code in range(0x3002)])
 
 
 @dataclass(frozen=True)
+class Places:
+    """Where names stand in pages."""
+
+    parent: Array  # (elements,)
+    home: Array  # (blocks,) innermost element around each
+    elements: Array  # (named,) elements that have names
+    names: list[tuple[str, ...]]  # (named,) of each
+
+
+@dataclass(frozen=True)
 class Blocks:
     """Blocks of one or more pages in their order; lengths are in characters, an ideograph counting as three.
 
@@ -33,7 +44,8 @@ class Blocks:
     told: Array  # (pages with text,) numbers of the tree's pages that have any
     pages: Segments  # the blocks of each of those
     hints: Array  # (elements,) bits of stages.web.pages.hints
-    names: Array  # (elements,) equal numbers for equal class names
+    classes: Array  # (elements,) equal numbers for equal class names
+    places: Places  # those of html and body left out
     texts: list[str]  # (blocks,) white space collapsed
     first: Array  # (blocks,) first token of the block
     last: Array  # (blocks,) token behind the block's last
@@ -80,13 +92,14 @@ def split(tree: FlatTree) -> Blocks | None:
     first, last = tokens[firsts], tokens[lasts] + 1
     home = tree.home[first]
     told, starts = np.unique(np.searchsorted(tree.begins, first, "right") - 1, return_index=True)
-    bits, names = _hinted(tree, first)
+    bits, classes, places = _named(tree, first, home)
     return Blocks(
         tree=tree,
         told=told,
         pages=Segments(starts, len(first)),
         hints=bits,
-        names=names,
+        classes=classes,
+        places=places,
         texts=texts,
         first=first,
         last=last,
@@ -153,26 +166,28 @@ def _texts(codes: Array, run: Array, block: Array, wanted: Array) -> list[str]:
     return flat_tree.seen(text.tobytes().decode("utf-32-le", "surrogatepass")).split("\n")
 
 
-def _hinted(tree: FlatTree, first: Array) -> tuple[Array, Array]:
-    """By element: hints and class, of those that are around a block and may have names that say something.
+def _named(tree: FlatTree, first: Array, home: Array) -> tuple[Array, Array, Places]:
+    """By element: hints and class, of those that are around a block and may have names that say something; the names.
 
     Args:
         tree: The page.
         first: (blocks,) token with which each block begins.
+        home: (blocks,) innermost element around each.
     """
     tags = tree.tags[tree.start]
     holds = np.searchsorted(first, tree.start) < np.searchsorted(first, tree.end)
     named = tree.begin[tree.start] - tree.named[tree.start] > 1
     # Links have long attributes that are all different.
     (elements,) = np.nonzero(holds & named & (tags != TAG["a"]))
-    bits, names = np.zeros((2, len(tags)), np.int64)
-    if len(elements):
-        tokens, page = tree.start[elements], tree.page
-        low = tree.named[tokens]
-        high = np.minimum(tree.begin[tokens] - 1, low + hints.LOOKED_AT)
-        edges = zip(low.tolist(), high.tolist(), strict=True)
-        bits[elements], names[elements] = np.array([hints.read(page[at:end]) for at, end in edges], np.int64).T
-    return bits, names
+    tokens, page = tree.start[elements], tree.page
+    low = tree.named[tokens]
+    high = np.minimum(tree.begin[tokens] - 1, low + hints.LOOKED_AT)
+    said = [hints.read(page[at:end]) for at, end in zip(low.tolist(), high.tolist(), strict=True)]
+    bits, classes = np.zeros((2, len(tags)), np.int64)
+    bits[elements], classes[elements], names = zip(*said, strict=True) if said else ((), (), ())
+    # What the whole page is called tells its type, and nothing about its parts.
+    inner = tags[elements] > TAG["body"]
+    return bits, classes, Places(tree.parent, home, elements[inner], list(compress(names, inner.tolist())))
 
 
 def _marked(tree: FlatTree) -> tuple[Array, Array, Array]:

@@ -6,6 +6,7 @@ comes from cross-validation by host. The same data, seed and versions give the s
 """
 
 import argparse
+import dataclasses
 import importlib.metadata
 import json
 import random
@@ -21,9 +22,10 @@ import numpy as np
 from catboost import CatBoost, Pool
 
 from stages.core.progress import log
-from stages.web.pages import block_model, blocks, extraction_labels, features, html, language, regions
-from stages.web.pages.blocks import Blocks
+from stages.web.pages import block_model, blocks, extraction_labels, features, html, language, names
+from stages.web.pages.blocks import Blocks, Places
 from stages.web.pages.disguises import disguised
+from stages.web.pages.extraction_lexicon import Counted, borne
 from stages.web.pages.extraction_pages import JUDGED, Page, archived, documentation, extractions, judged
 from stages.web.pages.extraction_scores import shingle_f1, snippet_f1, word_f1
 from stages.web.pages.main_text import chances, chosen
@@ -32,14 +34,14 @@ from stages.web.pages.structure import written
 Array = np.ndarray[Any, Any]
 
 _SEED = 1
-_FOLDS = 3
+_FOLDS = 5
 _ROWS = 130  # blocks of a page that are learnt from, the rest stand for by weight: pages of thousands add little
 _WEIGHTS = {"wcxb_dev": 1.0, "articles": 1.5, "snippets": 0.7, "archived": 0.4, "documentation": 0.3}
 _LONGEST = 200  # words from which a block counts no more
 _LEARNING = {
     "loss_function": "CrossEntropy",
     "depth": 6,
-    "learning_rate": 0.12,
+    "learning_rate": 0.1,
     "l2_leaf_reg": 5,
     "border_count": 24,
     "bootstrap_type": "Bernoulli",
@@ -51,8 +53,9 @@ _LEARNING = {
     "verbose": False,
 }
 _CHOICE = 60  # trees from which the features are chosen
-_TREES = {"first": 200, "second": 450}
-_FEATURES = {"first": 110, "second": 130}  # that each look asks for
+_TREES = 600
+_FEATURES = 180  # that are asked for
+_EXPECTED = 0.35  # word-level F1 below which a page has no main text: extract.min_expected_f1
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,10 @@ class Sample:
     tree: str
     labels: Array  # (blocks,) 0-1
     weights: Array  # (blocks,)
-    table: Array  # (features, blocks), all that the first look can see
+    table: Array  # (features, blocks), all there are but what is known of names
+    places: Places
+    spans: Array  # (2, named) first block in each element that has names, and block behind its last
+    plain: bool  # as the page is
 
 
 def samples(pages: Sequence[Page], votes: dict[int, list[str]]) -> Iterator[Sample]:
@@ -83,11 +89,17 @@ def samples(pages: Sequence[Page], votes: dict[int, list[str]]) -> Iterator[Samp
         weights = counts * sure / counts.sum() * _WEIGHTS[page.source]
         if not weights.any():
             continue
-        for guise in (tree, disguised(tree, random.Random(number))):
+        for plain, guise in ((True, tree), (False, disguised(tree, random.Random(number)))):
             same = blocks.read(guise)
             if same is not None and len(same.texts) == len(found.texts):
-                seen = features.first_look(same, regions.around(same), features.Everything())
-                yield Sample(number, guise, labels, weights, features.table(seen, list(seen), len(labels)))
+                seen = features.columns(same, features.Everything())
+                table = features.table(seen, list(seen), len(labels))
+                yield Sample(number, guise, labels, weights, table, same.places, _spans(same), plain)
+
+
+def _spans(found: Blocks) -> Array:
+    tree, elements = found.tree, found.places.elements
+    return np.array([np.searchsorted(found.first, edge[elements]) for edge in (tree.start, tree.end)])
 
 
 def _labels(page: Page, found: Blocks, votes: list[str]) -> tuple[Array, Array]:
@@ -125,10 +137,10 @@ def fit(tables: Sequence[Array], chosen_samples: Sequence[Sample], trees: int) -
     return learner
 
 
-def telling(tables: Sequence[Array], data: Sequence[Sample], number: int) -> Array:
+def telling(tables: Sequence[Array], data: Sequence[Sample]) -> Array:
     """Places of the features that tell most, ascending: the others cost every page time and change little."""
     importance = fit(tables, data, _CHOICE).get_feature_importance()
-    return np.sort(np.argsort(-importance, kind="stable")[:number])
+    return np.sort(np.argsort(-importance, kind="stable")[:_FEATURES])
 
 
 def exported(learner: CatBoost, names: Sequence[str]) -> block_model.Trees:
@@ -157,46 +169,49 @@ def exported(learner: CatBoost, names: Sequence[str]) -> block_model.Trees:
     return block_model.Trees(tuple(names), questions, borders, leaves.ravel(), round(bias * block_model.UNIT))
 
 
-def second_table(sample: Sample, first: Array) -> tuple[Array, list[str]]:
-    """Features of the second look, behind those of the first, given what the first came to; and the added names."""
-    found = blocks.read(sample.tree)
-    assert found is not None
-    added = features.second_look(found, regions.around(found), first)
-    names = list(added)
-    return np.concatenate((sample.table, features.table(added, names, len(first)))), names
+def known(
+    pages: Sequence[Page], data: Sequence[Sample], folds: Sequence[int]
+) -> tuple[dict[int | None, names.Lexicon], dict[int | None, list[Array]]]:
+    """What the names of templates tell, by the fold that it was not learnt from; under None what all tell.
 
-
-def look(
-    which: str, tables: Sequence[Array], names: Sequence[str], data: Sequence[Sample], folds: Sequence[int]
-) -> dict[int | None, block_model.Trees]:
-    """Trees by the fold that they have not seen; under None those that have seen all.
-
-    Args:
-        which: "first" or "second".
-        tables: (features, blocks) of each sample.
-        names: Of the features.
-        data: The samples.
-        folds: The fold of each.
+    Returns:
+        The lexicons, and what they tell of the blocks of each sample (features, blocks). A page that a lexicon was
+        learnt from is told what the others hosts' pages tell: what its own do would be the answer.
     """
-    chosen_features = telling(tables, data, _FEATURES[which])
-    tables, names = [table[chosen_features] for table in tables], [names[at] for at in chosen_features]
-    found = {}
+    hosts = [pages[sample.page].host for sample in data]
+    counts = {at: borne(one.places, one.spans, one.labels, one.weights) for at, one in enumerate(data) if one.plain}
+    of_host: dict[str, list[int]] = defaultdict(list)
+    for at, host in enumerate(hosts):
+        of_host[host].append(at)
+    lexicons: dict[int | None, names.Lexicon] = {}
+    told: dict[int | None, list[Array]] = {}
     for fold in (*range(_FOLDS), None):
-        kept = [at for at, own in enumerate(folds) if own != fold]
-        found[fold] = exported(fit([tables[at] for at in kept], [data[at] for at in kept], _TREES[which]), names)
-        log(f"{which} look, all but fold {fold}: fitted on {len(kept):,} samples")
-    return found
+        counted = Counted((hosts[at], count) for at, count in counts.items() if folds[at] != fold)
+        lexicons[fold] = counted.lexicon()
+        found: dict[int, Array] = {}
+        for host, own in of_host.items():
+            lexicon = lexicons[fold] if folds[own[0]] == fold else counted.lexicon(without=host)
+            for at in own:
+                columns = lexicon.columns(data[at].places)
+                found[at] = features.table(columns, list(columns), len(data[at].labels))
+        told[fold] = [found[at] for at in range(len(data))]
+        log(f"all but fold {fold}: {len(lexicons[fold].shares):,} names")
+    return lexicons, told
 
 
-def train(pages: Sequence[Page], data: list[Sample], names: list[str]) -> tuple[block_model.Model, dict[str, Any]]:
+def train(pages: Sequence[Page], data: Sequence[Sample]) -> tuple[block_model.Model, dict[str, Any]]:
     """The model of all pages, and the figures of models that had not seen the pages they were measured on."""
     folds = [_fold(pages[sample.page].host) for sample in data]
-    first = look("first", [sample.table for sample in data], names, data, folds)
-    asked = [names.index(name) for name in first[None].names]
-    chance = [first[fold].chances(sample.table[asked]) for fold, sample in zip(folds, data, strict=True)]
-    both = [second_table(sample, own) for sample, own in zip(data, chance, strict=True)]
-    second = look("second", [table for table, _ in both], [*names, *both[0][1]], data, folds)
-    models = {fold: block_model.Model(first[fold], second[fold], {}) for fold in first}
+    lexicons, told = known(pages, data, folds)
+    asked = telling([np.concatenate((sample.table, own)) for sample, own in zip(data, told[None], strict=True)], data)
+    every = _names(data[0])
+    models = {}
+    for fold in (*range(_FOLDS), None):
+        kept = [at for at, own in enumerate(folds) if own != fold]
+        tables = [np.concatenate((data[at].table, told[fold][at]))[asked] for at in kept]
+        trees = exported(fit(tables, [data[at] for at in kept], _TREES), [every[at] for at in asked])
+        models[fold] = block_model.Model(trees, lexicons[fold], {})
+        log(f"all but fold {fold}: fitted on {len(kept):,} samples")
     texts = {
         number: extracted(page, models[_fold(page.host)]) for number, page in enumerate(pages) if page.source in JUDGED
     }
@@ -207,7 +222,10 @@ def extracted(page: Page, model: block_model.Model) -> str:
     """The main text of a page as the project writes it, with a given model."""
     tree, refused = html.normalised(page.html, 100_000)
     found = None if refused else blocks.read(tree)
-    return written(found, chosen(found, chances(found, model)))[0] if found else ""
+    if found is None:
+        return ""
+    kept, expected = chosen(found, chances(found, model))
+    return written(found, kept)[0] if expected[0] >= _EXPECTED else ""
 
 
 def measured(pages: Sequence[Page], texts: dict[int, str]) -> dict[str, Any]:
@@ -253,7 +271,7 @@ def main() -> None:
     said = extractions([pages[number] for number in unknown], options.cache / "extractions.jsonl")
     data = list(samples(pages, dict(zip(unknown, said, strict=True))))
     log(f"{len(data):,} samples of {len(pages):,} pages")
-    model, figures = train(pages, data, _names(data[0]))
+    model, figures = train(pages, data)
     versions = {name: importlib.metadata.version(name) for name in ("catboost", "numpy", "resiliparse", "trafilatura")}
     counts = {name: sum(page.source == name for page in pages) for name in _WEIGHTS}
     about = {
@@ -264,14 +282,15 @@ def main() -> None:
         "weights": _WEIGHTS,
         "versions": versions,
     }
-    block_model.write(block_model.Model(model.first, model.second, about), options.out)
+    block_model.write(dataclasses.replace(model, about=about), options.out)
     print(json.dumps(about, indent=2, sort_keys=True))
 
 
 def _names(sample: Sample) -> list[str]:
+    """Of the features, those of what is known of names last."""
     found = blocks.read(sample.tree)
     assert found is not None
-    return list(features.first_look(found, regions.around(found), features.Everything()))
+    return [*features.columns(found, features.Everything()), *names.Lexicon({}).columns(sample.places)]
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import numpy as np
 
 from stages.web.pages import page_features, regions
 from stages.web.pages.blocks import DIGIT, MARK, PAUSE, SPACE, STOP, SYMBOL, UPPER, Blocks
-from stages.web.pages.flat_tree import NAMES, TAG, FlatTree
+from stages.web.pages.flat_tree import NAMES, TAG, inherited
 from stages.web.pages.hints import BITS
 from stages.web.pages.segments import Segments, running, within
 
@@ -63,7 +63,6 @@ _BAD = sum(
 )
 _GOOD = sum(BITS[name] for name in ("content", "article", "body", "post"))
 
-_MILLION = 1_000_001  # more than a chance can be
 _LONG = 80  # characters from which a block without a full stop counts as prose
 
 
@@ -75,12 +74,11 @@ class Everything:
         return True
 
 
-def first_look(blocks: Blocks, around: regions.Around, wanted: Container[str]) -> Columns:
+def columns(blocks: Blocks, wanted: Container[str]) -> Columns:
     """Features of every block by name, each ``(blocks,)``: the same whatever other pages are looked at with its own.
 
     Args:
         blocks: The pages.
-        around: Their boxes.
         wanted: Names; others may be left out.
     """
     found: Columns = {}
@@ -92,43 +90,11 @@ def first_look(blocks: Blocks, around: regions.Around, wanted: Container[str]) -
         (blocks.size >= _LONG) | (blocks.ends_with == STOP), np.maximum(blocks.size - 2 * blocks.linked, 0), 0
     )
     overlap = page_features.title_overlap(blocks)
+    around = regions.around(blocks)
     found.update(regions.ancestors(blocks, around, prose))
-    found.update(regions.nearness(blocks, around, prose, "prose"))
+    found.update(regions.nearness(blocks, around, prose))
     found.update(regions.steps_to_title(blocks, around, overlap))
     found.update(page_features.standing(blocks, prose, overlap))
-    return found
-
-
-def second_look(blocks: Blocks, around: regions.Around, chances: Array) -> Columns:
-    """What the first look at a page tells about each block, given how likely it found every block.
-
-    Args:
-        blocks: The pages.
-        around: Their boxes.
-        chances: (blocks,) of being main text, in millionths: whole numbers add up to the same everywhere.
-    """
-    pages = blocks.pages
-    mass = chances * blocks.size
-    found: Columns = {"chance": chances}
-    for distance in (1, 2, 3):
-        found[f"chance_before{distance}"], found[f"chance_after{distance}"] = _shifted(pages, chances, distance)
-    masses, sizes, sums = running(mass), running(blocks.size), running(chances)
-    for reach in (2, 5, 12):
-        low, high = _window(pages, reach)
-        found[f"chance_within{reach}"] = within(masses, low, high) / within(sizes, low, high)
-        found[f"mean_chance_within{reach}"] = within(sums, low, high) / (high - low)
-    totals = pages.sum(mass)
-    total = pages.spread(totals)
-    before = pages.running(mass) - mass
-    found["mass_before"] = _share(before, total)
-    found["mass_after"] = _share(total - before - mass, total)
-    found["page_chance"] = pages.spread(totals / pages.sum(blocks.size))
-    found["page_best"] = pages.spread(pages.max(chances))
-    falling = pages.low * _MILLION - chances
-    found["chance_rank"] = (np.searchsorted(np.sort(falling), falling) - pages.low) / pages.count
-    found.update(regions.alike(blocks, chances, mass))
-    found.update(regions.expected(blocks, around, mass))
-    found.update(regions.nearness(blocks, around, mass, "mass"))
     return found
 
 
@@ -196,7 +162,7 @@ def _names(blocks: Blocks, wanted: Container[str]) -> Columns:
     bits = _TAG_BITS[tags]
     # What the whole page is called tells its type, and nothing about its parts.
     own = np.where(tags > TAG["body"], blocks.hints, 0)
-    all_tags, all_hints = _inherited(tree, bits), _inherited(tree, own)
+    all_tags, all_hints = (inherited(tree.parent, kind, np.bitwise_or) for kind in (bits, own))
     near = blocks.home
     near_tags, near_hints = np.zeros_like(near), np.zeros_like(near)
     for _ in range(4):
@@ -227,17 +193,6 @@ def _type(blocks: Blocks, near_tags: Array, near_hints: Array, wanted: Container
         shares = pages.sum(_single(bits)) / pages.counts[:, None]
         found |= {name: pages.spread(column) for name, column in _columns(shares, names, prefix, wanted).items()}
     return found
-
-
-def _inherited(tree: FlatTree, bits: Array) -> Array:
-    """Bits of an element or of any around it."""
-    found, above = bits.copy(), tree.parent
-    while True:
-        found |= found[above]
-        further = above[above]
-        if (further == above).all():
-            return found | bits[above]
-        above = further
 
 
 def _neighbours(blocks: Blocks, own: Columns, wanted: Container[str]) -> Columns:

@@ -129,6 +129,23 @@ def seen(text: str) -> str:
     return text.replace(LESS, "<").replace(GREATER, ">").replace(QUOTE, '"')
 
 
+def inherited(parent: Array, values: Array, join: np.ufunc) -> Array:
+    """What the values of each element and of all around it come to together.
+
+    Args:
+        parent: (elements,) itself for the outermost.
+        values: (elements,)
+        join: Of two values; neither their order nor how often one is given may matter.
+    """
+    found, above = values.copy(), parent
+    while True:
+        join(found, found[above], out=found)
+        further = above[above]
+        if (further == above).all():
+            return np.asarray(join(found, values[above]))
+        above = further
+
+
 def read(pages: Sequence[str]) -> FlatTree | None:
     """The trees of serialised HTML as a parser writes it: every element closed, markup in text and values escaped.
 

@@ -59,21 +59,27 @@ LOOKED_AT = 1000
 
 
 @functools.lru_cache(maxsize=1 << 15)
-def read(attributes: str) -> tuple[int, int]:
-    """Bits of what an element's attributes hint at, and a number that equals that of others with its first class."""
+def read(attributes: str) -> tuple[int, int, tuple[str, ...]]:
+    """What an element's attributes say.
+
+    Returns:
+        Bits of what they hint at, a number that equals that of others with its first class, and its names as they are
+        written.
+    """
     bits = 0
-    for name in " ".join(_NAMES.findall(attributes))[:_NAMED].replace("-", " ").replace("_", " ").split():
+    names = " ".join(_NAMES.findall(attributes))[:_NAMED].split()
+    for name in names:
         bits |= _of_name(name)
     styled = " style=" in attributes and _STYLE.search(attributes)
     if styled or " hidden" in attributes or ' aria-hidden="true"' in attributes:
         bits |= BITS["hidden_style"]
     first = _CLASS.search(attributes)
-    return bits, zlib.crc32(first[1].encode("utf-8", "replace")) if first else 0
+    return bits, zlib.crc32(first[1].encode("utf-8", "replace")) if first else 0, tuple(names)
 
 
 @functools.lru_cache(maxsize=1 << 16)
 def _of_name(name: str) -> int:
-    """Bits of a name without hyphens: of all its words, such as the two of ``entryContent``."""
+    """Bits of all words of a name, such as the two of ``entryContent`` or ``entry-content``."""
     bits = 0
     for found in _WORD.findall(name):
         word = f"^{found.lower()[:_LONGEST_WORD]}$"

@@ -24,6 +24,8 @@ class Content:
     """The page's own title without the name of its site, or ""."""
     published: str
     """Day of publication that the page states, YYYY-MM-DD, or ""."""
+    expected: float = 1.0
+    """Word-level F1 to be expected of a text chosen from a page, 0-1: little where the page has no main text."""
 
 
 @dataclass(frozen=True)
@@ -84,13 +86,15 @@ def _together(pages: Sequence[Page], trees: Sequence[str], max_depth: int) -> li
     blocks = text_blocks.split(tree)
     if blocks is None:
         return found
-    for page, text, stated in zip(blocks.told.tolist(), main_texts(blocks), title_and_date.stated(blocks), strict=True):
+    told, stated_of = blocks.told.tolist(), title_and_date.stated(blocks)
+    for page, text, expected, stated in zip(told, *main_texts(blocks), stated_of, strict=True):
         if text and depths[page] <= max_depth:
             one = pages[page]
             found[page] = Content(
                 text=charset.mended(text),
                 title=charset.mended(title_and_date.title(stated)),
                 published=title_and_date.published(stated, one.html, one.url, one.captured),
+                expected=expected,
             )
     return found
 

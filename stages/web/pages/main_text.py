@@ -4,29 +4,27 @@ from typing import Any
 
 import numpy as np
 
-from stages.web.pages import block_model, features, leafing, regions
+from stages.web.pages import block_model, features, leafing
 from stages.web.pages.blocks import Blocks
 from stages.web.pages.structure import written
 
 Array = np.ndarray[Any, Any]
 
 
-def main_texts(blocks: Blocks) -> list[str]:
-    """The main text of every page that has text, Markdown-like."""
-    return written(blocks, chosen(blocks, chances(blocks, block_model.load())))
+def main_texts(blocks: Blocks) -> tuple[list[str], list[float]]:
+    """Of every page that has text the main text, Markdown-like, and the word-level F1 to be expected of it."""
+    kept, expected = chosen(blocks, chances(blocks, block_model.load()))
+    return written(blocks, kept), expected.tolist()
 
 
 def chances(blocks: Blocks, model: block_model.Model) -> Array:
-    """Of each block to be main text, in millionths: a first look at every block, and a second that knows all of it."""
-    around, count = regions.around(blocks), len(blocks.first)
-    seen = features.first_look(blocks, around, model.wanted)
-    first = model.first.chances(features.table(seen, model.first.names, count))
-    again = seen | features.second_look(blocks, around, first)
-    return model.second.chances(features.table(again, model.second.names, count))
+    """Of each block to be main text, in millionths."""
+    seen = features.columns(blocks, model.wanted) | model.lexicon.columns(blocks.places)
+    return model.trees.chances(features.table(seen, model.trees.names, len(blocks.first)))
 
 
-def chosen(blocks: Blocks, chances: Array) -> Array:
-    """The set of blocks of each page of which the highest word-level F1 is to be expected.
+def chosen(blocks: Blocks, chances: Array) -> tuple[Array, Array]:
+    """The set of blocks of each page of which the highest word-level F1 is to be expected, and that F1, 0-1.
 
     Taken by falling probability, a set of weight K that is expected to hold R of all W wanted words has an F1 of
     2 R / (K + W) (Ye et al., Optimizing F-measure, ICML 2012): so a page on which nothing is sure still gives its
@@ -38,5 +36,6 @@ def chosen(blocks: Blocks, chances: Array) -> Array:
     right = pages.running((weight * chances)[order])
     score = right / (pages.running(weight[order]) * 1_000_000 + pages.spread(right[pages.ends - 1]))
     kept = np.zeros(len(weight), bool)
-    kept[order] = np.arange(len(weight)) <= pages.spread(pages.best(score))
-    return kept & ~leafing.found(blocks)
+    best = pages.best(score)
+    kept[order] = np.arange(len(weight)) <= pages.spread(best)
+    return kept & ~leafing.found(blocks), 2 * score[best]

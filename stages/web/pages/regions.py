@@ -72,50 +72,25 @@ def ancestors(blocks: Blocks, around: Around, prose: Array) -> Columns:
     return found
 
 
-def expected(blocks: Blocks, around: Around, mass: Array) -> Columns:
-    """Share of main text expected in each box, and share of the page's that the box holds."""
-    found: Columns = {}
-    inside = within(running(mass), around.low, around.high)
-    whole = blocks.pages.spread(np.maximum(blocks.pages.sum(mass), 1))
-    for level in range(_LEVELS):
-        found[f"chance_of{level + 1}"] = inside[level] / around.size[level]
-        found[f"mass_of{level + 1}"] = inside[level] / whole
-    return found
-
-
-def alike(blocks: Blocks, chances: Array, mass: Array) -> Columns:
-    """What blocks of a page in boxes with the same tag and class come to together."""
-    tree = blocks.tree
-    key = tree.tags[tree.start[blocks.box]] * (1 << 32) + blocks.names[blocks.box]
-    key += blocks.pages.low * (len(NAMES) << 32)
-    _, which = np.unique(key, return_inverse=True)
-    number = np.bincount(which)[which]
-    return {
-        "alike": number,
-        "chance_of_alike": np.bincount(which, chances)[which] / number,
-        "mass_of_alike": np.bincount(which, mass)[which] / np.bincount(which, blocks.size)[which],
-    }
-
-
-def nearness(blocks: Blocks, around: Around, weight: Array, name: str) -> Columns:
-    """Where a block lies with respect to the box of its page that directly holds most of some weight."""
+def nearness(blocks: Blocks, around: Around, prose: Array) -> Columns:
+    """Where a block lies with respect to the box of its page that directly holds most of its prose."""
     tree, pages = blocks.tree, blocks.pages
     parents = around.boxes[1]
-    score = np.bincount(parents, 2 * weight, len(tree.start)) + np.bincount(around.boxes[2], weight, len(tree.start))
+    score = np.bincount(parents, 2 * prose, len(tree.start)) + np.bincount(around.boxes[2], prose, len(tree.start))
     box = tree.pages.best(score)[blocks.told]
     low, high = (np.searchsorted(blocks.first, edge[box]) for edge in (tree.start, tree.end))
     holds = high > low
     first, last = np.where(holds, low, pages.starts), np.where(holds, high, pages.ends) - 1
     most = np.maximum(score[box], 1)
-    place, first, last = np.arange(len(weight)), pages.spread(first), pages.spread(last)
+    place, first, last = np.arange(len(prose)), pages.spread(first), pages.spread(last)
     return {
-        f"steps_to_{name}": _steps(blocks, around, box),
-        f"best_{name}": pages.spread(score[box] / np.maximum(2 * pages.sum(weight), 1)),
-        f"before_{name}": np.maximum(first - place, 0),
-        f"after_{name}": np.maximum(place - last, 0),
-        f"place_in_{name}": (place - first) / (last - first + 1),
-        f"parent_{name}": score[parents] / pages.spread(most),
-        f"grandparent_{name}": score[around.boxes[2]] / pages.spread(most),
+        "steps_to_prose": _steps(blocks, around, box),
+        "best_prose": pages.spread(score[box] / np.maximum(2 * pages.sum(prose), 1)),
+        "before_prose": np.maximum(first - place, 0),
+        "after_prose": np.maximum(place - last, 0),
+        "place_in_prose": (place - first) / (last - first + 1),
+        "parent_prose": score[parents] / pages.spread(most),
+        "grandparent_prose": score[around.boxes[2]] / pages.spread(most),
     }
 
 
@@ -153,6 +128,6 @@ def _steps(blocks: Blocks, around: Around, box: Array) -> Array:
 def _siblings(blocks: Blocks) -> Array:
     """By element: how many of its parent's children have its tag and first class."""
     tree = blocks.tree
-    key = (tree.parent * len(NAMES) + tree.tags[tree.start]) * (1 << 32) + blocks.names
+    key = (tree.parent * len(NAMES) + tree.tags[tree.start]) * (1 << 32) + blocks.classes
     _, which, counts = np.unique(key, return_inverse=True, return_counts=True)
     return counts[which]

@@ -26,6 +26,7 @@ class _Bounds(NamedTuple):
     max_nodes: int = 1_000_000
     max_depth: int = 512
     max_characters: int = 64 << 20
+    min_expected_f1: float = 0.0
     opt_outs: tuple[str, ...] = ()
 
 

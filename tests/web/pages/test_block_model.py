@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from stages.core.errors import HeadwaterError
-from stages.web.pages import block_model, blocks, features, html, regions
+from stages.web.pages import block_model, blocks, features, html, names
 
 
 def test_the_trees_ask_for_features_that_there_are_and_get_no_others_instead() -> None:
@@ -12,15 +12,13 @@ def test_the_trees_ask_for_features_that_there_are_and_get_no_others_instead() -
     normalised, _ = html.normalised(page, 1000)
     found = blocks.read(normalised)
     assert found is not None
-    around = regions.around(found)
     model = block_model.load()
-    everything = features.first_look(found, around, features.Everything())
-    wanted = features.first_look(found, around, model.wanted)
+    everything = features.columns(found, features.Everything())
+    wanted = features.columns(found, model.wanted)
     assert len(wanted) < len(everything)
-    asked = features.table(wanted, model.first.names, 3)
-    assert np.array_equal(asked, features.table(everything, model.first.names, 3))
-    second = wanted | features.second_look(found, around, np.array([1, 2, 3]))
-    assert features.table(second, model.second.names, 3).shape == (len(model.second.names), 3)
+    told = model.lexicon.columns(found.places)
+    asked = features.table(wanted | told, model.trees.names, 3)
+    assert np.array_equal(asked, features.table(everything | told, model.trees.names, 3))
 
 
 def test_trees_come_back_from_their_file_and_decide_one_by_one_as_they_do_together(tmp_path: Path) -> None:
@@ -32,11 +30,12 @@ def test_trees_come_back_from_their_file_and_decide_one_by_one_as_they_do_togeth
         leaves=rng.integers(-9000, 9000, 20).astype(np.int32),
         bias=-50,
     )
-    block_model.write(block_model.Model(trees, trees, {"seed": 1}), tmp_path / "model.npz")
+    lexicon = names.Lexicon({"post": 700, "größe": 1000, "ad": 0})
+    block_model.write(block_model.Model(trees, lexicon, {"seed": 1}), tmp_path / "model.npz")
     again = block_model.read(tmp_path / "model.npz")
-    assert again.about == {"seed": 1}
+    assert (again.about, again.lexicon) == ({"seed": 1}, lexicon)
     table = rng.random((3, 40)).astype(np.float32)
-    for block, chance in enumerate(again.first.chances(table)):
+    for block, chance in enumerate(again.trees.chances(table)):
         odds = -50
         for tree in range(5):
             answers = [table[trees.questions[level, tree], block] > trees.borders[level, tree] for level in range(2)]
