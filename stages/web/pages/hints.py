@@ -67,19 +67,19 @@ def read(attributes: str) -> tuple[int, int, tuple[str, ...]]:
         written.
     """
     bits = 0
-    names = " ".join(_NAMES.findall(attributes))[:_NAMED].split()
-    for name in names:
+    names = " ".join(_NAMES.findall(attributes))[:_NAMED]
+    for name in names.replace("-", " ").replace("_", " ").split():  # what is between hyphens comes back in other names
         bits |= _of_name(name)
     styled = " style=" in attributes and _STYLE.search(attributes)
     if styled or " hidden" in attributes or ' aria-hidden="true"' in attributes:
         bits |= BITS["hidden_style"]
     first = _CLASS.search(attributes)
-    return bits, zlib.crc32(first[1].encode("utf-8", "replace")) if first else 0, tuple(names)
+    return bits, zlib.crc32(first[1].encode("utf-8", "replace")) if first else 0, tuple(names.split())
 
 
 @functools.lru_cache(maxsize=1 << 16)
 def _of_name(name: str) -> int:
-    """Bits of all words of a name, such as the two of ``entryContent`` or ``entry-content``."""
+    """Bits of a name without hyphens: of all its words, such as the two of ``entryContent``."""
     bits = 0
     for found in _WORD.findall(name):
         word = f"^{found.lower()[:_LONGEST_WORD]}$"

@@ -97,7 +97,8 @@ def published(stated: Stated, html: str, url: str, captured: str) -> str:
     """
     claims = [stated.named[name] for name in _DATE_NAMES if name in stated.named]
     structured = (pattern.search(html) for name, pattern in _JSON_DATES.items() if name in html)
-    claims[:0] = [found[1] for found in structured if found][:1]
+    if found := next(filter(None, structured), None):  # a page is long: no further look once there is one
+        claims.insert(0, found[1])
     claims += stated.times
     if in_url := _URL_DATE.search(url):
         claims.append("-".join(in_url.groups()))
