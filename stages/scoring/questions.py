@@ -91,11 +91,14 @@ def draw(statistics: Floats) -> Floats:
     rows, counts = np.unique(statistics, axis=0, return_counts=True)
     generator = np.random.default_rng(_SEED)
     step = max(1, _BLOCK // len(rows))
-    sums = [
-        generator.multinomial(len(statistics), counts / len(statistics), min(step, RESAMPLES - start)) @ rows
-        for start in range(0, RESAMPLES, step)
-    ]
-    return np.concatenate(sums)
+    sums = np.zeros((RESAMPLES, statistics.shape[1]))
+    for start in range(0, RESAMPLES, step):
+        part = sums[start : start + step]
+        drawn = generator.multinomial(len(statistics), counts / len(statistics), len(part))
+        # Row by row: the last digits of a matrix product depend on where its arrays happen to lie in memory.
+        for times, row in zip(drawn.T, rows, strict=True):
+            part += times[:, None] * row
+    return sums
 
 
 def measure(

@@ -125,3 +125,16 @@ def test_two_folders_of_results(tmp_path: Path, capsys: pytest.CaptureFixture[st
     questions.write(files[1], [])
     with pytest.raises(HeadwaterError, match="no document and no question in common"):
         comparison.differences(files, [tmp_path / "new/tuned.parquet", tmp_path / "new/tuned_questions.parquet"])
+
+
+def test_draws_are_added_in_one_order_whatever_the_memory() -> None:
+    statistics = np.random.default_rng(3).random((60, 4)) * 1e4
+    rows = np.unique(statistics, axis=0)
+    counts = np.random.default_rng(questions._SEED).multinomial(60, np.full(60, 1 / 60), questions.RESAMPLES)
+    sums = questions.draw(statistics)
+    for draw in range(0, questions.RESAMPLES, 97):
+        for column in range(4):
+            total = 0.0
+            for times, value in zip(counts[draw].tolist(), rows[:, column].tolist(), strict=True):
+                total += times * value
+            assert sums[draw, column] == total
