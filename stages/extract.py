@@ -3,6 +3,9 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
 
 from stages.core import documents as shard
 from stages.core import shards
@@ -27,7 +30,7 @@ class Params:
     max_characters: int
     """Characters of text that a page may have, which is what bounds the memory of every later stage; one with more is
     dropped as too_long."""
-    min_expected_f1: float
+    min_expected_f1: Annotated[float, Field(ge=0, le=1)]
     """Word-level F1 that is to be expected, at least, of the text chosen from a page, 0-1; a page that promises less,
     such as one that only scripts fill, is dropped as no_main_text, with that text."""
     language_windows: int
@@ -37,7 +40,7 @@ class Params:
     opt_outs: tuple[str, ...]
     """Directives of X-Robots-Tag and of meta elements for robots, and tdm-reservation, that keep a page out: it is
     dropped as opt_out_<directive>, without its text. An empty list heeds none."""
-    max_lost: float
+    max_lost: Annotated[float, Field(ge=0, le=1)]
     """Share of a WARC's bytes that may be unreadable, 0-1; the stage fails and names the file where more is."""
 
 

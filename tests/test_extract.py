@@ -74,6 +74,12 @@ def test_a_page_on_which_nothing_is_likely_is_dropped_with_what_there_was(profil
     assert run(folder, tmp_path, none)[0]["out"] == 3
 
 
+@pytest.mark.parametrize("name", ["min_expected_f1", "max_lost"])
+def test_a_share_above_one_is_refused_by_name(name: str) -> None:
+    with pytest.raises(HeadwaterError, match=rf"extract\.{name}"):
+        params.check(extract.Params, {**json.loads(params.as_json(PARAMS)), name: 35}, "extract")
+
+
 def test_two_runs_give_the_same_bytes_and_a_new_archive_recomputes_no_other(profile: Path, tmp_path: Path) -> None:
     folder = tmp_path / "warcs"
     warcs.write(folder / "a.warc.gz", b"".join(warcs.gz(warcs.pages(3))))

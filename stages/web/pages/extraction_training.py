@@ -176,7 +176,7 @@ def known(
 
     Returns:
         The lexicons, and what they tell of the blocks of each sample (features, blocks). A page that a lexicon was
-        learnt from is told what the others hosts' pages tell: what its own do would be the answer.
+        learnt from is told what the pages of other hosts tell: what its own do would be the answer.
     """
     hosts = [pages[sample.page].host for sample in data]
     counts = {at: borne(one.places, one.spans, one.labels, one.weights) for at, one in enumerate(data) if one.plain}

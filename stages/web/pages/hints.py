@@ -1,4 +1,4 @@
-"""What class names, ids and roles hint at: the one place where words count, and only those of templates."""
+"""What class names, ids and roles hint at, by hand; ``names`` has what was learnt of them. No other words count."""
 
 import functools
 import re
