@@ -2,7 +2,10 @@
 
 import hashlib
 import re
+import socket
+import struct
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,6 +24,10 @@ class Answer:
     headers: dict[str, str] = field(default_factory=dict)
     cut: int | None = None
     """Bytes of the body after which the connection is closed."""
+    reset: bool = False
+    """Whether it is closed by a reset, not by an end."""
+    pause: float = 0
+    """Seconds before each kilobyte of the body."""
 
 
 @dataclass
@@ -79,9 +86,16 @@ def serve(host: str = "127.0.0.1") -> Iterator[Server]:
                 self.send_header(name, value)
             self.end_headers()
             if self.command != "HEAD":
-                self.wfile.write(body[: answer.cut])
+                body = body[: answer.cut]
+                for at in range(0, len(body), 1024 if answer.pause else len(body)):
+                    time.sleep(answer.pause)
+                    self.wfile.write(body[at : at + 1024] if answer.pause else body)
             if answer.cut is not None:
                 self.close_connection = True
+            if answer.reset:
+                time.sleep(0.05)  # or what was sent is thrown away with the connection
+                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                self.connection.close()
 
         def log_message(self, *_: Any) -> None:
             pass

@@ -5,13 +5,16 @@ https://github.com/webrecorder/pywb/wiki/CDX-Server-API.
 """
 
 import bisect
+import gzip
 import hashlib
+import io
 import itertools
 import json
 import re
+import sys
 import zlib
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -35,6 +38,8 @@ _SNAPSHOT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _PATH = re.compile(r"(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9._/=-]*")
 _MAX_LISTING = 256 << 20  # bytes; the listing of a snapshot has 90,000 lines of 140
 _MAX_CAPTURE = 64 << 20
+_COLUMNS = ("url", "timestamp", "status", "mime-detected", "mime", "digest")  # of the index, beside the place
+_GZIP = b"\x1f\x8b"  # how its files begin
 _CONNECTIONS = 4  # Common Crawl answers 503 to those who open many
 
 
@@ -67,10 +72,21 @@ def collect(section: CommonCrawl, wanted: Wanted) -> Collected:
     ranked = ((sampling.rank(wanted.seed, path), path) for path in listing)
     chosen = sampling.lowest(ranked, section.files)
     paths = [path for path in listing if path in chosen]
-    files = _all(paths, lambda path: web.file(_below(section.base) + path, immutable=True), "files")
+    files = _all(paths, lambda path: _file(_below(section.base) + path, web), "files", web)
     built = intake.take_all(files, wanted, ours=True)
     listed = {"snapshot": section.snapshot, "files": paths}
     return Collected(built, sum(one.metrics["in"] for one in built), (section.snapshot,), listed)
+
+
+def _file(url: str, web: Web) -> Path:
+    """An archive of the snapshot; what is none, such as a page of a proxy, is not kept."""
+    path = web.file(url, immutable=True)
+    with path.open("rb") as file:
+        start = file.read(2)
+    if start != _GZIP:
+        web.forget(url)
+        raise HeadwaterError(f"{url}: what comes is no archive packed with gzip; run again later, or open the URL")
+    return path
 
 
 def _listing(section: CommonCrawl, web: Web) -> list[str]:
@@ -84,15 +100,25 @@ def _listing(section: CommonCrawl, web: Web) -> list[str]:
             found = json.loads(web.read(_below(section.index) + "collinfo.json", _MAX_LISTING))
             known = [str(one["id"]) for one in found]
         raise HeadwaterError(f"crawl.commoncrawl.snapshot: {error}{nearest(section.snapshot, known)}") from None
-    decoder = zlib.decompressobj(wbits=31)
     try:
-        paths = decoder.decompress(packed, _MAX_LISTING).decode("ascii").split()
-    except (zlib.error, UnicodeDecodeError):
+        paths = list(dict.fromkeys(_unpacked(packed, url).decode("ascii").split()))
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError):
         paths = []
     wrong = next((path for path in paths if not _PATH.fullmatch(path)), None)
-    if not decoder.eof or not paths or wrong is not None:
-        raise HeadwaterError(f"{url}: no list of paths packed with gzip" + (f": {wrong[:80]!r}" if wrong else ""))
+    if not paths or wrong is not None:
+        web.forget(url)
+        raise HeadwaterError(
+            f"{url}: no list of paths packed with gzip" + (f": {wrong[:80]!r}" if wrong else "; run again later")
+        )
     return paths
+
+
+def _unpacked(packed: bytes, url: str) -> bytes:
+    with gzip.GzipFile(fileobj=io.BytesIO(packed)) as file:  # of as many members as it has
+        listing = file.read(_MAX_LISTING + 1)
+    if len(listing) > _MAX_LISTING:
+        raise HeadwaterError(f"{url}: more than {_MAX_LISTING:,} bytes, which no listing of a snapshot has")
+    return listing
 
 
 def _captures(section: CommonCrawl, wanted: Wanted, web: Web) -> Collected:
@@ -100,7 +126,7 @@ def _captures(section: CommonCrawl, wanted: Wanted, web: Web) -> Collected:
     if section.kind != "warc":
         raise HeadwaterError("crawl.commoncrawl.kind must be warc where crawl.commoncrawl.urls are given")
     found: dict[tuple[str, int], dict[str, Any]] = {}
-    dropped = {"status": 0, "not_html": 0, "too_large": 0}
+    dropped = {"status": 0, "not_html": 0, "too_large": 0, "no_page": 0}
     for pattern in section.urls:
         for row in _rows(section, pattern, web):
             reason = _refusal(row)
@@ -114,33 +140,45 @@ def _captures(section: CommonCrawl, wanted: Wanted, web: Web) -> Collected:
     things = ((f"{row['filename']} {row['offset']}", row["length"], row) for row in rows)
     # A page is about a quarter of its size in the archive.
     grouped = list(sampling.groups(things, int(wanted.shard_mb * 1e6 / 4)))
-    files = _all(grouped, lambda group: _fetched(section, *group, web), "groups of captures")
+    files = _all(grouped, lambda group: _fetched(section, *group, web), "groups of captures", web)
     everything = Wanted(0, wanted.seed, wanted.shard_mb, wanted.allow_private, wanted.incoming)
     built = intake.take_all(files, everything, ours=True)
     seen = len(found) + sum(dropped.values())
+    dropped["no_page"] = len(rows) - sum(one.metrics["out"] for one in built)
     return Collected(built, seen, section.urls, {"snapshot": section.snapshot, "captures": len(rows)}, dropped)
 
 
-def _rows(section: CommonCrawl, pattern: str, web: Web) -> list[dict[str, Any]]:
+def _rows(section: CommonCrawl, pattern: str, web: Web) -> Iterator[dict[str, Any]]:
     """What the index says of a URL pattern."""
     query = f"{_below(section.index)}{section.snapshot}-index?url={quote(pattern, safe='')}&output=json"
     try:
         pages = json.loads(web.read(query + "&showNumPages=true", _MAX_LISTING))["pages"]
-        lines = [line for page in range(pages) for line in web.read(f"{query}&page={page}", _MAX_LISTING).splitlines()]
-        return [_row(json.loads(line)) for line in lines]
+        with meter("crawl-index", pages, "pages of the index") as progress:
+            for page in range(pages):
+                for line in web.read(f"{query}&page={page}", _MAX_LISTING).splitlines():
+                    if line.strip():
+                        yield _row(json.loads(line))
+                progress.advance(1)
     except MissingFileError:
         raise HeadwaterError(
             f"crawl.commoncrawl.urls: no captures of {pattern} in {section.snapshot}, or no such snapshot"
         ) from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise HeadwaterError(f"{query}: not what a CDX server answers: {error!r}") from None
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        said = " ".join(repr(error).split())[:200]
+        raise HeadwaterError(f"{query}: not what a CDX server answers: {said}; run again later") from None
 
 
-def _row(said: dict[str, Any]) -> dict[str, Any]:
-    row = {name: str(said.get(name, "")) for name in ("url", "timestamp", "status", "mime-detected", "mime", "digest")}
-    if not _PATH.fullmatch(said["filename"]):
-        raise ValueError(said["filename"])
-    return {**row, "filename": said["filename"], "offset": int(said["offset"]), "length": int(said["length"])}
+def _row(said: Any) -> dict[str, Any]:
+    if isinstance(said, dict) and said.keys() == {"message"}:  # as some servers say that there is nothing
+        raise MissingFileError(str(said["message"]))
+    if not isinstance(said, dict) or not _PATH.fullmatch(str(said["filename"])):
+        raise ValueError(said)
+    row: dict[str, Any] = {name: str(said.get(name, "")) for name in _COLUMNS}
+    offset, length = int(said["offset"]), int(said["length"])
+    if offset < 0 or length <= 0:
+        raise ValueError(said)
+    # One string for all rows of an archive: an index may name millions.
+    return {**row, "filename": sys.intern(said["filename"]), "offset": offset, "length": length}
 
 
 def _refusal(row: dict[str, Any]) -> str:
@@ -164,8 +202,17 @@ def _fetched(section: CommonCrawl, name: str, rows: list[dict[str, Any]], web: W
     done = bisect.bisect_right(ends, there) - 1  # records that are whole; a stop may have cut the one behind
     with partial.open("ab") as file:
         file.truncate(ends[done])
+        records = 0
         for row in rows[done:]:
-            file.write(_capture(section, row, web))
+            member = _capture(section, row, web)
+            records += _is_as_said(member, "")
+            file.write(member)
+    if rows[done:] and not records:
+        partial.unlink()
+        raise HeadwaterError(
+            f"{_below(section.base)}{rows[-1]['filename']}: nothing that came of it is a record, "
+            f"where the index has {len(rows[done:])}; run again later"
+        )
     shards.replace(partial, target)
     return target
 
@@ -198,8 +245,8 @@ def _is_as_said(member: bytes, digest: str) -> bool:
     )
 
 
-def _all(things: Sequence[T], fetch: Callable[[T], Path], unit: str) -> list[Path]:
-    """What ``fetch`` gives for each, some at the same time."""
+def _all(things: Sequence[T], fetch: Callable[[T], Path], unit: str, web: Web) -> list[Path]:
+    """What ``fetch`` gives for each, some at the same time; where one fails, or the user stops it, all end."""
     with meter("crawl", len(things), unit) as progress, ThreadPoolExecutor(_CONNECTIONS) as pool:
 
         def one(thing: T) -> Path:
@@ -209,7 +256,12 @@ def _all(things: Sequence[T], fetch: Callable[[T], Path], unit: str) -> list[Pat
 
         futures = [pool.submit(one, thing) for thing in things]
         try:
+            for future in as_completed(futures):
+                future.result()
             return [future.result() for future in futures]
+        except BaseException:
+            web.end()
+            raise
         finally:
             pool.shutdown(cancel_futures=True)
 

@@ -19,12 +19,22 @@ def session(allowed: tuple[Network, ...]) -> requests.Session:
 
     A proxy that the environment names (``HTTPS_PROXY``) is used, and then it is the proxy that resolves names.
     """
-    made = requests.Session()
+    made = _Session()
     made.headers.update({"User-Agent": USER_AGENT, "Accept-Encoding": "identity", "Accept": "*/*"})
     adapter = _Adapter(allowed)
     made.mount("http://", adapter)
     made.mount("https://", adapter)
     return made
+
+
+class _Session(requests.Session):
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        """Where a redirect leads; its body, which requests would read into memory, may have no end and is not read."""
+        target = super().get_redirect_target(resp)
+        if target is not None:
+            resp.raw.close()
+            resp._content, resp._content_consumed = b"", True
+        return target
 
 
 class _Adapter(HTTPAdapter):

@@ -5,7 +5,6 @@ is asked whether it has changed; when a download ends early, the next goes on be
 is the same file there (``If-Range``, RFC 9110 section 13.1.5).
 """
 
-import email.utils
 import hashlib
 import json
 import re
@@ -25,12 +24,12 @@ from stages.core.progress import log
 from stages.web.sources import connections
 from stages.web.sources.addresses import Network
 from stages.web.sources.intake import safe
+from stages.web.sources.patience import LaterError, Patience
 
 _TRIES = 5  # in a row without a byte
-FIRST_WAIT = 1.0  # seconds before the second try; doubled before each other, unless the server says how long to wait
-_LONGEST_WAIT = 300.0
 _TIMEOUT = (30, 120)  # seconds to connect, and between two bytes
 _BLOCK = 1 << 20
+_SAY_EVERY = 30.0  # seconds between lines about a download that takes long
 _PASSING = {408, 425, 429, 500, 502, 503, 504}  # states that pass
 
 
@@ -47,6 +46,15 @@ class Web:
 
     def __init__(self, allowed: tuple[Network, ...]) -> None:
         self._session = connections.session(allowed)
+        self._patience = Patience()
+
+    def end(self) -> None:
+        """Let the downloads of other threads end soon; what has come of them is kept."""
+        self._patience.end()
+
+    def forget(self, url: str) -> None:
+        """Have a file downloaded anew when it is next asked for: what came cannot be it."""
+        _identity_file(_folder(url)).unlink(missing_ok=True)
 
     def file(self, url: str, *, immutable: bool = False) -> Path:
         """The file behind a URL, downloaded unless it is here; named as in the URL.
@@ -58,8 +66,8 @@ class Web:
         Raises:
             HeadwaterError: it cannot be had; what has come of it is kept.
         """
-        folder = shards.area("crawl-downloads", hashlib.blake2b(url.encode(), digest_size=16).hexdigest())
-        target = folder / safe(urlsplit(url).path.rpartition("/")[2])
+        folder = _folder(url)
+        target = folder / _name(url)
         identity = _read_identity(folder)
         if target.exists() and identity is not None:
             if immutable or not self._changed(url, identity):
@@ -79,7 +87,7 @@ class Web:
 
         def body(response: requests.Response) -> bytes:
             data = bytearray()
-            for block in _blocks(response):
+            for block in self._blocks(response):
                 data += block
                 if len(data) > max_bytes:
                     raise HeadwaterError(f"{url}: more than {max_bytes:,} bytes")
@@ -91,42 +99,52 @@ class Web:
         """``length`` bytes from ``offset`` on of the file behind a URL.
 
         Raises:
-            HeadwaterError: they cannot be had, or are fewer.
+            HeadwaterError: they cannot be had, or the file ends before.
         """
+        last = offset + length - 1
 
         def body(response: requests.Response) -> bytes:
-            if response.status_code != 206:
+            if response.status_code == 200:
                 raise HeadwaterError(f"{url}: the server does not serve parts of files (Range)")
-            data = b"".join(_blocks(response))
+            first, end = _range(response)
+            if response.status_code == 416 or (first == offset and end < last):
+                raise HeadwaterError(f"{url}: it ends before byte {last:,}, up to which it was asked for")
+            if (first, end) != (offset, last):
+                raise ConnectionError("the server answers with another part of the file than was asked for")
+            data = bytearray()
+            for block in self._blocks(response):
+                data += block
+                if len(data) > length:
+                    raise ConnectionError(f"more than the {length:,} bytes that were asked for")
             if len(data) != length:
                 raise ConnectionError(f"{len(data):,} of {length:,} bytes")
-            return data
+            return bytes(data)
 
-        return self._tried(url, {"Range": f"bytes={offset}-{offset + length - 1}"}, body)
+        return self._tried(url, {"Range": f"bytes={offset}-{last}"}, body)
 
     def _changed(self, url: str, identity: dict[str, str]) -> bool:
         try:
             with self._response(url, {}, method="HEAD") as response:
                 return not _agree(_identity(response), identity)
-        except (OSError, _LaterError, HeadwaterError) as error:
+        except (OSError, LaterError, HeadwaterError) as error:
             log(f"{url}: cannot see whether it has changed ({_said(error)}); going on with what is here")
             return False
 
     def _complete(self, url: str, folder: Path) -> None:
         """Have the whole file in ``_partial(folder)``, in as many requests as it takes."""
-        failed = 0
+        failed, furthest = 0, _size(_partial(folder))
         while failed < _TRIES:
-            before = _size(_partial(folder))
             try:
                 if self._continue(url, folder):
                     return
                 problem: Exception = ConnectionError("the connection ended early")
-            except (OSError, _LaterError) as error:
+            except (OSError, LaterError) as error:
                 problem = error
-            # A download that moves may be cut off as often as it likes.
-            failed = 0 if _size(_partial(folder)) > before else failed + 1
-            if 0 < failed < _TRIES:
-                _wait(problem, failed)
+            # A download that moves may be cut off as often as it likes; one that begins again each time does not move.
+            size = _size(_partial(folder))
+            failed, furthest = (0, size) if size > furthest else (failed + 1, furthest)
+            if failed < _TRIES:
+                self._patience.postpone(_host(url), problem, _said(problem), failed)
         raise HeadwaterError(
             f"{url}: {_said(problem)}, {_TRIES} times; "
             f"the {_size(_partial(folder)):,} bytes that have come are kept: run again later"
@@ -142,17 +160,22 @@ class Web:
             return True
         with self._response(url, headers) as response:
             there = _identity(response)
-            if response.status_code == 206 and identity and _agree(there, identity) and _start(response) == start:
+            if response.status_code == 206 and identity and _agree(there, identity) and _range(response)[0] == start:
                 mode, there = "ab", identity
-            elif response.status_code != 200:  # another file than was begun
-                _identity_file(folder).unlink(missing_ok=True)
-                return False
-            else:
+            elif response.status_code == 200:
                 mode = "wb"
                 _identity_file(folder).write_text(json.dumps(there), "utf-8")
+            else:
+                self.forget(url)
+                raise ConnectionError("the server answers with a part of another file, or another part, than was begun")
             with partial.open(mode) as file:
-                for block in _blocks(response):
+                said = time.monotonic()
+                for block in self._blocks(response):
                     file.write(block)
+                    if time.monotonic() - said >= _SAY_EVERY:
+                        said = time.monotonic()
+                        whole = f" of {int(there['length']) / 1e6:,.0f}" if "length" in there else ""
+                        log(f"{_name(url)}: {file.tell() / 1e6:,.0f}{whole} MB have come")
         return "length" not in there or str(_size(partial)) == there["length"]
 
     def _tried(self, url: str, headers: dict[str, str], body: Any) -> bytes:
@@ -160,15 +183,17 @@ class Web:
             try:
                 with self._response(url, headers) as response:
                     return cast(bytes, body(response))
-            except (OSError, _LaterError) as error:
+            except (OSError, LaterError) as error:
                 problem = error
             if failed < _TRIES:
-                _wait(problem, failed)
+                self._patience.postpone(_host(url), problem, _said(problem), failed)
         raise HeadwaterError(f"{url}: {_said(problem)}, {_TRIES} times; run again later")
 
     @contextmanager
     def _response(self, url: str, headers: dict[str, str], method: str = "GET") -> Iterator[requests.Response]:
-        """A response of state 200, 206 or 416; raises ``_LaterError`` for a state that passes."""
+        """A response of state 200, 206 or 416; raises ``LaterError`` for a state that passes."""
+        self._patience.wait(_host(url))
+        self._patience.check()
         try:
             response = self._session.request(
                 method, url, headers=headers, stream=True, timeout=_TIMEOUT, allow_redirects=True
@@ -182,40 +207,27 @@ class Web:
         with response:
             state = response.status_code
             if state in _PASSING:
-                raise _LaterError(f"the server answers {state}", response.headers.get("Retry-After", ""))
+                raise LaterError(f"the server answers {state}", response.headers.get("Retry-After", ""))
             if state in (404, 410):
                 raise MissingFileError(f"{url}: there is no such file (the server answers {state})")
+            if state == 403:
+                raise HeadwaterError(
+                    f"{url}: the server answers 403: it may refuse those who ask for much, for a day or so, "
+                    "or ask for a login; what has come is kept: run again later"
+                )
             if state not in (200, 206, 416):
-                raise HeadwaterError(f"{url}: the server answers {state}")
+                raise HeadwaterError(f"{url}: the server answers {state}; open the URL in a browser to see why")
             yield response
 
-
-class _LaterError(Exception):
-    """The server asks to come again later."""
-
-    def __init__(self, message: str, retry_after: str) -> None:
-        super().__init__(message)
-        self.retry_after = retry_after
-
-
-def _wait(problem: Exception, failed: int) -> None:
-    seconds = FIRST_WAIT * 2 ** (failed - 1)
-    if isinstance(problem, _LaterError) and problem.retry_after:
-        seconds = seconds_asked(problem.retry_after, FIRST_WAIT)
-    seconds = min(seconds, _LONGEST_WAIT)
-    if seconds >= 1:
-        log(f"{_said(problem)}; trying again in {seconds:.0f} s")
-    time.sleep(seconds)
-
-
-def seconds_asked(retry_after: str, otherwise: float) -> float:
-    """What a Retry-After header asks for: seconds, or a date; ``otherwise`` where it is neither."""
-    if retry_after.strip().isdigit():
-        return float(retry_after)
-    try:
-        return max(0.0, email.utils.parsedate_to_datetime(retry_after).timestamp() - time.time())
-    except ValueError:
-        return otherwise
+    def _blocks(self, response: requests.Response) -> Iterator[bytes]:
+        """The body as it is sent and as soon as it comes; one that ends early raises an OSError."""
+        try:
+            while block := response.raw.read1(_BLOCK, decode_content=False):
+                yield block
+                self._patience.check()
+        except urllib3.exceptions.HTTPError as error:
+            early = "IncompleteRead" in str(error)
+            raise ConnectionError("the connection ended early" if early else _said(error)) from None
 
 
 def _said(problem: BaseException) -> str:
@@ -227,15 +239,6 @@ def _said(problem: BaseException) -> str:
 
 def _is_error(thing: object) -> bool:
     return isinstance(thing, BaseException)
-
-
-def _blocks(response: requests.Response) -> Iterator[bytes]:
-    """The body as it is sent; one that ends early raises an OSError."""
-    try:
-        while block := response.raw.read(_BLOCK, decode_content=False):
-            yield block
-    except urllib3.exceptions.HTTPError as error:
-        raise ConnectionError(str(error)) from None
 
 
 def _identity(response: requests.Response) -> dict[str, str]:
@@ -260,9 +263,22 @@ def _agree(one: dict[str, str], other: dict[str, str]) -> bool:
     return all(one[name] == other[name] for name in one.keys() & other.keys())
 
 
-def _start(response: requests.Response) -> int:
-    found = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
-    return int(found[1]) if found else -1
+def _range(response: requests.Response) -> tuple[int, int]:
+    """The first and the last byte that a 206 brings; -1 where it does not say."""
+    found = re.match(r"bytes ([0-9]{1,18})-([0-9]{1,18})", response.headers.get("Content-Range", ""))
+    return (int(found[1]), int(found[2])) if found else (-1, -1)
+
+
+def _host(url: str) -> str:
+    return urlsplit(url).hostname or ""
+
+
+def _name(url: str) -> str:
+    return safe(urlsplit(url).path.rpartition("/")[2])
+
+
+def _folder(url: str) -> Path:
+    return shards.area("crawl-downloads", hashlib.blake2b(url.encode(), digest_size=16).hexdigest())
 
 
 def _identity_file(folder: Path) -> Path:

@@ -11,7 +11,7 @@ from scrapy.downloadermiddlewares.retry import RetryMiddleware
 from scrapy.exceptions import IgnoreRequest
 from scrapy.http import Request, Response
 
-from stages.web.sources.download import seconds_asked
+from stages.web.sources.patience import seconds_asked
 
 LONGEST_WAIT = 300.0
 """Seconds that a server may ask for, by Retry-After or Crawl-delay."""

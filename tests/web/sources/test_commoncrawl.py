@@ -2,6 +2,8 @@ import base64
 import gzip
 import hashlib
 import json
+import random
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ from urllib.parse import quote
 import pytest
 
 from stages.core.errors import HeadwaterError
-from stages.web.sources import commoncrawl, download
+from stages.web.sources import commoncrawl, download, patience
 from tests import warcs
 from tests.crawled import records, run
 from tests.loopback import ALLOWED, Answer, Server, serve
@@ -20,7 +22,7 @@ SNAPSHOT = "CC-MAIN-2025-33"
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    monkeypatch.setattr(download, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(patience, "FIRST_WAIT", 0.01)
     with serve() as running:
         yield running
 
@@ -56,6 +58,47 @@ def test_files_of_a_snapshot_are_taken_as_they_are_and_more_files_hold_the_fewer
     assert few.items() < more.items() < by_name.items()
     # The listing is only asked whether it has changed, and what is here is not asked for.
     assert sum(method == "GET" for method, _, _ in server.requests) == 3
+
+
+def test_a_listing_is_read_whole_and_each_file_taken_once(profile: Path, tmp_path: Path, server: Server) -> None:
+    files = list(publish(server, 4))
+    listing = b"".join(gzip.compress(f"{path}\r\n".encode()) for path in [*files, *files])
+    server.add(f"/crawl-data/{SNAPSHOT}/warc.paths.gz", listing)
+    _, written, manifest = crawl(tmp_path, server, files=0)
+    assert manifest["files"] == files
+    assert len(written) == 4
+
+
+def test_what_a_proxy_says_in_place_of_a_file_is_not_kept(profile: Path, tmp_path: Path, server: Server) -> None:
+    files = publish(server, 2)
+    for path in (f"crawl-data/{SNAPSHOT}/warc.paths.gz", next(iter(files))):
+        right = server.files["/" + path]
+        server.files["/" + path] = Answer(b"<html>Sign in to the hotel's network</html>" + bytes(len(right.body) - 43))
+        with pytest.raises(
+            HeadwaterError, match=f"{path}: (no list of paths|what comes is no archive).*run again later"
+        ):
+            crawl(tmp_path, server, files=0)
+        server.files["/" + path] = Answer(right.body)  # nothing but the content tells one from the other
+    _, written, _ = crawl(tmp_path, server, files=0)
+    assert sorted(written.values()) == sorted(files.values())
+
+
+def test_where_one_file_is_refused_the_others_end_soon_and_go_on_later(
+    profile: Path, tmp_path: Path, server: Server
+) -> None:
+    files = publish(server, 2)
+    refused, slow = (f"/{path}" for path in files)
+    right = server.files[refused]
+    server.files[refused] = Answer(status=403)
+    body = gzip.compress(random.Random(1).randbytes(40_000))
+    server.files[slow] = Answer(body, headers={"ETag": '"1"'}, pause=0.25)
+    start = time.monotonic()
+    with pytest.raises(HeadwaterError, match="the server answers 403"):
+        crawl(tmp_path, server, files=0)
+    assert time.monotonic() - start < 5
+    server.files[refused], server.files[slow] = right, Answer(body, headers={"ETag": '"1"'})
+    crawl(tmp_path, server, files=0)
+    assert server.asked(slow)[1].startswith("bytes=")
 
 
 def test_a_sample_of_pages_is_taken_over_all_files(profile: Path, tmp_path: Path, server: Server) -> None:
@@ -101,7 +144,7 @@ def test_captures_of_urls_are_fetched_by_range_and_only_those(profile: Path, tmp
     index(server, rows[:5], "example.org/*")
     index(server, rows[4:5], "http://example.org/4")
     metrics, written, manifest = crawl(tmp_path, server, urls=["example.org/*", "http://example.org/4"])
-    assert metrics["dropped"] == {"not_html": 1, "not_sampled": 0, "status": 1, "too_large": 0}
+    assert metrics["dropped"] == {"no_page": 0, "not_html": 1, "not_sampled": 0, "status": 1, "too_large": 0}
     assert sorted(b"".join(written.values()).split(b"\x1f\x8b\x08")) == sorted(
         b"".join(members[number] for number in (0, 3, 4)).split(b"\x1f\x8b\x08")
     )
@@ -153,6 +196,43 @@ def test_a_capture_that_is_not_what_the_index_says_is_asked_for_again(
     assert list(written.values()) == members
 
 
+def test_captures_of_which_none_is_a_record_are_not_kept(profile: Path, tmp_path: Path, server: Server) -> None:
+    rows, members = archive(server, 3)
+    index(server, rows, "example.org/*")
+    path = f"/crawl-data/{SNAPSHOT}/a.warc.gz"
+    right = server.files[path]
+    server.files[path] = Answer(b"x" * len(right.body))
+    with pytest.raises(HeadwaterError, match=r"nothing that came of it is a record, where the index has 3; run again"):
+        crawl(tmp_path, server, urls=["example.org/*"])
+    server.files[path] = right
+    assert b"".join(crawl(tmp_path, server, urls=["example.org/*"])[1].values()) == b"".join(members)
+
+
+def test_captures_that_are_no_pages_are_counted_as_such(profile: Path, tmp_path: Path, server: Server) -> None:
+    rows, _ = archive(server, 4)
+    rows[2]["offset"] = "7"
+    index(server, rows, "example.org/*")
+    metrics, _, _ = crawl(tmp_path, server, urls=["example.org/*"])
+    assert (metrics["out"], metrics["dropped"]["no_page"], metrics["dropped"]["not_sampled"]) == (3, 1, 0)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b"[1]", b"[" * 100_000, b"{broken", b"<html>",
+     b'{"filename": 5, "offset": 1, "length": 2}', b'{"filename": "a", "offset": "-1", "length": "2"}',
+     b'{"filename": "a", "offset": "1", "length": "0"}', b'{"filename": "a", "offset": NaN, "length": "2"}'],
+)  # fmt: skip
+def test_a_line_of_the_index_that_is_none_is_one_clear_line(
+    profile: Path, tmp_path: Path, server: Server, line: bytes
+) -> None:
+    query = f"/index/{SNAPSHOT}-index?url=example.org&output=json"
+    server.add(f"{query}&showNumPages=true", b'{"pages": 1}')
+    server.add(f"{query}&page=0", b"\n" + line)
+    with pytest.raises(HeadwaterError, match=r"not what a CDX server answers: .*; run again later") as caught:
+        crawl(tmp_path, server, urls=["example.org"])
+    assert len(str(caught.value)) < 400
+
+
 def test_what_does_not_exist_is_one_clear_line(
     profile: Path, tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -164,6 +244,11 @@ def test_what_does_not_exist_is_one_clear_line(
         crawl(tmp_path, server, snapshot="../x")
     with pytest.raises(HeadwaterError, match=r"no captures of example\.net in CC-MAIN-2025-33"):
         crawl(tmp_path, server, urls=["example.net"])
+    query = f"/index/{SNAPSHOT}-index?url=example.com&output=json"
+    server.add(f"{query}&showNumPages=true", b'{"pages": 1}')
+    server.add(f"{query}&page=0", b'{"message": "No Captures found for: example.com"}')
+    with pytest.raises(HeadwaterError, match=r"no captures of example\.com in CC-MAIN-2025-33"):
+        crawl(tmp_path, server, urls=["example.com"])
     with pytest.raises(HeadwaterError, match="kind must be warc"):
         crawl(tmp_path, server, urls=["example.net"], kind="wet")
     for listing in (b"no gzip", gzip.compress(b"../../etc/passwd\n"), gzip.compress(b"a\n" * 9999)[:-9]):

@@ -1,13 +1,16 @@
 import shutil
 import socket
+import time
+import tracemalloc
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from stages.core.errors import HeadwaterError
-from stages.web.sources import download
+from stages.web.sources import download, patience
 from stages.web.sources.addresses import networks
 from tests.loopback import ALLOWED, Answer, Server, serve
 
@@ -17,7 +20,7 @@ ETAG = {"ETag": '"1"'}
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    monkeypatch.setattr(download, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(patience, "FIRST_WAIT", 0.01)
     with serve() as running:
         yield running
 
@@ -70,22 +73,80 @@ def test_what_is_here_is_taken_until_it_changes(server: Server, web: download.We
     assert web.file(server.url + "a").read_bytes() == b"new"
 
 
-def test_a_busy_server_is_given_the_time_it_asks_for(server: Server, web: download.Web, monkeypatch) -> None:  # type: ignore[no-untyped-def]
-    waits: list[float] = []
-    monkeypatch.setattr("time.sleep", waits.append)
+def test_a_busy_server_is_given_the_time_it_asks_for_by_all_downloads(server: Server, web: download.Web) -> None:
     server.add("/a", BODY)
-    server.first["/a"] = [Answer(status=503, headers={"Retry-After": "7"}), Answer(status=429), Answer(status=502)]
+    server.add("/b", BODY)
+    server.first["/a"] = [Answer(status=503, headers={"Retry-After": "1"}), Answer(status=429), Answer(status=502)]
+    start = time.monotonic()
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(web.file, server.url + "a")
+        while not server.asked("/a"):
+            time.sleep(0.01)
+        time.sleep(0.1)
+        assert web.file(server.url + "b").read_bytes() == BODY
+        assert time.monotonic() - start > 1
+        assert first.result().read_bytes() == BODY
+
+
+def test_a_server_that_asks_for_hours_is_left_alone(server: Server, web: download.Web) -> None:
+    server.files["/a"] = Answer(status=503, headers={"Retry-After": "86400"})
+    with pytest.raises(
+        HeadwaterError, match=r"answers 503 and asks to be left alone for 24\.0 hours; what has come is"
+    ):
+        web.file(server.url + "a")
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("retry_after", "seconds"),
+    [("7", 7), (" 7 ", 7), ("²", 3), ("-5", 3), ("1.5", 3), ("soon", 3), ("", 3), ("Fri, 31 Dec 99999 23:59:59 GMT", 3),
+     ("Mon, 01 Jan 2001 00:00:00 GMT", 0)],
+)  # fmt: skip
+def test_what_is_asked_for_in_an_odd_way_is_passed_over(retry_after: str, seconds: float) -> None:
+    assert patience.seconds_asked(retry_after, 3) == seconds
+
+
+def test_what_came_before_a_reset_is_kept(server: Server, web: download.Web) -> None:
+    server.files["/a"] = Answer(BODY, headers=ETAG)
+    server.first["/a"] = [Answer(BODY, headers=ETAG, cut=1000, reset=True) for _ in range(9)]
     assert web.file(server.url + "a").read_bytes() == BODY
-    assert waits == [7, 0.02, 0.04]
+    assert server.asked("/a") == ["", *(f"bytes={at}000-" for at in range(1, 10))]
+
+
+def test_a_download_that_begins_again_each_time_is_given_up(server: Server, web: download.Web) -> None:
+    cuts = [5000, 100, 6000, 200, 5900, 300, 5800, 6000]
+    server.files["/a"] = Answer(status=403)
+    server.first["/a"] = [Answer(BODY, cut=cut) for cut in cuts]  # nothing that a Range could be sure with
+    with pytest.raises(HeadwaterError, match="the connection ended early, 5 times; the 6,000 bytes that have come"):
+        web.file(server.url + "a")
+    assert server.asked("/a") == [""] * len(cuts)
+
+
+def test_the_body_of_a_redirect_is_not_read(server: Server, web: download.Web) -> None:
+    server.add("/b", BODY)
+    server.files["/a"] = Answer(bytes(64 << 20), status=302, headers={"Location": "/b"})
+    tracemalloc.start()
+    try:
+        assert web.file(server.url + "a").read_bytes() == BODY
+        assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize(
     ("answer", "message"),
     [
         (Answer(status=404), "there is no such file"),
-        (Answer(status=403), "the server answers 403"),
+        (Answer(status=403), "the server answers 403: it may refuse .*: run again later"),
+        (
+            Answer(BODY, status=206, headers={"Content-Range": "bytes 0-9/10"}),
+            "a part of another file, or another part",
+        ),
         (Answer(status=503), "the server answers 503, 5 times; the 0 bytes"),
-        (Answer(BODY, headers={"Content-Length": "99999", **ETAG}, cut=None), "10,240 bytes that have come are kept"),
+        (
+            Answer(BODY, headers={"Content-Length": "99999", **ETAG}, cut=None),
+            "5 times; the 10,240 bytes that have come",
+        ),
         (Answer(status=302, headers={"Location": "/a"}), "it redirects for ever"),
         (Answer(status=302, headers={"Location": "file:///etc/passwd"}), "no URL of http or https"),
         (Answer(status=302, headers={"Location": "http://10.0.0.1/"}), r"10\.0\.0\.1 is at 10\.0\.0\.1, which is not"),
@@ -122,8 +183,14 @@ def test_a_part_of_a_file_is_that_part(server: Server, web: download.Web) -> Non
     assert web.part(server.url + "a", 10, 20) == BODY[10:30]
     server.first["/a"] = [Answer(BODY, headers={"Content-Range": "bytes 10-29/10240"}, status=206, cut=7)]
     assert web.part(server.url + "a", 10, 20) == BODY[10:30]
-    with pytest.raises(HeadwaterError, match="15 of 20 bytes"):
+    with pytest.raises(HeadwaterError, match=r"/a: it ends before byte 10,244, up to which it was asked for"):
         web.part(server.url + "a", len(BODY) - 15, 20)
+    server.files["/b"] = Answer(BODY[:20], headers={"Content-Range": "bytes 0-19/10240"}, status=206)
+    with pytest.raises(HeadwaterError, match="another part of the file than was asked for, 5 times"):
+        web.part(server.url + "b", 10, 20)
+    server.files["/c"] = Answer(BODY, headers={"Content-Range": "bytes 10-29/10240"}, status=206)
+    with pytest.raises(HeadwaterError, match="more than the 20 bytes that were asked for, 5 times"):
+        web.part(server.url + "c", 10, 20)
 
 
 def test_without_its_work_area_a_download_begins_anew(server: Server, web: download.Web, profile: Path) -> None:
