@@ -61,6 +61,34 @@ def test_a_page_leaves_the_crawl_and_its_neighbours_stay(project: Project) -> No
     assert _rows(project.folder / "data/extract/documents") == extracted
 
 
+def test_what_was_no_page_is_none_in_an_archive_that_is_written_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = Project(tmp_path / "project", monkeypatch, workers=1)
+    gone, *others = warcs.pages(4)
+    cut = others[1].removesuffix(b"</html>\r\n\r\n")
+    untyped = [one.replace(b"WARC-Type: response\r\n", b"") for one in (others[0], warcs.record(b"<p>No message</p>"))]
+    records = [gone, cut, *untyped, others[2], cut]
+    crawl = project.folder / "incoming" / "crawl"
+    warcs.write(crawl / "a.warc.gz", b"".join(warcs.gz(records)))
+    page = warcs.html(7)
+    message = b"HTTP/1.0 200 OK\r\n\r\n" + page
+    found = {"filedesc://a.arc": b"1 0 <p>Archive</p>\n", "http://example.org/0": page, "http://example.org/7": message}
+    arc = [f"{url} 10.0.0.1 20240506070809 text/html {len(block)}\n".encode() + block for url, block in found.items()]
+    warcs.write(crawl / "a.arc.gz", b"".join(warcs.gz([*(one + b"\n" for one in arc), arc[-1][:-20]])))
+
+    def extracted(kind: str) -> list[tuple[str, str, str]]:
+        project.build("crawl", "extract")
+        rows = _rows(project.folder / "data/extract" / kind)
+        return [(row["url"], row["date"], row.get("reason", row["id"])) for row in rows if row["url"] != named]
+
+    named = "http://example.org/0"
+    before = extracted("documents"), extracted("dropped")
+    assert [len(rows) for rows in before] == [2, 3]
+    _list(project, named)
+    assert (extracted("documents"), extracted("dropped")) == before
+
+
 def test_a_whole_host_can_go(project: Project) -> None:
     extracted = _rows(project.folder / "data/extract/documents")
     _list(project, takedown.host(extracted[0]["url"]))

@@ -149,16 +149,19 @@ def is_page(record: warc.Record) -> bool:
 
 
 def rewritten(record: warc.Record) -> bytes:
-    """The record again, with its own headers; one from an ARC as WARC."""
+    """The record again, with its own headers; one from an ARC as WARC. It reads as before: what was no page is none."""
     headers = record.headers
-    if "warc-type" not in headers:
-        headers = {"warc-type": "response", "warc-target-uri": record.url, "warc-date": record.date}
+    if "warc-type" not in headers and record.kind:  # of an ARC; a record of a WARC without a type has no kind either
+        headers = {"warc-type": record.kind, "warc-target-uri": record.url, "warc-date": record.date}
         headers["content-type"] = "application/http" if record.body[:5] == b"HTTP/" else record.headers["content-type"]
-        if headers["content-type"] != "application/http":
+        if record.kind == "response" and headers["content-type"] != "application/http":
             headers["warc-type"] = "resource"
-    headers = {**headers, "content-length": str(len(record.body))}
+    # A block that was cut off stays cut off.
+    missing = record.problem in ("truncated", "damaged")
+    headers = {**headers, "content-length": str(len(record.body) + missing)}
     lines = ["WARC/1.1", *(f"{_spelt(name)}: {value}" for name, value in headers.items())]
-    return "\r\n".join(lines).encode("utf-8", "replace") + b"\r\n\r\n" + record.body + b"\r\n\r\n"
+    ending = b"" if missing else b"\r\n\r\n"
+    return "\r\n".join(lines).encode("utf-8", "replace") + b"\r\n\r\n" + record.body + ending
 
 
 def _spelt(name: str) -> str:
