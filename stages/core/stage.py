@@ -45,18 +45,28 @@ def main(run: Callable[..., Metrics], *, workers: bool = False, distributed: boo
         sys.exit(_run(stage, module.run, workers, distributed))
     except HeadwaterError as error:
         reason, code = str(error), error.code
-    except PermissionError as error:
-        reason, code = f"{error.filename}: permission denied; let this user read it, or write there", 1
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if not (said := _said(error)):
             raise
-        disk = profile().work.resolve()
-        reason, code = f"no space left on the disk of {disk}; free some and run again: finished work is kept", 1
+        reason, code = said, 1
     except KeyboardInterrupt:
         log(f"{stage}: stopped; finished work is kept, run again to continue")
         sys.exit(130)
     log(f"error: {stage}: {reason}")
     sys.exit(code)
+
+
+def _said(error: OSError) -> str:
+    """What a user can mend of an error of the operating system; empty where it is a bug."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        disk = profile().work.resolve()
+        return f"no space left on the disk of {disk}; free some and run again: finished work is kept"
+    if error.filename is None:
+        return ""
+    if error.errno == errno.EROFS:
+        return f"{error.filename}: its disk can only be read; mount it to be written, or name another place"
+    refused = error.errno in (errno.EACCES, errno.EPERM)
+    return f"{error.filename}: permission denied; let this user read it, or write there" if refused else ""
 
 
 def _run(stage: str, run: Callable[..., Metrics], workers: bool, distributed: bool) -> int:

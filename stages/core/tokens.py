@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from stages.core import fingerprint
+from stages.core import arrays, fingerprint
 from stages.core.errors import HeadwaterError
 
 Ids = npt.NDArray[np.integer[Any]]
@@ -57,7 +57,7 @@ def index_name(shard: str) -> str:
 
 def write(shard: Path, index: Path, rows: Ids, spans: Sequence[Span]) -> None:
     """Write one shard: ``rows`` of shape (rows, context + 1), and its ``spans``, counted through all rows, in order."""
-    np.save(shard, rows, allow_pickle=False)
+    arrays.save(shard, rows)
     columns = {name: [getattr(span, name) for span in spans] for name in INDEX.names}
     table = pa.table(columns, schema=INDEX)
     pq.write_table(table, index, compression="zstd")

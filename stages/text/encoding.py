@@ -18,8 +18,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from stages.core import arrays, fingerprint
 from stages.core import documents as document_shards
-from stages.core import fingerprint
 from stages.core.progress import log
 from stages.core.shards import Metrics
 from stages.core.tokens import narrowest
@@ -127,7 +127,7 @@ def _encode(tokenizer: Tokenizer, encode: Encode, shard: Path, outputs: Mapping[
         names.append(name)
         lengths.append(len(ids) + 2)
         sizes.append(len(text.encode()))
-    np.save(outputs["ids"], np.concatenate(parts), allow_pickle=False)
+    arrays.save(outputs["ids"], np.concatenate(parts))
     table = pa.table({"id": names, "tokens": lengths, "bytes": sizes}, schema=DOCUMENTS)
     pq.write_table(table, outputs["documents"], compression="zstd")
     return compared

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from tokenizers import Tokenizer
 
-from stages.core import shards
+from stages.core import arrays, shards
 from stages.core.errors import HeadwaterError
 from stages.core.tokens import Ids, TokenShards
 from stages.core.trace import training
@@ -133,8 +133,8 @@ def index(params: None, inputs: Sequence[Path], outputs: Mapping[str, Path]) -> 
     hashes = _hashed(rows[:, : blocks * BLOCK].astype(np.int64).reshape(-1, BLOCK))
     order = np.argsort(hashes, kind="stable")
     starts = np.arange(len(rows))[:, None] * rows.shape[1] + np.arange(blocks) * BLOCK
-    np.save(outputs["hashes"], hashes[order])
-    np.save(outputs["places"], starts.ravel()[order])
+    arrays.save(outputs["hashes"], hashes[order])
+    arrays.save(outputs["places"], starts.ravel()[order])
     return {"in": len(hashes), "out": len(hashes), "dropped": {}}
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from stages.core import arrays
 from stages.core.runtime import profile
 from stages.core.shards import Metrics
 from stages.web.duplicates.flat_files import length, mapped
@@ -167,8 +168,8 @@ def bucket(keep: str, inputs: Sequence[Path], outputs: Mapping[str, Path]) -> Me
     total = 0
     with outputs["members"].open("wb") as members, outputs["starts"].open("wb") as starts:
         for buckets in merged(inputs[:count], shards, keep, least=2):
-            (buckets.starts[:-1] + total).tofile(starts)
-            buckets.members.tofile(members)
+            arrays.write(starts, buckets.starts[:-1] + total)
+            arrays.write(members, buckets.members)
             total += len(buckets.members)
-        np.array([total], np.int64).tofile(starts)
+        arrays.write(starts, np.array([total], np.int64))
     return {"in": total}

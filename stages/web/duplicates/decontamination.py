@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import xxhash
 
-from stages.core import arrow, documents
+from stages.core import arrays, arrow, documents
 from stages.core.shards import Metrics
 from stages.web.duplicates import evaluation_texts
 from stages.web.duplicates.overlap import Index, distinct
@@ -61,7 +61,7 @@ def hold_out(params: list[int], inputs: Sequence[Path], outputs: Mapping[str, Pa
     with documents.Writer(outputs["heldout"], documents.added(inputs[0])) as heldout:
         for document in drawn:
             heldout.write(document)
-    np.save(outputs["ngrams"], distinct((document["text"] for document in drawn), n))
+    arrays.save(outputs["ngrams"], distinct((document["text"] for document in drawn), n))
     return {"in": documents.count(inputs)}
 
 
@@ -75,7 +75,7 @@ def hash_texts(n: int, inputs: Sequence[Path], outputs: Mapping[str, Path]) -> M
             counts["short"] += len(split(text)) < n
             yield text
 
-    np.save(outputs["ngrams"], distinct(counted(), n))
+    arrays.save(outputs["ngrams"], distinct(counted(), n))
     return {"in": counts["in"], "short": counts["short"]}
 
 
@@ -115,7 +115,7 @@ def count_common(most: int, inputs: Sequence[Path], outputs: Mapping[str, Path])
         found.append(np.unique(pairs, axis=1)[1])  # a document counts once
     values, counts = np.unique(np.concatenate(found), return_counts=True)
     common = values[counts > most]
-    np.save(outputs["common"], common)
+    arrays.save(outputs["common"], common)
     return {"in": len(inputs), "common": len(common)}
 
 

@@ -29,7 +29,7 @@ from stages.core.runtime import profile
 from stages.core.shards import Metrics
 from stages.web.duplicates import passages, repeats
 from stages.web.duplicates.buckets import Numbers, Shards
-from stages.web.duplicates.flat_files import created, mapped, scratch
+from stages.web.duplicates.flat_files import created, mapped, scratch, write
 from stages.web.duplicates.resolution import DROPPED, Linked, Resolution
 from stages.web.duplicates.shingles import Hashes, WordHashes, jaccard, split
 from stages.web.duplicates.signatures import DECISION, TABLE
@@ -122,7 +122,7 @@ def _write_decisions(shard: int, resolution: Resolution, comparison: Comparison,
     table = np.empty(len(numbers), DECISION)
     table["row"], table["exact"], table["of"] = numbers - first, same, of["id"]
     table["similarity"] = resolution.similarity[numbers]
-    table.tofile(path)
+    write(path, table)
 
 
 def _sizes(resolution: Resolution, folder: Path) -> Metrics:

@@ -1,6 +1,7 @@
 """Files of numbers, one after another without a header: opened in a tenth of the time that NumPy's own take."""
 
 import mmap
+import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -9,6 +10,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from stages.core import arrays
 
 
 def length(path: Path, kind: Any) -> int:
@@ -25,10 +28,17 @@ def mapped(path: Path, kind: Any, *, writable: bool = False) -> npt.NDArray[Any]
         return np.frombuffer(mmap.mmap(file.fileno(), 0, access=access), kind)
 
 
+def write(path: Path, array: npt.NDArray[Any]) -> None:
+    """Write a file of numbers."""
+    with path.open("wb") as file:
+        arrays.write(file, array)
+
+
 def created(path: Path, kind: Any, count: int) -> npt.NDArray[Any]:
     """A new file of ``count`` zeros, to be read and written."""
     with path.open("wb") as file:
-        file.truncate(count * np.dtype(kind).itemsize)
+        if count:  # the space is taken now: where there is none, to write to the mapping later would end the process
+            os.posix_fallocate(file.fileno(), 0, count * np.dtype(kind).itemsize)
     return mapped(path, kind, writable=True)
 
 

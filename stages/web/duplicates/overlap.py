@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from stages.core import arrays
 from stages.web.duplicates.shingles import Hashes, WordHashes, members, ngrams
 
 _PENDING = 10_000_000  # n-grams collected before repeated ones are removed, 80 MB
@@ -52,7 +53,7 @@ class Index:
         """Write the index as one array."""
         table = np.empty(len(self.ngrams), [("ngram", "u8"), ("source", "u4")])
         table["ngram"], table["source"] = self.ngrams, self.sources
-        np.save(path, table)
+        arrays.save(path, table)
 
     def find(self, own: Hashes) -> npt.NDArray[np.int64]:
         """Positions in ``own``, the n-grams of a document in order, of those that the index has."""

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from stages.core import arrays
 from stages.core.shards import Metrics
 from stages.web.duplicates import buckets
 from stages.web.duplicates.flat_files import created, scratch
@@ -54,7 +55,7 @@ def _cut(found: buckets.Buckets, most: int, firsts: buckets.Numbers, outputs: Se
         table = np.empty(len(own), ENTRY)
         table["key"], table["row"] = keys[own], numbers[own] - firsts[shard]
         with outputs[shard].open("ab") as file:
-            table.tofile(file)
+            arrays.write(file, table)
     return len(keys)
 
 

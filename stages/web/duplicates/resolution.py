@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from stages.core import arrays
 from stages.web.duplicates.buckets import Numbers
 from stages.web.duplicates.flat_files import created, mapped
 
@@ -67,12 +68,13 @@ def left(kinds: Sequence[Linked], status: npt.NDArray[np.uint8], paths: Sequence
                 kept = there & np.repeat(waiting, lengths)
                 before = np.append(0, np.cumsum(there))
                 start = np.repeat(begins, lengths)
-                own[kept].tofile(members)
-                (before[start + kind.cursors[begin:stop]] - before[start])[kept].astype(np.uint32).tofile(cursors)
+                arrays.write(members, own[kept])
+                done = (before[start + kind.cursors[begin:stop]] - before[start])[kept]
+                arrays.write(cursors, done.astype(np.uint32))
                 sizes = np.add.reduceat(kept, begins)[waiting]
-                (total + np.cumsum(sizes) - sizes).tofile(starts)
+                arrays.write(starts, total + np.cumsum(sizes) - sizes)
                 total += int(sizes.sum())
-        np.array([total], np.int64).tofile(starts)
+        arrays.write(starts, np.array([total], np.int64))
     return Linked(mapped(paths[0], np.int64), mapped(paths[1], np.int64), mapped(paths[2], np.uint32, writable=True))
 
 

@@ -16,6 +16,7 @@ import xxhash
 from stages.core import documents
 from stages.core.params import params
 from stages.core.shards import Metrics
+from stages.web.duplicates.flat_files import write
 from stages.web.duplicates.minhash import Signer
 from stages.web.duplicates.passages import keys_of_paragraphs, keys_of_runs
 from stages.web.duplicates.shingles import Hashes, WordHashes, shingles
@@ -106,13 +107,13 @@ def sign(settings: list[Any], inputs: Sequence[Path], outputs: Mapping[str, Path
         score = document[column] if column else 0.0
         place = (document["id"].encode(), document["date"].encode(), source, document["offset"])
         rows.append((*place, score, len(words), len(shingled), digest))
-    np.array(rows, TABLE).tofile(outputs["table"])
+    write(outputs["table"], np.array(rows, TABLE))
     outputs["sources"].write_text(json.dumps(list(sources)), "utf-8")
-    np.concatenate(sets).tofile(outputs["shingles"])
+    write(outputs["shingles"], np.concatenate(sets))
     own = entries(keys)
     bounds = np.searchsorted(own["key"], np.array([part * 2**64 // PARTS for part in range(1, PARTS)], np.uint64))
     for label, part in zip(LABELS, np.split(own, bounds), strict=True):
-        part.tofile(outputs[label])
+        write(outputs[label], part)
     for kind, found in passages.items():
-        entries(found).tofile(outputs[kind])
+        write(outputs[kind], entries(found))
     return {"in": len(rows)}

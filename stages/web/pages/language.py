@@ -17,6 +17,8 @@ import numpy as np
 import numpy.typing as npt
 from py3langid import langid, modelio
 
+from stages.core import arrays
+
 LABELS = ("steps", "states", "weights", "languages")
 """What :func:`unpack` writes, in the order in which :class:`Identifier` takes it."""
 
@@ -40,10 +42,10 @@ def model_file() -> Path:
 
 def unpack(_: None, inputs: Sequence[Path], outputs: Mapping[str, Path]) -> dict[str, Any]:
     """Write the model as arrays, see ``LABELS``; a unit of work of the stage."""
-    arrays = _arrays(inputs[0])
-    for label, array in zip(LABELS, arrays, strict=True):
-        np.save(outputs[label], array)
-    return {"in": len(arrays[-1])}
+    unpacked = _arrays(inputs[0])
+    for label, array in zip(LABELS, unpacked, strict=True):
+        arrays.save(outputs[label], array)
+    return {"in": len(unpacked[-1])}
 
 
 def _arrays(path: Path) -> tuple[npt.NDArray[Any], ...]:
@@ -67,8 +69,8 @@ class Identifier:
     """
 
     def __init__(self, files: Sequence[Path] = ()) -> None:
-        arrays = [np.asarray(np.load(path, mmap_mode="r")) for path in files] if files else _arrays(model_file())
-        self._steps, (self._rows, self._features), self._weights, classes = arrays
+        model = [np.asarray(np.load(path, mmap_mode="r")) for path in files] if files else _arrays(model_file())
+        self._steps, (self._rows, self._features), self._weights, classes = model
         # Of languages that are equally likely max() over names would take the last, argmax() takes the first.
         self._order = sorted(range(len(classes)), key=lambda at: str(classes[at]), reverse=True)
         classes = classes[self._order]

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from isal import igzip
 
+from stages.core import arrays
 from stages.core.params import params
 from stages.web.rules.rule import AtMost
 
@@ -64,7 +65,7 @@ def prepare(_: None, inputs: Sequence[Path], outputs: Mapping[str, Path]) -> dic
                 rest = text[end:]
             hashes.append(_of_lines(rest))
     array = np.sort(np.concatenate(hashes))
-    np.save(outputs["hosts"], array)
+    arrays.save(outputs["hosts"], array)
     return {"in": len(array)}
 
 

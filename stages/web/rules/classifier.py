@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import xxhash
 
+from stages.core import arrays
 from stages.core.errors import HeadwaterError
 from stages.core.params import params
 from stages.web.pages import language
@@ -121,7 +122,7 @@ def train(examples: Examples, inputs: Sequence[Path], outputs: Mapping[str, Path
     held_out = np.array([xxhash.xxh3_64_intdigest(text.encode()) % _HELD_OUT == 0 for text in [*good, *bad]])
     taken = np.flatnonzero(~held_out)
     weights = _fit([features[number] for number in taken], labels[taken], examples.training)
-    np.save(outputs["model"], weights)
+    arrays.save(outputs["model"], weights)
     marks = np.array([weights[features[number]].mean() + weights[-1] for number in np.flatnonzero(held_out)])
     return {
         "in": len(features),
