@@ -12,9 +12,12 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from html import unescape
 
+from stages.web.sources.wikitext_blocks import INDENTED, Blocks, fenced
+
 _TOKEN = re.compile(
     r"(?P<open>\{{2,})|(?P<close>\}{2,})|(?P<link>\[\[)|(?P<end>\]\]?)|(?P<external>\[(?=(?:https?:|ftp:)?//))"
     r"|<(?P<slash>/?)(?P<tag>[a-zA-Z][a-zA-Z0-9]*)(?P<rest>[^<>]*)>|(?P<quotes>'{2,})|(?P<magic>__[A-Z]+__)"
+    r"|(?P<indent>\n +(?=[^\s]))"
 )
 _MAX_DEPTH = 100  # of links and templates within one another; MediaWiki's own limit for templates
 
@@ -38,9 +41,6 @@ _MEDIA = re.compile(r"[^:]+:.*\.(?:jpe?g|png|gif|svg|tiff?|webp|og[gav]|webm|mp3
 
 _KEPT = re.compile("\x00(\\d+)\x00")
 _VARIANT = re.compile(r"-\{(?:[^{}|]{0,40}\|)?(?:[a-z-]{2,10}:)?([^{};]*)(?:;[^{}]*)?\}-")
-_LIST = re.compile(r"[*#:;]+")
-_EMPTY_BRACKETS = re.compile(r"[ \u00a0]?\([\s,;:،、，；]*\)|（[\s,;:、，；]*）")
-_BRACKET_GAPS = re.compile(r"(?<=[(（])[\s,;]+|[\s,;]{1,8}(?=[)）])")
 
 
 def to_markdown(wikitext: str, hidden: Collection[str]) -> str:
@@ -51,8 +51,9 @@ def to_markdown(wikitext: str, hidden: Collection[str]) -> str:
         hidden: Namespaces in lower case, such as file and category, whose links show nothing in the text.
     """
     kept: list[str] = []
-    text = _inline(_without_comments(wikitext.replace("\x00", "")), hidden, kept)
-    blocks = _Blocks()
+    bare = _without_comments(wikitext.replace("\x00", "").replace(INDENTED, ""))
+    text = _inline(f"\n{bare}", hidden, kept)
+    blocks = Blocks()
     for line in _VARIANT.sub(r"\1", text).split("\n"):
         blocks.line(line.rstrip())
     return _KEPT.sub(lambda found: kept[int(found[1])], blocks.text())
@@ -81,6 +82,7 @@ def _inline(text: str, hidden: Collection[str], kept: list[str]) -> str:
     """The text without templates, tags and quotes, links as they are shown; ``kept`` takes what is no wikitext."""
     stack = [_Frame("text")]
     unclosed: set[str] = set()  # tags that are nowhere closed behind here
+    in_block = False  # behind the start of an element of HTML, where spaces before a line mean nothing
     at = 0
     while found := _TOKEN.search(text, at):
         stack[-1].parts.append(text[at : found.start()])
@@ -95,7 +97,11 @@ def _inline(text: str, hidden: Collection[str], kept: list[str]) -> str:
             _close_template(stack, len(found["close"]))
         elif found["end"]:
             at -= _close_link(stack, found["end"], hidden)
+        elif found["indent"]:
+            shown_as_written = len(stack) == 1 and not in_block
+            stack[-1].parts.append(f"\n{INDENTED}{found['indent'][1:]}" if shown_as_written else found["indent"])
         elif found["tag"]:
+            in_block = not found["slash"] if found["tag"].lower() in _BLOCKS else in_block
             shown, at = _tag(text, found, unclosed, kept)
             stack[-1].parts.append(shown)
     stack[-1].parts.append(text[at:])
@@ -187,120 +193,10 @@ def _tag(text: str, found: re.Match[str], unclosed: set[str], kept: list[str]) -
         if name in _DROPPED:
             return "", at
         if name in _CODE:
-            content = re.sub(r"\A(?:[ \t]*\n)+|\s+\Z", "", unescape(content))
-            fence = "`" * max(3, 1 + max(map(len, re.findall("`+", content)), default=0))
-            kept.append(f"{fence}\n{content}\n{fence}")
+            kept.append(fenced(re.sub(r"\A(?:[ \t]*\n)+|\s+\Z", "", unescape(content))))
             return f"\n\n\x00{len(kept) - 1}\x00\n\n", at
         kept.append(" ".join(unescape(content).split()) if name != "math" else f"${' '.join(content.split())}$")
         return f"\x00{len(kept) - 1}\x00", at
     if name in _BLOCKS:
         return "\n", at
     return (" " if name in ("br", "td", "th", "hr") else ""), at
-
-
-class _Blocks:
-    """Collects blocks while the lines of a page go by."""
-
-    def __init__(self) -> None:
-        self._blocks: list[tuple[str, str]] = []  # kind ("paragraph", "item", "row", or a heading's level), text
-        self._paragraph: list[str] = []
-        self._cells: list[list[str]] = []  # of the row under way, each in lines
-        self._counters: list[int] = []  # of numbered items, by depth
-        self._tables = 0
-
-    def line(self, line: str) -> None:
-        """One line of wikitext without links, templates and tags."""
-        bare = line.lstrip(" :")
-        if bare.startswith("{|"):
-            self._end()
-            self._end_row()
-            self._tables += 1
-        elif self._tables:
-            self._table(bare)
-        elif line.startswith("=") and line.endswith("=") and line.strip("= "):
-            self._end()
-            level = min(len(line) - len(line.lstrip("=")), len(line) - len(line.rstrip("=")), 6)
-            self._add(str(level), line[level:-level])
-        elif marks := _LIST.match(line):
-            self._end()
-            self._item(marks[0], line[marks.end() :])
-        elif line.startswith("----"):
-            self._end()
-        elif line.strip():
-            self._paragraph.append(line.strip())
-        else:
-            self._end()
-
-    def _table(self, line: str) -> None:
-        if line.startswith(("|}", "|-")):
-            self._end_row()
-            self._tables -= line[1] == "}"
-        elif line.startswith("|+"):
-            self._add("paragraph", _content(line[2:]))
-        elif line.startswith(("|", "!")):
-            cells = re.split(r"\|\||!!", line[1:]) if line[0] == "!" else line[1:].split("||")
-            self._cells += [[_content(cell)] for cell in cells]
-        elif self._cells:
-            self._cells[-1].append(line)
-
-    def _end_row(self) -> None:
-        cells = [" ".join(" ".join(cell).split()) for cell in self._cells]
-        self._cells = []
-        while cells and not cells[-1]:
-            cells.pop()
-        self._add("row", " | ".join(cells))
-
-    def _item(self, marks: str, text: str) -> None:
-        depth = len(marks)
-        self._counters = (self._counters + [0] * depth)[:depth]
-        if marks[-1] == "#":
-            self._counters[-1] += 1
-        marker = {"*": "- ", "#": f"{self._counters[-1]}. "}.get(marks[-1], "")
-        if _cleaned(text):
-            kind = "item" if marker else "paragraph"
-            self._add(kind, "  " * (depth - 1) * bool(marker) + marker + _cleaned(text))
-
-    def _end(self) -> None:
-        if self._paragraph:
-            self._add("paragraph", " ".join(self._paragraph))
-            self._paragraph = []
-
-    def _add(self, kind: str, text: str) -> None:
-        text = text if kind == "item" else _cleaned(text)
-        if text:
-            self._blocks.append((kind, text))
-            if kind != "item":
-                self._counters = []
-
-    def text(self) -> str:
-        """All blocks, without the headings below which nothing stands."""
-        self._end()
-        if self._tables:
-            self._end_row()
-        written: list[str] = []
-        after = 0  # level of the heading that comes next; 0 where text does
-        below = "end"
-        for kind, text in reversed(self._blocks):
-            if kind.isdigit():
-                level = int(kind)
-                if below == "end" or (after and level >= after):
-                    continue
-                written.append("#" * level + f" {text}\n\n")
-                after, below = level, "heading"
-                continue
-            together = kind == below and kind in ("item", "row")
-            written.append(text + ("\n" if together else "\n\n"))
-            after, below = 0, kind
-        return "".join(reversed(written)).strip("\n")
-
-
-def _content(cell: str) -> str:
-    """A cell without its attributes."""
-    attributes, bar, content = cell.partition("|")
-    return content if bar and "=" in attributes else cell
-
-
-def _cleaned(text: str) -> str:
-    """White space collapsed, entities as their characters, brackets that lost what was in them removed."""
-    text = " ".join(unescape(text).split())
-    return _BRACKET_GAPS.sub("", _EMPTY_BRACKETS.sub("", text)).strip()

@@ -74,6 +74,21 @@ def test_structure_stays_and_markup_goes() -> None:
             "{{convert|5|to|10|km|mi}}, {{cvt|6|ft|2|in|m}}, {{formatnum:12345}}{{efn|no}}",
             "5 to 10 km, 6 ft 2 in, 12345",
         ),
+        (
+            "Text:\n  '''if''' a &lt; b\n    [[print|say]] a\n  done\nmore",
+            "Text:\n\n```\nif a < b\n  say a\ndone\n```\n\nmore",
+        ),
+        ("A\n B c.\nD", "A\n\nB c.\n\nD"),  # one line is hardly meant so
+        ("A\n " + "b " * 60 + "\n c", "A\n\n" + "b " * 59 + "b\n\nc"),
+        (" a\n b", "```\na\nb\n```"),
+        ("A\n{{x}} b\n{{y}} c", "A b c"),  # not indented in the source
+        ("<div>\n a\n b\n</div>\n c\n d", "a b\n\n```\nc\nd\n```"),
+        ("{|\n | a\n | b\n |}\n  {|\n  ! c\n  |}", "a | b\nc"),
+        ("A\n \n  \nb\x01c", "A\n\nbc"),
+        ("A\n <math>x</math>\n\n b", "A\n\n$x$\n\nb"),
+        ("[[a|b\n c\n d]]", "b c d"),
+        ("* {{cite|x}}.\n* a\n\n{{x}}, {{y}}.\n\n—\n\n$", "- a"),
+        ("{|\n| a || colspan=\"2\" {{n/a}} || style='x' align=left || b=c\n|}", "a | | | b=c"),
         ("{{quote|Words of [[a|one]].|Author}}{{{lang|de|x}}}{{lang}}{{nowrap}}{{convert|1}}", "Words of one.1"),
     ],
 )
@@ -84,7 +99,8 @@ def test_markup_that_is_open_or_odd_loses_no_text(wikitext: str, text: str) -> N
 @pytest.mark.parametrize(
     "unit",
     ["{{", "[[", "[[a|", "{|\n", "{|\n|a\n", "|-\n", "<ref>", "<b ", "<nowiki>", "''a", "[http://a ", "==\n", "<!--",
-     "-{a|", "{{a|[[b|{|\n! ", "&amp", "(", ",", "* \n", "{|\n|a\n" + "b\n" * 50, "a=b|"],
+     "-{a|", "{{a|[[b|{|\n! ", "&amp", "(", ",", "* \n", "{|\n|a\n" + "b\n" * 50, "a=b|", "\n a", "\n  ", "\n a`",
+     "{|\n|" + "id=a" * 1000, "{|\n|" + "id=a " * 1000],
 )  # fmt: skip
 def test_time_is_linear_whatever_is_in_a_page(unit: str) -> None:
     def seconds(size: int) -> float:
