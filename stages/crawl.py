@@ -74,9 +74,11 @@ def run(
     metrics = shards.total(one.metrics for one in removed.built)
     if not metrics.get("out"):
         places = (incoming / one if (incoming / one).exists() else one for one in collected.searched)
+        reasons = ", ".join(f"{reason} {count:,}" for reason, count in sorted(collected.dropped.items()) if count)
         raise HeadwaterError(
-            f"no pages in {', '.join(map(str, places))} that crawl.source {params.source} reads: "
-            f"crawl.{section} says where to look"
+            f"no pages in {', '.join(map(str, places))} that crawl.source {params.source} reads"
+            + (f" (dropped: {reasons})" if reasons else "")
+            + f": crawl.{section} says where to look"
         )
     shards.publish(removed.built, "warc", warcs)
     likeness.write(withdrawn, removed.named, removed.alike)
@@ -95,7 +97,8 @@ def _write_manifest(manifest: Path, source: str, collected: Collected, built: Se
     pages = sum(file["pages"] for file in files)
     listed = {"source": source, "searched": collected.searched, **collected.listed, "pages": pages, "warcs": files}
     manifest.parent.mkdir(parents=True, exist_ok=True)
-    manifest.write_text(json.dumps(listed, indent=1, sort_keys=True, ensure_ascii=False) + "\n", "utf-8")
+    told = json.dumps(listed, indent=1, sort_keys=True, ensure_ascii=False)
+    manifest.write_text(told + "\n", "utf-8", "backslashreplace")  # names of files need not be UTF-8
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from stages.core.params import as_json, params
 from stages.web.sources import captures, intake, listings, locations, sampling, text_files
 from stages.web.sources.source import Collected, Wanted
 
+_MAX_URL = 8192  # characters; a record's head may have 64 kB
 _DAY = re.compile(r"\d{4}-\d\d-\d\d")
 
 
@@ -78,7 +79,8 @@ def write(section: dict[str, Any], inputs: Sequence[Path], outputs: Mapping[str,
     def texts() -> Iterator[captures.Text]:
         for one in listed:
             piece = text_files.Piece(Path(one["path"]), one["start"], one["end"], 0)
-            for place, row in text_files.rows(piece, section["text_column"]):
+            others = (section["url_column"], section["date_column"])
+            for place, row in text_files.rows(piece, section["text_column"], others):
                 text = row if isinstance(row, str) else _text(section, row, f"{one['name']}/{place}")
                 if isinstance(text, str):
                     reasons[text] += 1
@@ -94,9 +96,10 @@ def _text(section: Mapping[str, str], row: Mapping[str, Any], place: str) -> cap
     if not isinstance(text, str) or not text.strip():
         return "no_text"
     url = row.get(section["url_column"])
-    if not isinstance(url, str) or not url.startswith(("http://", "https://")):
-        url = f"http://text.invalid/{quote(place)}"
-    return captures.Text(re.sub(r"\s", "%20", url), _date(row.get(section["date_column"])), text)
+    if not isinstance(url, str) or not url.startswith(("http://", "https://")) or len(url) > _MAX_URL:
+        url = f"http://text.invalid/{quote(place, errors='surrogateescape')}"
+    url = re.sub(r"\s", "%20", url).encode("utf-8", "replace").decode()
+    return captures.Text(url, _date(row.get(section["date_column"])), text)
 
 
 def _date(value: object) -> str:

@@ -1,6 +1,9 @@
+import bz2
 import gc
 import gzip
 import json
+import lzma
+import os
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -8,11 +11,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import zstandard
 
 from stages import extract
 from stages.core import documents, params
 from stages.core.errors import HeadwaterError
-from stages.web.sources import captures
+from stages.web.sources import captures, text_files
 from tests import warcs
 from tests.crawled import records, run, texts
 
@@ -63,6 +67,14 @@ def test_texts_are_read_in_the_encoding_that_they_are_in(profile: Path, tmp_path
         warcs.write(tmp_path / "incoming" / f"{encoding}.txt", text.encode(encoding))
     run(tmp_path, source="text")
     assert texts(tmp_path) == {f"http://text.invalid/{name}.txt/0": text for name, text in written.items()}
+
+
+@pytest.mark.parametrize("packed", [gzip.compress, bz2.compress, lzma.compress, zstandard.compress])
+def test_a_file_packed_in_pieces_is_read_to_its_end(profile: Path, tmp_path: Path, packed: Any) -> None:
+    suffix = {"gzip": "gz", "bz2": "bz2", "lzma": "xz"}.get(packed.__module__, "zst")
+    warcs.write(tmp_path / "incoming" / f"a.jsonl.{suffix}", packed(lines(rows(2))) + packed(lines(rows(3))))
+    metrics, _, _ = run(tmp_path, source="text")
+    assert metrics["out"] == 5
 
 
 def test_dates_of_every_type_are_in_utc(profile: Path, tmp_path: Path) -> None:
@@ -162,10 +174,15 @@ def test_a_sample_is_part_of_every_larger_one(profile: Path, tmp_path: Path) -> 
     ("name", "content", "message"),
     [
         ("a.jsonl", b'{"content": "x", "id": 1}\n', "a.jsonl: no column 'text'.*did you mean 'content'"),
-        ("a.jsonl", b"no JSON\n", r"no pages in \S+ that crawl\.source text reads: crawl\.text"),
+        ("a.jsonl", b"no JSON\n", r"no pages in \S+ that crawl\.source text reads \(dropped: damaged 1\): crawl\.text"),
+        ("a.jsonl", '{"text": "x"}\n'.encode("utf-16"), "a.jsonl: in UTF-16; `iconv -f UTF-16 -t UTF-8`"),
+        ("a.jsonl.zst", zstandard.compress(b'{"text": "x"}\n')[:-3], "a.jsonl.zst: could not be read: .* ended before"),
+        ("a.jsonl.zst", zstandard.compress(b'{"text": "x"}\n') + b"garbage", "a.jsonl.zst: could not be read"),
+        ("a.txt.xz", warcs.flip(lzma.compress(b"x" * 99), 40), "a.txt.xz: could not be read"),
+        ("a.txt.gz", warcs.flip(gzip.compress(b"xyz" * 99), 12), "a.txt.gz: could not be read"),
         ("a.parquet", b"no Parquet", "a.parquet: no Parquet file"),
         ("a.jsonl.gz", b"not gzip", "a.jsonl.gz: could not be read"),
-        ("a.txt", b" \n", r"no pages in \S+ that crawl\.source text reads: crawl\.text"),
+        ("a.txt", b" \n", r"no pages in \S+ that crawl\.source text reads \(dropped: no_text 1\): crawl\.text"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_one_clear_line(
@@ -177,6 +194,60 @@ def test_a_file_that_cannot_be_read_is_one_clear_line(
     assert "\n" not in str(caught.value)
 
 
+def test_names_and_urls_that_are_no_text_or_too_long_are_replaced(profile: Path, tmp_path: Path) -> None:
+    incoming = tmp_path / "incoming"
+    incoming.mkdir()
+    Path(os.fsdecode(bytes(incoming) + b"/a\xff.txt")).write_text("First.")
+    broken = lines([{"text": "Second \ud800.", "url": "http://example.org/\ud800"}])
+    long = lines([{"text": "Third.", "url": "http://example.org/" + "x" * 99_999}])
+    warcs.write(incoming / "b.jsonl", broken + long)
+    _, _, manifest = run(tmp_path, source="text")
+    assert texts(tmp_path) == {
+        "http://text.invalid/a%FF.txt/0": "First.",
+        "http://example.org/?": "Second ?.",
+        f"http://text.invalid/b.jsonl/{len(broken)}": "Third.",
+    }
+    assert os.fsencode(manifest["files"][0]["name"]) == b"a\xff.txt"
+
+
+def test_a_line_of_any_length_is_one_row_and_its_neighbours_are_taken(
+    profile: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(text_files, "MAX_LINE", 1000)
+    # Parts of it would be rows of their own.
+    long = b'{"text": "' + (b" " * 990 + b'{"text": "x"}').ljust(1001) * 20 + b'"}\n'
+    warcs.write(tmp_path / "incoming" / "a.jsonl", lines(rows(2)) + long + lines(rows(2)))
+    for shard_mb in (1, 0.002):
+        metrics, _, _ = run(tmp_path, source="text", shard_mb=shard_mb)
+        assert (metrics["in"], metrics["dropped"]) == (5, {"not_sampled": 0, "too_large": 1})
+
+
+def test_only_the_columns_that_are_asked_for_are_read_and_few_rows_at_a_time(
+    profile: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    far = pa.array([2**62] * 40, pa.timestamp("us"))  # which Python has no value for
+    said = [f"{number} " + "word " * 2000 for number in range(39)] + [None]
+    table(tmp_path / "incoming" / "a.parquet", {"text": said, "date": far, "other": far}, row_group=25)
+    monkeypatch.setattr(text_files, "_BATCH_BYTES", 20_000)
+    metrics, _, _ = run(tmp_path, source="text")
+    assert metrics["dropped"] == {"no_text": 1, "not_sampled": 0}
+    assert list(texts(tmp_path).values()) == said[:-1]
+    assert {record.date for record in records(tmp_path).values()} == {captures.UNKNOWN_DATE}
+
+
+def test_a_text_that_a_parquet_holds_once_is_in_memory_once(profile: Path, tmp_path: Path) -> None:
+    said = pa.DictionaryArray.from_arrays(pa.array([0] * 200), pa.array(["word " * 400_000]))
+    table(tmp_path / "a.parquet", {"text": said})
+    before = pa.total_allocated_bytes()
+    count = 0
+    for _, row in text_files.rows(text_files.Piece(tmp_path / "a.parquet", 0, 2, 0), "text"):
+        count += 1
+        assert not isinstance(row, str)
+        assert len(row["text"]) == 2_000_000
+        assert pa.total_allocated_bytes() - before < 20_000_000
+    assert count == 200
+
+
 def test_a_parquet_without_the_column_is_told_what_it_has(profile: Path, tmp_path: Path) -> None:
     (tmp_path / "incoming").mkdir()
     table(tmp_path / "incoming" / "a.parquet", {"body": ["x"], "number": [1]})
@@ -184,8 +255,55 @@ def test_a_parquet_without_the_column_is_told_what_it_has(profile: Path, tmp_pat
         run(tmp_path, source="text")
     with pytest.raises(HeadwaterError, match=r"column 'number'.* holds int64, not text"):
         run(tmp_path, source="text", text={"text_column": "number"})
+    twice = pa.Table.from_arrays([pa.array(["a"]), pa.array(["b"])], names=["text", "text"])
+    pq.write_table(twice, tmp_path / "incoming" / "b.parquet")
+    with pytest.raises(HeadwaterError, match=r"b\.parquet: 2 columns are named 'text'; rename all but one"):
+        run(tmp_path, source="text", text={"paths": ["b.parquet"]})
+    (tmp_path / "incoming" / "b.parquet").unlink()
     run(tmp_path, source="text", text={"text_column": "body"})
     assert list(texts(tmp_path).values()) == ["x"]
+
+
+def test_an_array_of_json_that_fills_the_memory_is_refused(
+    profile: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(text_files, "_LARGEST_ARRAY", 1000)
+    warcs.write(tmp_path / "incoming" / "a b.json", b"\n[" + b'{"text": "x"},' * 100 + b"{}]")
+    with pytest.raises(HeadwaterError, match=r"jq -c '\.\[\]' 'a b\.json' > 'a b\.jsonl'"):
+        run(tmp_path, source="text")
+
+
+def test_tables_are_read_as_text(profile: Path, tmp_path: Path) -> None:
+    table = 'text,url\r\n"One, ""two""\nthree",http://example.org/1\r\n\r\nNA,http://example.org/2\n007\na,b,c\n,x\n'
+    warcs.write(tmp_path / "incoming" / "a.csv", b"\xef\xbb\xbf" + table.encode())
+    warcs.write(tmp_path / "incoming" / "b.tsv.gz", gzip.compress("text\turl\nFünf\thttp://example.org/5".encode()))
+    metrics, _, _ = run(tmp_path, source="text")
+    assert list(texts(tmp_path).items()) == [
+        ("http://example.org/1", 'One, "two"\nthree'),
+        ("http://example.org/2", "NA"),
+        ("http://text.invalid/a.csv/2", "007"),
+        ("http://example.org/5", "Fünf"),
+    ]
+    assert metrics["dropped"] == {"damaged": 1, "no_text": 1, "not_sampled": 0}
+
+
+def test_a_table_whose_fields_have_no_end_is_one_clear_line(
+    profile: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warcs.write(tmp_path / "incoming" / "a.csv", b'text\na\n"b\nc\n')
+    with pytest.raises(HeadwaterError, match=r"a\.csv: behind row 1: a quotation mark is not closed"):
+        run(tmp_path, source="text")
+    monkeypatch.setattr(text_files, "MAX_BYTES", 1000)
+    for data, message in ((b"c\n" * 1000, "field larger than"), (b"c" * 2000 + b'"\n', "a line of more than 1,000")):
+        warcs.write(tmp_path / "incoming" / "a.csv", b'text\na\n"b' + data)
+        with pytest.raises(HeadwaterError, match=rf"a\.csv: behind row 1: {message}"):
+            run(tmp_path, source="text")
+    warcs.write(tmp_path / "incoming" / "a.csv", "text\nGrüße\n".encode("latin-1"))
+    with pytest.raises(HeadwaterError, match=r"a\.csv: not in UTF-8; `iconv"):
+        run(tmp_path, source="text")
+    warcs.write(tmp_path / "incoming" / "a.csv", b"title,id\nx,1,y\n")
+    with pytest.raises(HeadwaterError, match=r"a\.csv: no column 'text'.*it has id, title"):
+        run(tmp_path, source="text")
 
 
 @pytest.mark.slow
@@ -194,15 +312,11 @@ def test_other_files_are_read_as_datasets_reads_them(profile: Path, tmp_path: Pa
     import datasets
 
     incoming = tmp_path / "incoming"
-    warcs.write(incoming / "a.csv", b"text,url\nFirst.,http://example.org/1\n")
     warcs.write(incoming / "b.json", b'[{"text": "Second.", "url": "http://example.org/2"}]')
     datasets.Dataset.from_dict({"text": ["Third."], "url": ["http://example.org/3"]}).save_to_disk(incoming / "c")
-    run(tmp_path, source="text", text={"paths": ["a.csv", "b.json", "c/*.arrow"]})
+    run(tmp_path, source="text", text={"paths": ["b.json", "c/*.arrow"]})
     assert texts(tmp_path) == {f"http://example.org/{n}": f"{name}." for n, name in
-                               ((1, "First"), (2, "Second"), (3, "Third"))}  # fmt: skip
-    warcs.write(incoming / "a.csv", b"title,id\nx,1\n")
-    with pytest.raises(HeadwaterError, match=r"a\.csv: no column 'text'.*it has id, title"):
-        run(tmp_path, source="text")
+                               ((2, "Second"), (3, "Third"))}  # fmt: skip
     warcs.write(incoming / "b.json", b"{broken")
     with pytest.raises(HeadwaterError, match=r"b\.json: ") as caught:
         run(tmp_path, source="text", text={"paths": ["b.json"]})
