@@ -72,6 +72,9 @@ def run(
     unwanted = takedowns.Wanted(read_takedown(takedown), params.robots, robots, captured=params.source == "warc")
     removed = takedowns.remove(collected.built, unwanted)
     metrics = shards.total(one.metrics for one in removed.built)
+    if removed.dropped and not metrics["out"]:
+        reasons = ", ".join(f"{reason} {count:,}" for reason, count in removed.dropped.items())
+        raise HeadwaterError(f"no pages are left of those found: {reasons}; see {takedown}, {robots} and crawl.robots")
     if not metrics.get("out"):
         places = (incoming / one if (incoming / one).exists() else one for one in collected.searched)
         reasons = ", ".join(f"{reason} {count:,}" for reason, count in sorted(collected.dropped.items()) if count)

@@ -3,27 +3,29 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from pydantic import PositiveInt
+
 from stages.core import documents as document_shards
 from stages.core import shards
 from stages.core.errors import HeadwaterError
-from stages.core.params import params
+from stages.core.params import LesserShare, Share, params
 from stages.core.stage import Metrics, main
 from stages.web.duplicates import decontamination, evaluation_texts
 
 
 @params
 class Params:
-    heldout_share: float
+    heldout_share: LesserShare
     """Share of the documents to hold out, 0–1; each is drawn by a hash of its id."""
-    heldout_max_documents: int
+    heldout_max_documents: PositiveInt
     """Documents held out, at most."""
     seed: int
     """Draws the documents."""
-    ngram: int
+    ngram: PositiveInt
     """Words in a run that tells an overlap."""
-    common_after: int
+    common_after: PositiveInt
     """Training documents beyond which a run is boilerplate and is ignored."""
-    max_heldout_overlap: float
+    max_heldout_overlap: Share
     """Share of a training document's runs that held-out documents may have, 0–1; evaluation texts may have none."""
     tested: tuple[str, ...]
     """Files in incoming/finetune whose rows are evaluation texts too: those that `finetune.rows.test` measures on."""

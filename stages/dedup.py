@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
 import pyarrow.parquet as pq
-from pydantic import PositiveInt
+from pydantic import Field, PositiveInt
 
 from stages.core import shards
 from stages.core.errors import HeadwaterError
@@ -15,7 +16,7 @@ from stages.web.duplicates import buckets, deduplication, passages, repeats, sig
 
 @params
 class Params:
-    similarity: float
+    similarity: Annotated[float, Field(gt=0, le=1)]
     """Jaccard similarity of word n-grams at or above which two documents are duplicates, 0–1."""
     keep: str
     """Which of a group stays: the earliest captured, the first by WARC name and offset, the longest, or the name of a

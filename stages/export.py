@@ -16,7 +16,7 @@ from pydantic import Field
 from transformers import AutoConfig
 
 from stages.core import adapted, shards
-from stages.core.params import params
+from stages.core.params import LesserShare, params
 from stages.core.runtime import profile
 from stages.core.stage import Metrics, main
 from stages.release import (
@@ -45,7 +45,7 @@ class Params:
     """What the model card's estimate of energy assumes."""
     formats: Annotated[tuple[Literal["transformers", "gguf", "onnx"], ...], Field(min_length=1)]
     """What is written: the folder of transformers and vLLM, files of llama.cpp, files of onnxruntime (extra `onnx`)."""
-    pruning: Annotated[float, Field(ge=0, lt=1)]
+    pruning: LesserShare
     """Share of each matrix of the layers that becomes 0, the smallest weights, before anything is written."""
     parity: parity.Settings
     """How every format is compared with the model."""

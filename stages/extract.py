@@ -5,12 +5,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, PositiveInt
 
 from stages.core import documents as shard
 from stages.core import shards
 from stages.core.errors import HeadwaterError
-from stages.core.params import params
+from stages.core.params import Share, params
 from stages.core.progress import log
 from stages.core.stage import Metrics, main
 from stages.core.takedown import host
@@ -21,26 +21,26 @@ from stages.web.records import warc
 
 @params
 class Params:
-    max_bytes: int
+    max_bytes: PositiveInt
     """Bytes that a record, and each layer of its encoding, may have; a page with more is dropped as too_large."""
-    max_nodes: int
+    max_nodes: PositiveInt
     """Tags that a page may have; one with more is dropped as too_many_nodes."""
-    max_depth: int
+    max_depth: PositiveInt
     """Elements that may lie within one another; a page with more is dropped as too_deep."""
-    max_characters: int
+    max_characters: PositiveInt
     """Characters of text that a page may have, which is what bounds the memory of every later stage; one with more is
     dropped as too_long."""
-    min_expected_f1: Annotated[float, Field(ge=0, le=1)]
+    min_expected_f1: Share
     """Word-level F1 that is to be expected, at least, of the text chosen from a page, 0-1; a page that promises less,
     such as one that only scripts fill, is dropped as no_main_text, with that text."""
-    language_windows: int
+    language_windows: PositiveInt
     """Places of a text, spread evenly, in which its language is looked at."""
-    language_characters: int
+    language_characters: Annotated[int, Field(ge=2)]
     """Characters looked at in each."""
     opt_outs: tuple[str, ...]
     """Directives of X-Robots-Tag and of meta elements for robots, and tdm-reservation, that keep a page out: it is
     dropped as opt_out_<directive>, without its text. An empty list heeds none."""
-    max_lost: Annotated[float, Field(ge=0, le=1)]
+    max_lost: Share
     """Share of a WARC's bytes that may be unreadable, 0-1; the stage fails and names the file where more is."""
 
 
@@ -67,7 +67,15 @@ def run(params: Params, *, warcs: Path, documents: Path, dropped: Path) -> Metri
     shards.publish(built, "dropped", dropped)
     for path, one in zip(found, built, strict=True):
         _report_loss(path, one.metrics["lost"], params.max_lost)
-    return shards.total(one.metrics for one in built)
+    metrics = shards.total(one.metrics for one in built)
+    if not metrics["out"]:
+        reasons: Counter[str] = Counter(metrics["dropped"])
+        taken = ", ".join(f"{reason} {count:,}" for reason, count in reasons.most_common())
+        raise HeadwaterError(
+            f"no page of {metrics['in']:,} gave a document; dropped: {taken or 'none'}; {dropped} holds them, "
+            "and section extract of params.yaml has the limits"
+        )
+    return metrics
 
 
 def extract(params: Params, inputs: Sequence[Path], outputs: Mapping[str, Path]) -> Metrics:

@@ -13,7 +13,7 @@ from typing import Any
 
 from stages.core import shards
 from stages.core.errors import HeadwaterError
-from stages.core.params import params
+from stages.core.params import Share, params
 from stages.core.stage import Metrics, main
 from stages.web.rules import annotation, blocklist, c4, classifier, decision, example_texts, quality, repetition
 
@@ -28,7 +28,7 @@ class Params:
     """What the scores depend on. After a change here every text is read again; after one of the rest none is."""
     urls: blocklist.Urls
     """Pages refused by their URL."""
-    min_language_score: float
+    min_language_score: Share
     """Certainty of the language, at least, 0–1."""
     repetition: repetition.Repetition
     """Gopher's rules against repetition (arXiv:2112.11446, table A1)."""
@@ -38,7 +38,7 @@ class Params:
     """C4's rules for pages (arXiv:1910.10683, section 2.2)."""
     fineweb: quality.FineWeb
     """FineWeb's own rules (arXiv:2406.17557, section 3.6)."""
-    max_listed_words: float
+    max_listed_words: Share
     """Share of words that are listed as obscene or hateful, at most, 0–1."""
     min_quality: float
     """The classifier's score, at least; without a classifier no document has one."""

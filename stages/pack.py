@@ -7,9 +7,9 @@ How often documents are used is decided over all of them, from their ids, hosts 
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import PositiveInt
+from pydantic import Field
 
 from stages.core import fingerprint, shards
 from stages.core import tokens as token_shards
@@ -21,7 +21,7 @@ from stages.text import encoding, mixing, rows, tokenizers
 
 @params
 class Params:
-    context: PositiveInt
+    context: Annotated[int, Field(ge=1, le=1 << 24)]
     """Tokens a row trains on; a row is one longer, for the token after the last."""
     method: Literal["best_fit", "concatenate"]
     """best_fit cuts no document that fits a row and pads; concatenate cuts wherever a row ends."""

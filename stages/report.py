@@ -6,6 +6,8 @@ its one script, which searches, opens and marks what is there.
 
 from pathlib import Path
 
+from pydantic import NonNegativeInt, PositiveInt
+
 from stages.core.params import params
 from stages.core.stage import Metrics, main
 from stages.release import (
@@ -31,33 +33,33 @@ from stages.web import likeness
 class Params:
     title: str
     """Heading of the page."""
-    examples: int
+    examples: NonNegativeInt
     """Documents shown for each reason to drop one."""
-    characters: int
+    characters: NonNegativeInt
     """Length at which the text of a document, of a sample or of a compared line is cut off."""
-    search_bytes: int
+    search_bytes: NonNegativeInt
     """Size of the list of dropped documents that the page searches; of more it holds some of each reason."""
-    search_characters: int
+    search_characters: NonNegativeInt
     """Of the beginning of each text in it."""
-    duplicate_groups: int
+    duplicate_groups: NonNegativeInt
     """Groups of duplicates shown: so many of the largest, and so many of those that are least alike."""
-    duplicate_copies: int
+    duplicate_copies: PositiveInt
     """Copies shown of each group, the least alike."""
-    compared_rows: int
+    compared_rows: NonNegativeInt
     """Lines shown of a copy beside what was kept."""
-    bins: int
+    bins: PositiveInt
     """Of a histogram."""
-    pieces: int
+    pieces: NonNegativeInt
     """Pieces of the vocabulary shown in each list."""
-    tokenized_documents: int
+    tokenized_documents: NonNegativeInt
     """Training documents on which the tokenizer is measured, beside some extracted ones of other languages."""
-    counted_tokens: int
+    counted_tokens: NonNegativeInt
     """Packed tokens looked through for tokens that are never used, at most."""
-    rows: int
+    rows: NonNegativeInt
     """Languages, hosts and dates shown, those with most bytes or the last."""
-    curve_points: int
+    curve_points: PositiveInt
     """Points of a curve at most."""
-    max_bytes: int
+    max_bytes: NonNegativeInt
     """Size of the page at most: larger, and the stage fails."""
 
 

@@ -28,7 +28,7 @@ class Params:
     kind: Literal["sentencepiece", "byte_level"]
     """sentencepiece: BPE over characters with byte fallback, which every runtime of GGUF reads. byte_level: BPE over
     bytes within GPT-4's kind of words, which keeps every character and is the faster one to encode with."""
-    vocab_size: PositiveInt
+    vocab_size: Annotated[int, Field(ge=1, le=1 << 24)]
     """Tokens in the vocabulary: 8 control tokens, 256 bytes, the rest learned."""
     max_bytes: PositiveInt
     """Bytes of text the vocabulary is learned from: whole documents, drawn by seed. Memory is about ten times that."""

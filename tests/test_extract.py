@@ -74,12 +74,6 @@ def test_a_page_on_which_nothing_is_likely_is_dropped_with_what_there_was(profil
     assert run(folder, tmp_path, none)[0]["out"] == 3
 
 
-@pytest.mark.parametrize("name", ["min_expected_f1", "max_lost"])
-def test_a_share_above_one_is_refused_by_name(name: str) -> None:
-    with pytest.raises(HeadwaterError, match=rf"extract\.{name}"):
-        params.check(extract.Params, {**json.loads(params.as_json(PARAMS)), name: 35}, "extract")
-
-
 def test_two_runs_give_the_same_bytes_and_a_new_archive_recomputes_no_other(profile: Path, tmp_path: Path) -> None:
     folder = tmp_path / "warcs"
     warcs.write(folder / "a.warc.gz", b"".join(warcs.gz(warcs.pages(3))))
@@ -106,6 +100,13 @@ def test_a_damaged_archive_gives_its_good_records_and_the_loss_is_counted(profil
     assert [document["url"][-1] for document in documents] == ["0", "2"]
     assert metrics["lost"]["stretches"] == 3
     assert metrics["lost"]["bytes"] == len(members[1]) + len(members[3]) - 20 + len("not at all")
+
+
+def test_a_crawl_without_a_page_that_says_something_names_the_reasons(profile: Path, tmp_path: Path) -> None:
+    records = [warcs.response(b"<p>gone", status="404 Not Found"), warcs.response(b" "), warcs.response(b"")]
+    folder = warcs.write(tmp_path / "warcs" / "a.warc.gz", b"".join(warcs.gz(records))).parent
+    with pytest.raises(HeadwaterError, match=r"no page of 3 .* dropped: no_text 2, status 1; .*/dropped"):
+        run(folder, tmp_path)
 
 
 def test_too_great_a_loss_names_the_file_and_the_limit(profile: Path, tmp_path: Path) -> None:

@@ -144,6 +144,7 @@ def test_thresholds_may_differ_by_language(profile: Path, tmp_path: Path) -> Non
     [
         ({"de": {"goper": {}}}, r"filter\.by_language\.de\.goper cannot differ by language; did you mean 'gopher'\?"),
         ({"de": {"gopher": {"min_wrds": 3}}}, r"filter\.by_language\.de\.gopher\.min_wrds is not a parameter"),
+        ({"de": {"min_language_score": 85}}, r"filter\.by_language\.de\.min_language_score: Input should be less"),
         ({"de": {"min_language_score": "high"}}, r"filter\.by_language\.de\.min_language_score must be a number"),
     ],
 )

@@ -9,10 +9,10 @@ import json
 import textwrap
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, TypeVar, cast, dataclass_transform, get_args
+from typing import Annotated, Any, TypeVar, cast, dataclass_transform, get_args
 
 import yaml
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from stages.core.errors import HeadwaterError
@@ -20,6 +20,12 @@ from stages.core.errors import HeadwaterError
 T = TypeVar("T")
 
 FILE = Path("params.yaml")
+
+Share = Annotated[float, Field(ge=0, le=1)]
+"""Of a whole, 0–1: so percents are refused."""
+
+LesserShare = Annotated[float, Field(ge=0, lt=1)]
+"""Of a whole, but not all of it."""
 
 # What a reader of params.yaml calls the types that pydantic names in its own words.
 _EXPECTED = {
@@ -39,10 +45,14 @@ _EXPECTED = {
 }
 
 
+# No limit can be compared with what is no number.
+_STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
 @dataclass_transform(frozen_default=True, kw_only_default=True)
 def params(cls: type[T]) -> type[T]:
     """Make ``cls`` a frozen, keyword-only dataclass that refuses unknown keys and explains its fields by docstring."""
-    return cast(type[T], dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))(cls))
+    return cast(type[T], dataclass(frozen=True, kw_only=True, config=_STRICT)(cls))
 
 
 def as_json(value: Any) -> str:
@@ -62,6 +72,8 @@ def read(path: Path = FILE) -> dict[str, Any]:
         values = yaml.load(path.read_text("utf-8"), yaml.CSafeLoader)
     except FileNotFoundError:
         raise HeadwaterError(f"{path}: no such file; run from the project's root") from None
+    except UnicodeDecodeError as error:
+        raise HeadwaterError(f"{path}: not UTF-8: {error.reason} at byte {error.start}; save it as UTF-8") from None
     except yaml.YAMLError as error:
         raise HeadwaterError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 import gguf
 import numpy as np
 import torch
-from pydantic import Field
+from pydantic import Field, NonNegativeFloat
 from safetensors import safe_open
 from transformers import AutoConfig, AutoModelForCausalLM
 
@@ -40,7 +40,7 @@ class Settings:
     precisions: Annotated[tuple[Precision, ...], Field(min_length=1)]
     """Types of the matrices, one file each; vectors (norms) are always f32, as llama.cpp wants them. In q4_0 the first
     and the last matrix are q8_0, as they matter most; a matrix whose rows are no multiple of 32 long is f16."""
-    tolerance: dict[Precision, float]
+    tolerance: dict[Precision, NonNegativeFloat]
     """Largest difference of a logit from the original's, absolute, for each type."""
     client: Literal["transformers", "llama.cpp"]
     """What reads the files back: transformers (all but gpt_neox and olmo2), or llama.cpp itself (extra `llamacpp`)."""

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
-from pydantic import Field
+from pydantic import Field, NonNegativeFloat
 from tokenizers import Tokenizer
 from transformers import DynamicCache
 
@@ -38,7 +38,7 @@ class Settings:
 
     precisions: Annotated[tuple[Precision, ...], Field(min_length=1)]
     """Types of the weights, one file each; int8 is what onnxruntime calls dynamic quantisation."""
-    tolerance: dict[Precision, float]
+    tolerance: dict[Precision, NonNegativeFloat]
     """Largest difference of a logit from the original's, absolute, for each type."""
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import NonNegativeFloat
 from safetensors import safe_open
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
@@ -30,7 +31,7 @@ class Settings:
 
     max_shard_size: str
     """Size above which the weights are split into several files, such as 5GB."""
-    tolerance: float
+    tolerance: NonNegativeFloat
     """Largest difference of a logit from the original's, absolute."""
 
 

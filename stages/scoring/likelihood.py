@@ -8,15 +8,15 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import torch
 import transformers
-from pydantic import Field, PositiveInt
+from pydantic import PositiveInt
 
 from stages.core import adapted
 from stages.core.errors import HeadwaterError
-from stages.core.params import params
+from stages.core.params import LesserShare, params
 from stages.core.runtime import profile
 
 # Never chosen for its meaning: it only fills the batch behind the last token that counts.
@@ -27,7 +27,7 @@ _FILL = 0
 class Windows:
     """How long texts are cut for a model and put into batches."""
 
-    overlap: Annotated[float, Field(ge=0, lt=1)]
+    overlap: LesserShare
     """Share of the model's context that is given again at the start of the next window of a long text, 0–1."""
     batch_tokens: PositiveInt
     """Tokens of a batch, padding included; bounds the memory and must change no figure beyond fp32's rounding."""

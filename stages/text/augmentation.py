@@ -5,15 +5,12 @@ stands there (Xie et al., arXiv 1703.02573), where EDA asks a thesaurus of Engli
 """
 
 from collections.abc import Sequence
-from typing import Annotated, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from pydantic import Field
 
 from stages.core import order
-from stages.core.params import params
-
-Share = Annotated[float, Field(ge=0, lt=1)]
+from stages.core.params import LesserShare, Share, params
 
 
 class Labelled(NamedTuple):
@@ -37,15 +34,15 @@ class Augmentation:
 
     Labels are kept. Of words with tags, only those outside every entity change."""
 
-    rows: Annotated[float, Field(ge=0, le=1)]
+    rows: Share
     """Share of the rows that are changed each time; 0 changes none."""
-    delete: Share
+    delete: LesserShare
     """Share of the words that are left out; one always stays."""
-    swap: Share
+    swap: LesserShare
     """Share of the words that change places with another."""
-    insert: Share
+    insert: LesserShare
     """New words, as a share of the words, each before a word drawn at random."""
-    replace: Share
+    replace: LesserShare
     """Share of the words for which another one is put."""
 
 

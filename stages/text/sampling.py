@@ -4,12 +4,12 @@ import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
-from pydantic import Field, PositiveInt
+from pydantic import PositiveInt
 
 from stages.core.errors import HeadwaterError
-from stages.core.params import params
+from stages.core.params import LesserShare, params
 from stages.text import tables
 from stages.text.tables import Columns, Row
 
@@ -20,7 +20,7 @@ class Measured:
 
     file: str
     """Name of a file in incoming/finetune that holds them; empty: none."""
-    share: Annotated[float, Field(ge=0, lt=1)]
+    share: LesserShare
     """Of the other rows, drawn by seed."""
 
 

@@ -19,10 +19,10 @@ from torch import nn
 
 from stages.core import adapted
 from stages.core.errors import HeadwaterError
-from stages.core.params import params
+from stages.core.params import LesserShare, params
 from stages.training import model as models
 from stages.training.ranks import Ranks
-from stages.training.settings import Share, Training
+from stages.training.settings import Training
 
 Method = Literal["full", "lora", "adalora", "ia3", "prefix", "prompt"]
 
@@ -50,7 +50,7 @@ class Adapter:
     least."""
     alpha: PositiveFloat
     """Of lora and adalora: what is added is multiplied by alpha / rank."""
-    dropout: Share
+    dropout: LesserShare
     """Of lora and adalora: share of a layer's inputs set to 0 while training, in what is added only."""
     targets: Literal["attention", "all_linear"]
     """Of lora and adalora: the layers that are adapted: those of attention that PEFT's table names for the kind of

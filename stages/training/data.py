@@ -1,16 +1,15 @@
 """What training data are: rows by number, held-out rows among them."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field
 
 from stages.core import order
 from stages.core.examples import IGNORED, Example, Redraw
 from stages.core.order import Integers
-from stages.core.params import params
+from stages.core.params import LesserShare, params
 
 
 class Rows(NamedTuple):
@@ -169,7 +168,7 @@ class Earlier:
 
     tokens: str
     """Folder of packed tokens under incoming/pretrain; empty: none."""
-    share: Annotated[float, Field(ge=0, lt=1)]
+    share: LesserShare
     """Of the rows of a run."""
 
 

@@ -1,12 +1,12 @@
 """A smaller model learns what a larger one makes of every token (Hinton et al., arXiv 1503.02531)."""
 
-from typing import Annotated, Any
+from typing import Any
 
 import torch
-from pydantic import Field, PositiveFloat
+from pydantic import PositiveFloat
 from torch.nn import functional
 
-from stages.core.params import params
+from stages.core.params import Share, params
 from stages.training import logits
 from stages.training.learner import Learner, Losses
 from stages.training.model import Architecture
@@ -25,7 +25,7 @@ class Distillation:
     """Of a new student; its vocabulary and context are the pretrained model's."""
     temperature: PositiveFloat
     """What the logits of both are divided by: above 1, more of what the teacher holds for unlikely is learned."""
-    share: Annotated[float, Field(ge=0, le=1)]
+    share: Share
     """Of the objective that is the distance to the teacher's probabilities; the rest is the cross-entropy of ids."""
 
 

@@ -5,10 +5,10 @@ import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import torch
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import PositiveFloat, PositiveInt
 from transformers import (
     CONFIG_MAPPING,
     AutoModelForCausalLM,
@@ -22,7 +22,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from stages.core.errors import HeadwaterError
 from stages.core.fingerprint import file_hash
-from stages.core.params import params
+from stages.core.params import LesserShare, params
 
 KINDS = ("bert", "gpt2", "gpt_neox", "llama", "mistral", "olmo2", "qwen2", "qwen3")
 
@@ -55,7 +55,7 @@ class Architecture:
     """Standard deviation of the initial weights."""
     tied_embeddings: bool
     """Whether the output layer shares the weights of the input embedding."""
-    dropout: Annotated[float, Field(ge=0, lt=1)]
+    dropout: LesserShare
     """Share of values set to 0 while training (Srivastava et al. 2014), wherever the kind has dropout: llama and its
     like only in attention."""
 

@@ -12,7 +12,7 @@ from stages.core import order
 from stages.core.errors import HeadwaterError
 from stages.core.examples import IGNORED
 from stages.core.order import Integers
-from stages.core.params import params
+from stages.core.params import Share, params
 from stages.training.data import Rows
 from stages.training.model import MASKED
 
@@ -38,7 +38,7 @@ class Objective:
     next_sentence: bool
     """Of masked: whether rows are pairs of which the model also learns if the second part follows the first, as BERT
     did; RoBERTa found no gain in it (Liu et al., arXiv 1907.11692, section 4.2)."""
-    fill_in_the_middle: Annotated[float, Field(ge=0, le=1)]
+    fill_in_the_middle: Share
     """Of causal: share of the documents in a row that are reordered so that what follows their middle comes before it
     (Bavarian et al., arXiv 2207.14255); 0 reorders none."""
 

@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat
 
-from stages.core.params import params
+from stages.core.params import Share, params
 
 
 @params
@@ -20,7 +20,7 @@ class Schedule:
     """Highest learning rate."""
     warmup: NonNegativeInt
     """Steps until the peak."""
-    decay: NonNegativeFloat
+    decay: Share
     """Share of the steps in which wsd falls, 0–1; the other shapes have no use for it."""
     final: NonNegativeFloat
     """Learning rate at the end, as a share of the peak."""

@@ -12,10 +12,9 @@ from pydantic import (
     model_validator,
 )
 
-from stages.core.params import params
+from stages.core.params import LesserShare, params
 from stages.training.schedule import Schedule
 
-Share = Annotated[float, Field(ge=0, lt=1)]
 """From 0 up to, but not including, 1."""
 
 
@@ -27,7 +26,7 @@ class Averaging:
     """none: those of the last step; ema: their exponential moving average (Polyak and Juditsky 1992), which forgets the
     start of the run faster; uniform: the mean of checkpoints (Izmailov et al., arXiv 1803.05407; Sanyal et al., arXiv
     2306.03241)."""
-    decay: Share
+    decay: LesserShare
     """Of ema: what a step leaves of the average."""
     points: PositiveInt
     """Of uniform: checkpoints that are averaged, the last step among them."""
@@ -97,7 +96,7 @@ class Training:
     """Of adamw: decay of the running means of gradient and squared gradient."""
     epsilon: PositiveFloat
     """Of adamw: added to the root of the mean squared gradient."""
-    momentum: Share
+    momentum: LesserShare
     """Of muon: decay of the running mean of the gradient."""
     weight_decay: NonNegativeFloat
     """Pull of weights towards 0, times the learning rate; on matrices only."""
@@ -105,7 +104,7 @@ class Training:
     """Norm that the gradient of a step is cut to."""
     z_loss: NonNegativeFloat
     """Weight of the squared logarithm of the softmax's denominator, which keeps logits small; PaLM took 1e-4."""
-    label_smoothing: Share
+    label_smoothing: LesserShare
     """Share of a target's probability that is spread over the vocabulary."""
     adversarial: NonNegativeFloat
     """Norm of the worst-case change to the embeddings of a row on which the batch is learned a second time (fast

@@ -3,14 +3,12 @@
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
-
-from pydantic import Field
+from typing import Any, Literal, NamedTuple
 
 from stages.core import adapted
 from stages.core.errors import HeadwaterError
 from stages.core.examples import Example, Material
-from stages.core.params import params
+from stages.core.params import LesserShare, params
 from stages.core.shards import Metrics
 from stages.training import adapters, distillation, heads, preference
 from stages.training import model as models
@@ -38,7 +36,7 @@ class Teaching:
     """Of preference: how it is learned."""
     distillation: distillation.Distillation
     """Of distill: who learns from whom."""
-    dropout: Annotated[float, Field(ge=0, lt=1)]
+    dropout: LesserShare
     """Share of values set to 0 while training, wherever the kind of model has dropout."""
     training: Training
     """How the model learns."""

@@ -72,6 +72,13 @@ def test_a_wrong_value_is_named_with_the_way_out(tmp_path: Path, text: str, erro
     assert "\n" not in str(caught.value)
 
 
+def test_a_file_in_another_encoding_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "params.yaml"
+    file.write_bytes("f: {similarity: café}".encode("latin-1"))
+    with pytest.raises(HeadwaterError, match=r"params\.yaml: not UTF-8: .* at byte 19"):
+        load(Params, "f", file)
+
+
 def test_help_shows_every_value_with_its_meaning() -> None:
     values = Params(similarity=0.8, rule=Rule(min_words=50), languages=("en",))
     assert describe(Params, values) == [

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 import xxhash
-from pydantic import PositiveInt
+from pydantic import NonNegativeInt, PositiveInt
 
 from stages.core.params import params
 from stages.web.duplicates.shingles import WORD, Hashes, WordHashes, members, ngrams
@@ -28,13 +28,13 @@ _ITEM = re.compile(r"\s*(?:[-*+]|\d{1,9}[.)]) +")
 class Passages:
     """What is cut out of documents because documents that are preferred have it too."""
 
-    paragraph_characters: int
+    paragraph_characters: NonNegativeInt
     """Length of a paragraph, list item, row or block of code, at least, that is cut; 0 leaves all."""
     paragraph_documents: PositiveInt
     """Documents that keep a paragraph, those to be preferred first."""
-    run_words: int
+    run_words: NonNegativeInt
     """Length of a run of words that is cut wherever a document before it has it; 0 leaves all."""
-    min_words: int
+    min_words: NonNegativeInt
     """Words that a document must have left."""
 
 

@@ -7,11 +7,12 @@ digits; every character is a word in scripts that are written without spaces (se
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
 import xxhash
+from pydantic import Field, NonNegativeInt, PositiveInt
 
 from stages.core import documents
 from stages.core.params import params
@@ -26,13 +27,13 @@ from stages.web.duplicates.shingles import Hashes, WordHashes, shingles
 class Signing:
     """How candidates for near-duplicates are found."""
 
-    ngram: int
+    ngram: PositiveInt
     """Words in a shingle."""
-    bands: int
+    bands: Annotated[int, Field(ge=0, le=1000)]
     """Keys per document; documents that share one are compared. 0 finds exact duplicates only."""
-    rows: int
+    rows: Annotated[int, Field(ge=1, le=1000)]
     """MinHash values in a key: fewer find more candidates, at more work."""
-    seed: int
+    seed: NonNegativeInt
     """Draws the hash functions."""
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pydantic import NonNegativeInt
 
 from stages.core import arrow, documents
 from stages.core.params import params
@@ -32,7 +33,7 @@ class Annotate:
     """Whether the marks of headings and the fences of code, which `extract` writes, are judged as if they were text."""
     stop_words: dict[str, list[str]]
     """Words that running text has, by language, as they are written within a sentence."""
-    short_line: int
+    short_line: NonNegativeInt
     """Characters up to which a line is short."""
     lines: c4.Cleaning
     """Lines that are taken out."""

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from isal import igzip
+from pydantic import NonNegativeInt
 
 from stages.core import arrays
 from stages.core.params import params
@@ -28,7 +29,7 @@ class Urls:
 
     blocklists: bool
     """Refuse the hosts, URLs and words of datatrove's lists (adult and harmful sites)."""
-    max_soft_words: int
+    max_soft_words: NonNegativeInt
     """Words in a URL that are suspect together, at most; used with the lists."""
     hosts: list[str]
     """Hosts to refuse, with all below them."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import compress
 
 import numpy as np
+from pydantic import NonNegativeInt, PositiveInt
 
 from stages.core.params import params
 from stages.web.rules.page import Page
@@ -22,11 +23,11 @@ from stages.web.rules.words import PUNCTUATION, TERMINAL, Words
 class Cleaning:
     """Which lines are taken out; rules that follow judge the rest."""
 
-    min_words: int
+    min_words: NonNegativeInt
     """Words of a line; shorter lines are not seen by this and later rules."""
     keep_structure: bool
     """Leave lines that are shorter, blank or inside a code block in the document all the same."""
-    max_word_length: int
+    max_word_length: PositiveInt
     """Characters of a word; a line with a longer one is removed."""
     end_punctuation: bool
     """Remove lines that do not end in a terminal punctuation mark."""
@@ -42,7 +43,7 @@ class Cleaning:
 class C4:
     """What makes a page unfit."""
 
-    min_sentences: int
+    min_sentences: NonNegativeInt
     """Sentences in the lines that are left, at least."""
     lorem_ipsum: bool
     """Drop pages with the placeholder text."""

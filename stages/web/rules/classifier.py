@@ -9,11 +9,12 @@ a score costs two look-ups for each.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import xxhash
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from stages.core import arrays
 from stages.core.errors import HeadwaterError
@@ -33,13 +34,13 @@ class Training:
     """Files and folders of texts that are wanted, in the folder of examples."""
     negative: list[str]
     """Files and folders of texts that are not."""
-    bits: int
+    bits: Annotated[int, Field(ge=1, le=30)]
     """The model has 2 to this power weights."""
-    epochs: int
+    epochs: PositiveInt
     """Passes over the examples."""
-    learning_rate: float
+    learning_rate: PositiveFloat
     """Of AdaGrad."""
-    seed: int
+    seed: NonNegativeInt
     """Of the order of the examples."""
 
 

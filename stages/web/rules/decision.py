@@ -4,7 +4,7 @@ import dataclasses
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, cast, get_type_hints
 
 import pyarrow as pa
 
@@ -47,6 +47,7 @@ def for_language(limits: Limits, language: str) -> Limits:
         HeadwaterError: there is no such value, or it is of another type.
     """
     changes: dict[str, Any] = {}
+    kinds = get_type_hints(type(limits), include_extras=True)
     for name, values in limits.by_language.get(language, {}).items():
         where = f"{FILE}: filter.by_language.{language}.{name}"
         if name not in SECTIONS:
@@ -54,7 +55,7 @@ def for_language(limits: Limits, language: str) -> Limits:
         default = getattr(limits, name)
         if isinstance(values, dict) and not isinstance(default, float):
             values = {**dataclasses.asdict(default), **values}
-        changes[name] = check(type(default), values, where)
+        changes[name] = check(kinds[name], values, where)
     changed: Limits = dataclasses.replace(cast(Any, limits), **changes)
     return changed
 

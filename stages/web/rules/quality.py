@@ -8,8 +8,9 @@ from collections.abc import Sequence
 
 import numpy as np
 from datatrove.utils.text import TERMINAL_PUNCTUATION
+from pydantic import NonNegativeFloat, NonNegativeInt
 
-from stages.core.params import params
+from stages.core.params import Share, params
 from stages.web.rules.page import Page
 from stages.web.rules.repetition import repeats
 from stages.web.rules.rule import AtLeast, AtMost
@@ -20,23 +21,23 @@ from stages.web.rules.words import ALPHABETIC, SYMBOLIC, Words
 class Gopher:
     """Bounds on words and lines; shares are 0–1."""
 
-    min_words: int
+    min_words: NonNegativeInt
     """Words other than punctuation, at least."""
-    max_words: int
+    max_words: NonNegativeInt
     """Words other than punctuation, at most."""
-    min_word_length: float
+    min_word_length: NonNegativeFloat
     """Mean characters of those words, at least."""
-    max_word_length: float
+    max_word_length: NonNegativeFloat
     """Mean characters of those words, at most."""
-    max_symbols: float
+    max_symbols: NonNegativeFloat
     """Hash signs, and likewise ellipses, per word, at most."""
-    max_bullets: float
+    max_bullets: Share
     """Share of lines that start with a bullet, at most."""
-    max_ellipses: float
+    max_ellipses: Share
     """Share of lines that end in an ellipsis, at most."""
-    min_alphabetic: float
+    min_alphabetic: Share
     """Share of words that have a letter, at least."""
-    min_stop_words: int
+    min_stop_words: NonNegativeInt
     """Different stop words of the language, at least."""
 
 
@@ -44,13 +45,13 @@ class Gopher:
 class FineWeb:
     """Bounds on lines; shares are 0–1. Blank lines, and those that C4's rules do not see, do not count."""
 
-    min_punctuation: float
+    min_punctuation: Share
     """Share of lines that end a sentence, at least."""
-    max_short_lines: float
+    max_short_lines: Share
     """Share of short lines, at most."""
-    max_repeated_characters: float
+    max_repeated_characters: Share
     """Share of characters in lines that came before, at most."""
-    max_newlines: float
+    max_newlines: NonNegativeFloat
     """Line breaks per word, at most: more is a list."""
 
 

@@ -10,8 +10,9 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import NonNegativeFloat
 
-from stages.core.params import params
+from stages.core.params import Share, params
 from stages.web.rules.page import Page
 from stages.web.rules.rule import AtMost
 from stages.web.rules.words import Words
@@ -28,17 +29,17 @@ _HALF, _LOW = np.uint64(32), np.uint64(2**32 - 1)
 class Repetition:
     """Largest shares of a page that may be repeated, 0–1; 1 turns a rule off."""
 
-    lines: float
+    lines: Share
     """Lines that came before, of all lines."""
-    line_characters: float
+    line_characters: Share
     """Characters in lines that came before, of all characters."""
-    paragraphs: float
+    paragraphs: Share
     """Paragraphs that came before, of all paragraphs."""
-    paragraph_characters: float
+    paragraph_characters: Share
     """Characters in paragraphs that came before, of all characters."""
-    top_ngrams: dict[Literal[2, 3, 4], float]
+    top_ngrams: dict[Literal[2, 3, 4], NonNegativeFloat]
     """Characters in occurrences of the most frequent run of n words, of all characters, by n."""
-    repeated_ngrams: dict[Literal[5, 6, 7, 8, 9, 10], float]
+    repeated_ngrams: dict[Literal[5, 6, 7, 8, 9, 10], NonNegativeFloat]
     """Characters in runs of n words that came before, of all characters, by n."""
 
 

@@ -33,7 +33,10 @@ def locate(section: str, paths: Sequence[str], names: re.Pattern[str], wanted: W
     web = Web(networks(wanted.allow_private))
     for path in paths:
         remote = "://" in path
-        here = _fetched(path, web) if remote else _local(path, wanted.incoming, names)
+        try:
+            here = _fetched(path, web) if remote else _local(path, wanted.incoming, names)
+        except ValueError as error:
+            raise HeadwaterError(f"crawl.{section}.paths: {path!r} is no path or glob: {error}") from None
         if not here and path not in (".", "**"):
             raise HeadwaterError(f"crawl.{section}.paths: nothing at {path} (looked in {wanted.incoming.resolve()})")
         if remote or not all(one.resolve().is_relative_to(wanted.incoming.resolve()) for one in here):
