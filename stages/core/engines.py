@@ -129,6 +129,10 @@ def _local(call: Callable[..., Any], jobs: Jobs) -> Iterator[int]:
             for future in concurrent.futures.as_completed(futures):
                 future.result()
                 yield futures[future]
+        except KeyboardInterrupt:  # else it is waited for what they have begun, and for what they take up next
+            for worker in multiprocessing.active_children():
+                worker.kill()
+            raise
         except BrokenProcessPool:
             raise HeadwaterError(KILLED + "lower `workers` in the execution profile and run again") from None
         finally:

@@ -4,6 +4,7 @@ The work area has a list for each stage, under the hash of the metrics that the 
 the build was made, for as long as its work area is kept.
 """
 
+import contextlib
 import csv
 import hashlib
 import json
@@ -60,7 +61,12 @@ def recorded(stage: str, metrics: str) -> list[dict[str, Any]]:
 
 
 def _read(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.is_file() else []
+    """The machines of a file; of a line that a crash or a full disk left half written none is known."""
+    found = []
+    for line in path.read_bytes().splitlines() if path.is_file() else []:
+        with contextlib.suppress(ValueError):
+            found.append(json.loads(line))
+    return found
 
 
 def _md5(path: Path) -> str:

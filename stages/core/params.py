@@ -72,6 +72,8 @@ def read(path: Path = FILE) -> dict[str, Any]:
         values = yaml.load(path.read_text("utf-8"), yaml.CSafeLoader)
     except FileNotFoundError:
         raise HeadwaterError(f"{path}: no such file; run from the project's root") from None
+    except IsADirectoryError:
+        raise HeadwaterError(f"{path}: a folder, where a file is to be") from None
     except UnicodeDecodeError as error:
         raise HeadwaterError(f"{path}: not UTF-8: {error.reason} at byte {error.start}; save it as UTF-8") from None
     except yaml.YAMLError as error:

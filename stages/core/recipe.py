@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from stages.core.errors import HeadwaterError
 from stages.core.params import FILE, nearest, read
@@ -72,7 +73,10 @@ def _nested(setting: str) -> dict[str, Any]:
     name, equals, value = setting.partition("=")
     if not equals:
         raise HeadwaterError(f"--set {setting}: must be name=value, such as pretrain.steps=100")
-    found: Any = YAML(typ="safe").load(value)
+    try:
+        found: Any = YAML(typ="safe").load(value)
+    except YAMLError as error:
+        raise HeadwaterError(f"--set {setting}: {value!r} is no YAML: {' '.join(str(error).split())}") from None
     for part in reversed(name.split(".")):
         found = {part: found}
     return dict(found)
@@ -95,6 +99,8 @@ def _overlay(values: MutableMapping[str, Any], overlay: dict[str, Any], where: s
             if not isinstance(value, dict):
                 raise HeadwaterError(f"{where}: {name} is a section{nearest('', values[key])}")
             changed += _overlay(values[key], value, where, f"{name}.")
+        elif isinstance(value, dict):
+            raise HeadwaterError(f"{where}: {name} is a value, not a section")
         elif values[key] != value:
             values[key] = value
             changed.append(name)

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from stages.core.params import check, params, read
 
@@ -78,12 +78,12 @@ class Profile:
 
     engine: Literal["local", "ray", "slurm"]
     """What runs the document stages: processes of this machine, a Ray cluster, or Slurm."""
-    workers: int
+    workers: NonNegativeInt
     """Units of the document stages built at a time; 0 takes one per core, of this machine or of the cluster."""
     ray: Ray
     slurm: Slurm
     crawl: Crawl
-    processes: int
+    processes: PositiveInt
     """Training processes on this machine; more than one trains under torchrun."""
     parallel: Literal["fsdp2", "ddp"]
     """How a model lies across training processes: fsdp2 cuts it up; ddp keeps all of it on each, which sends less where
@@ -91,7 +91,7 @@ class Profile:
     gradient_sync: Literal["step", "pass"]
     """When fsdp2 sums gradients over the processes: once a step, which keeps all of them, in float32, on each process
     (25 GiB for 6.7B parameters), or after every pass, which keeps a part and sends more."""
-    threads: int
+    threads: PositiveInt
     """Threads of each training process."""
     lost_after: PositiveInt
     """Seconds without an answer after which processes that train together give one another up; longer than any of them
@@ -103,7 +103,7 @@ class Profile:
     """Folder of the work area, relative to the project's root."""
     memory_mb: PositiveInt
     """Memory that one unit of sorting over all shards may take; with less it goes over its files in more parts."""
-    work_limit_gb: float
+    work_limit_gb: NonNegativeFloat
     """Size above which the least recently used results of the work area are collected, in GB."""
 
     @property
@@ -119,7 +119,7 @@ def profile() -> Profile:
     Raises:
         HeadwaterError: the file is missing or has a wrong key.
     """
-    path = Path(os.environ.get("HEADWATER_PROFILE", DEFAULT))
+    path = Path(os.environ.get("HEADWATER_PROFILE") or DEFAULT)
     return check(Profile, _over(read(DEFAULT), read(path)), where=str(path))
 
 

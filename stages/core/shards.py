@@ -220,6 +220,8 @@ def _remove_abandoned(folder: Path) -> None:
             os.kill(int(partial.name.rpartition("-")[2]), 0)
         except ProcessLookupError:
             shutil.rmtree(partial, ignore_errors=True)
+        except PermissionError:  # it is there, and another user's
+            continue
 
 
 def _committed(folder: Path) -> bool:

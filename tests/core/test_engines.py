@@ -1,6 +1,7 @@
 """Engines: whichever builds the shards, they are the same, and what goes wrong is one clear line."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -109,7 +110,10 @@ def test_the_profiles_that_come_with_the_project_can_be_taken(
 
 
 @pytest.mark.parametrize("prepared", [True, False], ids=["forked by the stage", "from a server"])
-def test_workers_end_with_a_stage_that_is_killed(profile: Path, tmp_path: Path, prepared: bool) -> None:
+@pytest.mark.parametrize("stopped", [signal.SIGKILL, signal.SIGINT])
+def test_workers_end_with_a_stage_that_is_stopped(
+    profile: Path, tmp_path: Path, stopped: signal.Signals, prepared: bool
+) -> None:
     settle(workers=2)
     code = f"""
 import os, time
@@ -121,7 +125,7 @@ def linger(path):
 
 if __name__ == "__main__":
     {"engines.prepare()" if prepared else ""}
-    jobs = [(f"{tmp_path}/{{number}}",) for number in range(2)]
+    jobs = [(f"{tmp_path}/{{number}}",) for number in range(4)]
     for _ in engines.run(linger, jobs, module="stages.core.engines", label="stage"):
         pass
 """
@@ -134,7 +138,7 @@ if __name__ == "__main__":
     while not all((tmp_path / str(number)).exists() for number in range(2)):
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    stage.kill()
+    stage.send_signal(stopped)
     stage.communicate(timeout=20)  # every worker that is left would hold the output open
 
 

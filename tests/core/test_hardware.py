@@ -31,6 +31,14 @@ def test_a_run_that_went_on_elsewhere_has_both_machines_and_the_next_run_its_own
     assert hardware.recorded("finetune", ended) == []
 
 
+def test_a_line_that_a_crash_left_half_written_ends_no_run(profile: Path, tmp_path: Path) -> None:
+    hardware.begin("pretrain")
+    begun = next((profile / "hardware").rglob("begun.jsonl"))
+    begun.write_bytes(begun.read_bytes() + b'{"processor": "caf\xc3\n\0\0\n')
+    machines = hardware.recorded("pretrain", _ended(tmp_path / "metrics.json", "{}"))
+    assert machines == [{**hardware.here(), "engine": "local"}]
+
+
 def test_accelerators_are_those_of_the_driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     driver = tmp_path / "nvidia-smi"
     driver.write_text("#!/bin/sh\necho 'NVIDIA H100 80GB HBM3, 81559 MiB'\necho 'NVIDIA H100 80GB HBM3, 81559 MiB'\n")

@@ -58,6 +58,11 @@ def test_single_values_are_set_over_a_recipe_or_alone(params: Path) -> None:
         recipe.apply(None, params, ["pretrain.step=5"])
     with pytest.raises(HeadwaterError, match="--set pretrain: must be name=value"):
         recipe.apply(None, params, ["pretrain"])
+    with pytest.raises(HeadwaterError, match=r"--set: pretrain\.steps is a value, not a section"):
+        recipe.apply(None, params, ["pretrain.steps.first=5"])
+    with pytest.raises(HeadwaterError, match=r"--set pretrain\.steps=\[5: '\[5' is no YAML: while parsing"):
+        recipe.apply(None, params, ["pretrain.steps=[5"])
+    assert params.read_text("utf-8") == PARAMS
     with pytest.raises(HeadwaterError, match=r"--set: pretrain\.model is a section; it has layers, width"):
         recipe.apply(None, params, ["pretrain.model=7b"])
     assert params.read_text("utf-8") == PARAMS

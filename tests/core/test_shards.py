@@ -2,7 +2,9 @@
 
 import json
 import os
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -92,6 +94,24 @@ def test_a_result_that_another_process_finished_first_is_left_to_those_who_read_
     (again,) = build(overtaken, {"end": "!"}, units(sources[:1]), label="stage")
     assert again.outputs["text"].stat().st_ino == number
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+
+
+def test_what_a_killed_process_left_is_removed_and_what_another_user_builds_is_not(
+    profile: Path, sources: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (built,) = build(upper, {"end": "!"}, units(sources[:1]), label="stage")
+    folder = built.outputs["text"].parents[1]
+    shutil.rmtree(folder)
+    left = [folder.with_name(f"{folder.name}.partial-{socket.gethostname()}-{process}") for process in (11, 12)]
+    for partial in left:
+        partial.mkdir()
+
+    def kill(process: int, _: int) -> None:
+        raise ProcessLookupError if process == 11 else PermissionError
+
+    monkeypatch.setattr(os, "kill", kill)
+    build(upper, {"end": "!"}, units(sources[:1]), label="stage")
+    assert [partial.exists() for partial in left] == [False, True]
 
 
 def test_any_number_of_workers_makes_the_same_and_keeps_the_order(
