@@ -43,7 +43,9 @@ MAX_LINE = 24 << 20
 _PLAIN = re.compile(r".*\.(txt|md)(\.(gz|bz2|xz|zst))?", re.IGNORECASE | re.DOTALL)
 _TABLE = re.compile(r".*\.(csv|tsv)(\.(gz|bz2|xz|zst))?", re.IGNORECASE | re.DOTALL)
 _LINES = re.compile(r".*\.(jsonl|ndjson)(\.(gz|bz2|xz|zst))?", re.IGNORECASE | re.DOTALL)
-_BATCH = 256  # rows of Parquet in memory,
+_BATCH = (
+    16  # rows of Parquet in memory: a text may stand once in a file and be named by each (256 of 20 MB took 5.3 GB),
+)
 _BATCH_BYTES = 32 << 20  # and about how much text
 _PACKED: dict[str, Callable[[Path], Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open, ".zst": zstd.open}
 _LARGEST_ARRAY = 128 << 20  # bytes; 500 MB of JSON took 3.5 GB
@@ -257,8 +259,7 @@ def _row_groups(path: Path, column: str, size: int) -> list[Piece]:
 def _parquet(piece: Piece, column: str, others: Collection[str]) -> Iterator[Row]:
     import pyarrow.parquet as pq
 
-    # As a dictionary, a text that a file holds once and names a thousand times is in memory once.
-    with pq.ParquetFile(piece.path, read_dictionary=[column]) as file:
+    with pq.ParquetFile(piece.path) as file:
         names = file.schema_arrow.names
         read = [name for name in dict.fromkeys((column, *others)) if names.count(name) == 1]
         at = sum(file.metadata.row_group(number).num_rows for number in range(piece.start))
