@@ -44,7 +44,7 @@ def run(
         heldout: shards of the documents held out
         dropped: shards of the others, with what each overlaps and the words in question
     """
-    paths = shards.files(documents)
+    paths = document_shards.files(documents)
     draw = decontamination.draw(paths, params.heldout_share, params.heldout_max_documents, params.seed)
     if not draw.count:
         raise HeadwaterError(

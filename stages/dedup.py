@@ -7,6 +7,7 @@ from typing import Annotated
 import pyarrow.parquet as pq
 from pydantic import Field, PositiveInt
 
+from stages.core import documents as document_shards
 from stages.core import shards
 from stages.core.errors import HeadwaterError
 from stages.core.params import nearest, params
@@ -39,7 +40,7 @@ def run(params: Params, *, documents: Path, kept: Path, dropped: Path) -> Metric
         kept: shards of the documents that stay
         dropped: shards of the others, with the id of the document that each duplicates and their similarity
     """
-    paths = shards.files(documents)
+    paths = document_shards.files(documents)
     column = _score(params.keep, paths)
     lengths = {"paragraphs": params.passages.paragraph_characters, "runs": params.passages.run_words}
     asked = {kind: length for kind, length in lengths.items() if length}
@@ -79,9 +80,9 @@ def run(params: Params, *, documents: Path, kept: Path, dropped: Path) -> Metric
 
 def _score(keep: str, paths: Sequence[Path]) -> str:
     """The column that says which document stays; empty if another rule does."""
-    columns = [field.name for field in pq.read_schema(paths[0]) if buckets.is_score(field)] if paths else []
-    if keep in buckets.RULES or not paths:
+    if keep in buckets.RULES:
         return ""
+    columns = [field.name for field in pq.read_schema(paths[0]) if buckets.is_score(field)]
     if keep not in columns:
         known = nearest(keep, [*buckets.RULES, *columns])
         raise HeadwaterError(f"params.yaml: dedup.keep is neither a rule nor a column of scores{known}")

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from stages.core import documents as document_shards
 from stages.core import shards
 from stages.core.errors import HeadwaterError
 from stages.core.params import Share, params
@@ -53,7 +54,7 @@ def run(params: Params, *, documents: Path, examples: Path, kept: Path, dropped:
         kept: shards of the documents that passed, cleaned, with their scores
         dropped: shards of the others as they came, with the reason and their scores
     """
-    found = shards.files(documents)
+    found = document_shards.files(documents)
     files, metrics = _prepared(params, examples)
     units = [shards.Unit(inputs=(path, *files), outputs={"scores": path.name}) for path in found]
     scored = shards.build(annotation.annotate, _task(params), units, label="filter-scores")

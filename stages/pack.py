@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from stages.core import documents as document_shards
 from stages.core import fingerprint, shards
 from stages.core import tokens as token_shards
 from stages.core.errors import HeadwaterError
@@ -39,7 +40,7 @@ def run(params: Params, *, documents: Path, tokenizer: Path, tokens: Path) -> Me
     """
     vocab_size = tokenizers.load(tokenizer).vocab_size
     file = tokenizers.file(tokenizer)
-    paths = shards.files(documents, "*.parquet")
+    paths = document_shards.files(documents)
     encoded = _encode(paths, file)
     mixed = _mix(params.mix, paths, encoded)
     packed = _arrange(params, encoded, list(mixed.outputs.values()))

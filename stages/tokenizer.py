@@ -50,7 +50,7 @@ def run(params: Params, *, documents: Path, tokenizer: Path) -> Metrics:
         documents: training documents
         tokenizer: folder for the tokenizer: tokenizer.model (sentencepiece), tokenizer.json, chat template
     """
-    units = [shards.Unit(inputs=tuple(shards.files(documents, "*.parquet")), outputs={"tokenizer": "tokenizer"})]
+    units = [shards.Unit(inputs=tuple(document_shards.files(documents)), outputs={"tokenizer": "tokenizer"})]
     (built,) = shards.build(make, params, units, label="tokenizer")
     shards.publish_file(built.outputs["tokenizer"], tokenizer)
     return built.metrics

@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from stages.core import arrow
+from stages.core import arrow, shards
 from stages.core.errors import HeadwaterError
 
 SCHEMA = pa.schema(
@@ -73,6 +73,18 @@ class Writer:
     def __exit__(self, *_: object) -> None:
         self._flush()
         self._writer.close()
+
+
+def files(folder: Path) -> list[Path]:
+    """The shards of a folder of documents, in order.
+
+    Raises:
+        HeadwaterError: there are none.
+    """
+    found = shards.files(folder, "*.parquet")
+    if not found:
+        raise HeadwaterError(f"{folder}: no documents here; `dvc repro` makes what a stage reads before it runs it")
+    return found
 
 
 def read(path: Path, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:

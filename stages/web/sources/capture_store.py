@@ -91,7 +91,10 @@ def _members(path: Path) -> Iterator[Stored]:
             read = 0
             while not decoder.eof and (data := file.read(64 << 10)):
                 read += len(data)
-                decoder.decompress(data)
+                try:
+                    decoder.decompress(data)
+                except zlib.error:  # as a machine that lost its power leaves a file: zeros at the end
+                    return
             if not decoder.eof:
                 return
             length = read - len(decoder.unused_data)
