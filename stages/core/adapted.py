@@ -76,11 +76,13 @@ def load(folder: Path, **options: Any) -> Any:
         options: For ``from_pretrained`` of transformers.
 
     Raises:
-        HeadwaterError: an adapter with another base.
+        HeadwaterError: there is no such folder, or an adapter with another base.
         OSError, ValueError: transformers finds no model that it can load.
     """
     import transformers
 
+    if not folder.is_dir():  # else transformers asks Hugging Face for its adapter, whatever it is told
+        raise HeadwaterError(f"{folder}: no model here (there is no such folder)")
     family = getattr(transformers, f"AutoModel{headed(folder) or 'ForCausalLM'}")
     if several := members(folder):
         from stages.core.ensemble import Ensemble, Heads

@@ -91,7 +91,8 @@ def _read(recipe: str) -> tuple[Path, dict[str, Any]]:
 
 def _overlay(values: MutableMapping[str, Any], overlay: dict[str, Any], where: str, prefix: str) -> list[str]:
     changed = []
-    for key, value in overlay.items():
+    for said, value in overlay.items():
+        key = next((one for one in values if str(one) == str(said)), said)  # such as the 2 of `top_ngrams.2=0.3`
         name = f"{prefix}{key}"
         if key not in values:
             raise HeadwaterError(f"{where}: {name} is not in {FILE}{nearest(key, values)}")

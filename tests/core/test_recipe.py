@@ -48,6 +48,12 @@ def test_a_wrong_recipe_is_named_and_changes_nothing(params: Path, name: str, te
     assert params.read_text("utf-8") == PARAMS
 
 
+def test_a_key_that_is_a_number_is_found_by_its_name(params: Path) -> None:
+    params.write_text("filter: {top_ngrams: {2: 0.2, 3: 0.18}}\n", "utf-8")
+    recipe.apply(None, params, ["filter.top_ngrams.2=0.3", 'filter.top_ngrams={"3": 0.1}'])
+    assert params.read_text("utf-8") == "filter: {top_ngrams: {2: 0.3, 3: 0.1}}\n"
+
+
 def test_single_values_are_set_over_a_recipe_or_alone(params: Path) -> None:
     (params.parent / "small.yaml").write_text("pretrain: {steps: 200}", "utf-8")
     recipe.apply("small", params, ["pretrain.steps=300", "pretrain.model.layers=2"])

@@ -64,8 +64,19 @@ def test_an_adapter_is_looked_at_with_its_base(
     assert [float(one) for one in shown] == pytest.approx(bits.tolist(), abs=0.051)
 
 
-def test_what_cannot_be_looked_at_is_one_line(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for folder, sentence, problem in ((tmp_path, "a", "no model that transformers can load"), (model, "", "no token")):
+def test_what_cannot_be_looked_at_is_one_line(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def resolve(*_: object) -> None:
+        raise AssertionError("a name was looked up: no model is fetched")
+
+    monkeypatch.setattr("socket.getaddrinfo", resolve)
+    cases = (
+        (tmp_path, "a", "no model that transformers can load"),
+        (Path("there/is-none"), "a", "there/is-none: no model here (there is no such folder)"),
+        (model, "", "no token"),
+    )
+    for folder, sentence, problem in cases:
         assert inspect.main(["--model", str(folder), "--page", str(tmp_path / "page.html"), sentence]) == 1
         error = capsys.readouterr().err
         assert problem in error

@@ -99,7 +99,7 @@ def _lines(about: Mapping[str, Any]) -> Iterator[str]:
 def _value(value: Any) -> str:
     if isinstance(value, list):
         shown = ", ".join(map(_value, value[:_LISTED]))
-        return shown + f", … ({len(value):,} in all)" * (len(value) > _LISTED)
+        return shown + f", … ({len(value):,} in all)" * (len(value) > _LISTED) or "none"
     if isinstance(value, Mapping):
         return " ".join(map(_value, value.values()))
     if isinstance(value, float):
