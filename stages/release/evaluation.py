@@ -194,7 +194,7 @@ def samples(folder: Path, characters: int) -> list[dict[str, str]]:
     path = folder / "samples.jsonl"
     if not path.is_file():
         return []
-    lines = [json.loads(line) for line in path.read_text("utf-8").splitlines() if line]
+    lines = [json.loads(line) for line in path.read_text("utf-8").split("\n") if line]  # a text may hold U+2028
     keys = ("model", "prompt", "text", "url")
     return [{key: shorten(str(line.get(key, "")), characters) for key in keys} for line in lines]
 
