@@ -59,8 +59,8 @@ def main(run: Callable[..., Metrics], *, workers: bool = False, distributed: boo
 def _said(error: OSError) -> str:
     """What a user can mend of an error of the operating system; empty where it is a bug."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        disk = profile().work.resolve()
-        return f"no space left on the disk of {disk}; free some and run again: finished work is kept"
+        work = profile().work.resolve()
+        return f"no space left on the disk of {work} or of the outputs; free some and run again: finished work is kept"
     if error.filename is None:
         return ""
     if error.errno == errno.EROFS:
