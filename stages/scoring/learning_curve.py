@@ -50,7 +50,8 @@ def part(curve: Curve, inputs: Sequence[Path], outputs: Mapping[str, Path]) -> M
                 writer.write(row)
     folder = outputs["tasks"]
     shutil.copytree(made, folder)
-    lines = (folder / f"{cloze.NAME}.jsonl").read_text("utf-8").splitlines(keepends=True)
+    with (folder / f"{cloze.NAME}.jsonl").open(encoding="utf-8") as file:
+        lines = list(file)  # as str.splitlines does not: a text may hold U+2028
     asked = heapq.nsmallest(curve.questions, lines, key=lambda line: rank(curve.seed, json.loads(line)["context"]))
     (folder / f"{cloze.NAME}.jsonl").write_text("".join(line for line in lines if line in asked), "utf-8")
     return {"in": len(read), "out": len(chosen), "dropped": {"not_sampled": len(read) - len(chosen)}}
