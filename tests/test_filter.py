@@ -95,6 +95,16 @@ def test_every_drop_has_its_reason_and_its_text(profile: Path, tmp_path: Path) -
     assert {row["stage"] for row in dropped.values()} == {"filter"}
 
 
+@pytest.mark.parametrize("text", ["```\n```", "```\n```\n\n```\n\n```", "# \n## ", "\x1c"])
+def test_marks_without_a_text_are_no_text(profile: Path, tmp_path: Path, text: str) -> None:
+    loose = replace(
+        QUICK,
+        gopher=replace(QUICK.gopher, min_words=0, min_stop_words=0),
+        annotate=replace(QUICK.annotate, marks=False),
+    )
+    assert run(tmp_path, [document(1, GOOD), document(2, text)], loose)["dropped"] == {"empty": 1}
+
+
 def test_no_document_left_names_the_rules(profile: Path, tmp_path: Path) -> None:
     with pytest.raises(HeadwaterError, match="no document is left of 3; dropped: language 2, gopher_too_few_words 1"):
         run(

@@ -119,10 +119,12 @@ class Annotator:
         judged: list[tuple[dict[str, Any], Page]] = []
         for row, document in zip(rows, batch, strict=True):
             wanted = not self._task.languages or document["language"] in self._task.languages
-            if wanted and document["text"].strip():
-                page = self._page(document)
+            page = self._page(document) if wanted else None
+            if page and page.text.strip():
                 row |= self._scores(page, document["language"])
                 judged.append((row, page))
+            elif page:
+                row["seen_lines"] = 0  # nothing, or marks without text
         for (row, page), (text, found) in zip(judged, self._replaced(judged), strict=True):
             row[CLEANED] = None if text == page.source else text
             row |= {f"replaced_{kind}": found[kind] for kind in personal_data.KINDS}
