@@ -3,6 +3,7 @@
 Scrapy's event loop can be started once in a process, so a crawl has a process of its own.
 """
 
+import hashlib
 import json
 import os
 import threading
@@ -22,14 +23,16 @@ from scrapy.spidermiddlewares.httperror import HttpError
 
 from stages.core.progress import Meter, meter
 from stages.core.runtime import profile
+from stages.web.robots import LARGEST
 from stages.web.sources.capture_store import CaptureStore
 from stages.web.sources.links import links
-from stages.web.sources.manners import LONGEST_WAIT, Bounds, Patience, is_robots
+from stages.web.sources.manners import GIVEN_UP, LONGEST_WAIT, Bounds, Patience, Unpacked, is_robots
 from stages.web.sources.resolver import CheckedResolver
 from stages.web.sources.web_crawl import WebCrawl
 
 _ROBOT = "Headwater"
 _PASSING = [408, 425, 429, 500, 502, 503, 504]  # states that pass
+_LINKS_A_PAGE = 20  # URLs that are remembered for each page that may be taken: a page can name thousands (2.9 kB each)
 _PAGES = ("text/html", "application/xhtml+xml")
 
 
@@ -69,6 +72,7 @@ def crawl(store: Path, section: WebCrawl, allow_private: Sequence[str], parent: 
                 Bounds: 50,
                 "scrapy.downloadermiddlewares.retry.RetryMiddleware": None,
                 Patience: 550,
+                Unpacked: 595,  # before Scrapy unpacks what is larger
             },
             "HTTPCACHE_ENABLED": True,
             "HTTPCACHE_STORAGE": Storage,
@@ -104,6 +108,10 @@ class Pages(scrapy.Spider):
         self.pages: list[str] = []
         self.host_pages: Counter[str] = Counter()
         self.dropped: Counter[str] = Counter()
+        self.given_up: set[str] = set()  # hosts
+        self._robots: Counter[str] = Counter()  # bytes that have come of a robots.txt
+        self._linked: set[bytes] = set()  # URLs, hashed
+        self._host_linked: Counter[str] = Counter()
         self.bounds = {(_host(seed), _folder(seed) if section.scope == "below" else "/") for seed in section.seeds}
 
     @classmethod
@@ -111,6 +119,7 @@ class Pages(scrapy.Spider):
         """Scrapy's way to make a spider."""
         spider: Pages = super().from_crawler(crawler, *arguments, **settings)
         crawler.signals.connect(spider.look_at_head, signals.headers_received)
+        crawler.signals.connect(spider.look_at_size, signals.bytes_received)
         crawler.signals.connect(spider.heed_delay, signals.robots_parsed)
         crawler.signals.connect(spider.finish, signals.spider_closed)
         return spider
@@ -137,7 +146,7 @@ class Pages(scrapy.Spider):
         if response.meta["depth"] >= self.section.max_depth or "nofollow" in robots:
             return
         for url in links(response.text, response.url):
-            if self.in_bounds(url):
+            if self.in_bounds(url) and self._is_new(url):
                 yield Request(url, callback=self.parse, errback=self.fail)
 
     def fail(self, failure: Any) -> None:
@@ -150,10 +159,25 @@ class Pages(scrapy.Spider):
         elif isinstance(error, DownloadCancelledError):
             self.dropped["too_large"] += 1
         elif isinstance(error, IgnoreRequest):
-            if reason := {"Forbidden by robots.txt": "robots", "max redirections reached": "redirects"}.get(str(error)):
+            said = str(error)
+            if reason := {"Forbidden by robots.txt": "robots", "max redirections reached": "redirects",
+                          GIVEN_UP: "busy"}.get(said, "too_large" if "DOWNLOAD_MAXSIZE" in said else ""):  # fmt: skip
                 self.dropped[reason] += 1
         else:
             self.dropped["unreachable"] += 1
+
+    def _is_new(self, url: str) -> bool:
+        """Whether a URL was not linked to before, and may still be asked for before the crawl has its pages."""
+        host, key = _host(url), hashlib.blake2b(url.encode("utf-8", "replace"), digest_size=16).digest()
+        if (
+            key in self._linked
+            or len(self._linked) >= _LINKS_A_PAGE * self.section.max_pages
+            or self._host_linked[host] >= _LINKS_A_PAGE * self.section.max_host_pages
+        ):
+            return False
+        self._linked.add(key)
+        self._host_linked[host] += 1
+        return True
 
     def in_bounds(self, url: str) -> bool:
         """Whether a URL is one that this crawl may ask for now."""
@@ -173,6 +197,13 @@ class Pages(scrapy.Spider):
         kind = headers.get("Content-Type", b"text/html").decode("latin-1").partition(";")[0].strip().lower()
         if kind not in _PAGES and not is_robots(request):
             raise StopDownload(fail=True)
+
+    def look_at_size(self, data: bytes, request: Request, **_: Any) -> None:
+        """Read no more of a robots.txt than counts."""
+        if is_robots(request):
+            self._robots[request.url] += len(data)
+            if self._robots[request.url] >= LARGEST:
+                raise StopDownload(fail=False)
 
     def heed_delay(self, robotparser: Any, request: Request, **_: Any) -> None:
         """Be as slow with a host as its robots.txt asks for."""

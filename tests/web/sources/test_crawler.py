@@ -110,6 +110,74 @@ def test_what_robots_cannot_be_asked_about_is_not_fetched_and_a_busy_server_is_g
     assert len(server.asked("/a")) == 2
 
 
+def test_a_robots_txt_counts_by_its_beginning_however_large_it_is(
+    profile: Path, tmp_path: Path, server: Server
+) -> None:
+    rules = b"User-agent: *\nDisallow: /a\n"
+    server.add("/robots.txt", rules + b"# padding\n" * 300_000, "text/plain")
+    for name in ("", "a", "b"):
+        server.add(f"/{name}", page("a", "b"))
+    crawl(tmp_path, server, max_bytes=100_000)
+    assert paths(tmp_path, server) == ["", "b"]
+    server.add("/robots.txt", gzip.compress(rules + b" " * 50_000_000), "text/plain", **{"Content-Encoding": "gzip"})
+    crawl(tmp_path, server, visit="packed", max_bytes=100_000)
+    assert paths(tmp_path, server) == ["", "b"]
+    server.add("/robots.txt", b"unknown", "text/plain", **{"Content-Encoding": "zstd"})
+    with pytest.raises(HeadwaterError, match=r"no page came from .* \(robots 1\)"):
+        crawl(tmp_path, server, visit="unknown")
+
+
+def test_a_host_that_asks_to_be_left_alone_for_hours_is(
+    profile: Path, tmp_path: Path, server: Server, capfd: pytest.CaptureFixture[str]
+) -> None:
+    server.add("/", page("a", "b", "c", "d"))
+    server.add("/a", page())
+    busy = Answer(status=503, headers={"Retry-After": "7200"})
+    server.first["/a"] = [busy]
+    with serve("127.0.0.2") as other:
+        other.add("/", page())
+        metrics, _, _ = crawl(tmp_path, server, seeds=[server.url, other.url])
+    assert (
+        "127.0.0.1 answers 503 and asks to be left alone for 2.0 hours, the last 1 times: no more"
+        in capfd.readouterr().err
+    )
+    assert metrics["out"] == 2
+    dropped = {name: count for name, count in metrics["dropped"].items() if count}
+    assert dropped == {"busy": 3, "status": 1}
+    assert len(server.requests) == 3
+    server.first["/robots.txt"] = [busy]
+    with pytest.raises(HeadwaterError, match=r"no page came from .* \(robots 1\)"):
+        crawl(tmp_path, server, visit="again")
+    assert len(server.requests) == 4
+
+
+@pytest.mark.slow
+def test_a_host_that_is_always_busy_is_given_up(profile: Path, tmp_path: Path, server: Server) -> None:
+    names = [str(number) for number in range(40)]
+    server.add("/", page(*names))
+    for name in names:
+        server.files[f"/{name}"] = Answer(status=503, headers={"Retry-After": "0"})
+    metrics, _, _ = crawl(tmp_path, server)
+    assert metrics["out"] == 1
+    assert metrics["dropped"]["busy"] + metrics["dropped"]["status"] == 40
+    assert len(server.requests) == 2 + 32
+    for name in names[:-1]:
+        server.files[f"/{name}"] = Answer(status=500)
+    server.add(f"/{names[-1]}", page())
+    metrics, _, _ = crawl(tmp_path, server, visit="broken")
+    assert (metrics["out"], metrics["dropped"]["status"]) == (2, 39)
+
+
+def test_a_page_that_is_a_bomb_is_counted_and_links_are_remembered_within_bounds(
+    profile: Path, tmp_path: Path, server: Server
+) -> None:
+    server.add("/", page("bomb", *(f"x{number}" for number in range(1000))))
+    server.add("/bomb", gzip.compress(bytes(9_000_000)), **{"Content-Encoding": "gzip"})
+    metrics, _, _ = crawl(tmp_path, server, max_host_pages=2)
+    assert metrics["dropped"]["too_large"] == 1
+    assert metrics["dropped"]["status"] == 39
+
+
 @pytest.mark.slow
 def test_limits_of_pages_hold_exactly(profile: Path, tmp_path: Path, server: Server) -> None:
     for number in range(30):
