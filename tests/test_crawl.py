@@ -128,6 +128,15 @@ def test_an_archive_in_a_compression_that_is_not_read_is_named_with_the_way_out(
         run(tmp_path, source="warc")
 
 
+def test_names_of_archives_need_not_be_utf_8(profile: Path, tmp_path: Path) -> None:
+    data = b"".join(warcs.gz(warcs.pages(3)))
+    (tmp_path / "incoming").mkdir()
+    Path(os.fsdecode(bytes(tmp_path / "incoming") + b"/a\xff.warc.gz")).write_bytes(data)
+    for pages_wanted, count in ((0, 3), (2, 2)):
+        metrics, written, _ = run(tmp_path, source="warc", max_pages=pages_wanted)
+        assert (metrics["out"], len(written)) == (count, 1)
+
+
 def test_archives_elsewhere_and_behind_urls_are_taken_with_a_word_about_dvc(
     profile: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

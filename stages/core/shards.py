@@ -125,7 +125,7 @@ def _identity(
     module = function.__module__
     digest.update(f"{module}.{function.__qualname__}\0{fingerprint.code(module)}\0{told}\0".encode())
     for path in inputs:
-        digest.update(f"{path.name}\0{hashes[path]}\n".encode())
+        digest.update(os.fsencode(path.name) + f"\0{hashes[path]}\n".encode())
     digest.update(as_json(extra).encode())
     return digest.hexdigest()[:32]
 
@@ -202,7 +202,9 @@ def _build(function: Function, params: Any, unit: Unit, folder: Path) -> None:
             "outputs": {label: fingerprint.file_hash(path) for label, path in outputs.items()},
             "metrics": metrics,
         }
-        (partial / RECORD).write_text(json.dumps(record, indent=1, ensure_ascii=False), "utf-8")
+        # Names of files need not be UTF-8.
+        told = json.dumps(record, indent=1, ensure_ascii=False)
+        (partial / RECORD).write_text(told, "utf-8", "backslashreplace")
         try:
             replace(partial, folder)
         except OSError:  # a damaged result is there, or a twin that another process finished first and may be reading

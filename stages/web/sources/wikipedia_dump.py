@@ -115,7 +115,7 @@ def _parsed(reader: "_Reader", piece: Piece) -> Iterator[Page]:
                     yield from reader.taken()
         reader.end(is_last=piece.end == 0)
         yield from reader.taken()
-    except expat.ExpatError as error:
+    except (expat.ExpatError, LookupError) as error:  # an encoding that is unknown is the latter
         raise HeadwaterError(f"{piece.path}: no XML dump of a wiki: {error}") from None
     except (OSError, EOFError, zlib.error, zstandard.ZstdError) as error:
         raise HeadwaterError(f"{piece.path}: damaged or cut off: {error}; download it again") from None
@@ -184,7 +184,12 @@ class _Reader:
     def end(self, *, is_last: bool) -> None:
         """Nothing comes any more. Raises a HeadwaterError if something should."""
         if is_last:
-            self._parser.Parse(b"", True)
+            try:
+                self._parser.Parse(b"", True)
+            except expat.ExpatError as error:
+                if not self._stack:
+                    raise
+                raise HeadwaterError(f"{self._path}: cut off: {error}; download it again") from None
         elif len(self._stack) != 1:
             raise HeadwaterError(f"{self._path}: a page is cut off; download it again")
 
