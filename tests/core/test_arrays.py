@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from stages.core import arrays
+from tests.conftest import ROOT
 
 PAIRS = np.dtype([("key", "u8"), ("row", "u4")])
 ARRAYS = [
@@ -36,3 +37,8 @@ def test_a_full_disk_is_an_error() -> None:
         arrays.save(full, np.arange(9))
     with pytest.raises(OSError, match="No space left"), full.open("wb") as file:
         arrays.write(file, np.arange(9))
+
+
+def test_no_module_has_numpy_write_to_a_file() -> None:
+    asked = [path for path in (ROOT / "stages").rglob("*.py") if path.name != "arrays.py"]
+    assert not [path for path in asked if "np.save(" in (text := path.read_text("utf-8")) or ".tofile(" in text]
