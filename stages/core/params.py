@@ -7,7 +7,7 @@ import inspect
 import itertools
 import json
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, cast, dataclass_transform, get_args
 
@@ -98,11 +98,24 @@ def load(kind: type[T], section: str, path: Path = FILE) -> T:
 def check(kind: type[T], values: Any, where: str) -> T:
     """``values`` as a ``kind``; errors begin with ``where`` (see :func:`load`)."""
     try:
-        return TypeAdapter(kind).validate_python({} if values is None else values)
+        checked = TypeAdapter(kind).validate_python({} if values is None else values)
     except ValidationError as error:
         # An unknown key first: a misspelt one is also reported as a missing one, which would mislead.
         problems = sorted(error.errors(), key=lambda problem: problem["type"] != "unexpected_keyword_argument")
         raise HeadwaterError(_explain(kind, problems[0], where)) from None
+    if switch := next(_switches(checked, values, where), None):
+        raise HeadwaterError(switch)
+    return checked
+
+
+def _switches(checked: Any, given: Any, name: str) -> Iterator[str]:
+    """What is wrong with each truth value that stands for a number: `off` would be 0, the strictest of limits."""
+    if isinstance(given, bool) and not isinstance(checked, bool):
+        yield f"{name} must be a number, got {_show(given)}"
+    elif isinstance(given, Mapping):
+        inner = vars(checked) if dataclasses.is_dataclass(checked) else checked
+        for key, value in given.items():
+            yield from _switches(inner.get(key) if isinstance(inner, Mapping) else inner, value, f"{name}.{key}")
 
 
 def _explain(kind: Any, problem: Any, where: str) -> str:

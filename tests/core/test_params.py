@@ -56,6 +56,8 @@ def test_values_arrive_typed_also_where_yaml_reads_text(tmp_path: Path) -> None:
             "f: {similarity: 1, languages: [], rule: {min_word: 5}}",
             "f.rule.min_word is not a parameter; did you mean 'min_words'?",
         ),
+        ("f: {similarity: 1, languages: [], rule: {min_words: off}}", "f.rule.min_words must be a number, got false"),
+        ("f: {similarity: yes, languages: [], rule: {min_words: 5}}", "f.similarity must be a number, got true"),
         ("f: {similarity: 1, languages: []}", "f.rule is missing"),
         ("f: {similarity: 1, languages: [], rule: 7}", "f.rule must be a section with keys, got 7"),
         ("f: {similarity: 1, languages: en, rule: {min_words: 5}}", 'f.languages must be a list, got "en"'),
