@@ -8,6 +8,7 @@ wall-clock seconds and the peak memory of its processes (proportional set size, 
 """
 
 import argparse
+import contextlib
 import platform
 import re
 import statistics
@@ -32,9 +33,10 @@ class Memory(threading.Thread):
 
     def run(self) -> None:
         """Sample until the process ends."""
-        while self._root.is_running() and self._root.status() != psutil.STATUS_ZOMBIE:
-            self._peak = max(self._peak, self._now())
-            time.sleep(0.2)
+        with contextlib.suppress(psutil.NoSuchProcess):
+            while self._root.is_running() and self._root.status() != psutil.STATUS_ZOMBIE:
+                self._peak = max(self._peak, self._now())
+                time.sleep(0.2)
 
     def _now(self) -> int:
         total = 0
