@@ -11,9 +11,14 @@ _WORD = re.compile(r"\w+")
 
 
 def word_f1(found: str, wanted: str) -> float:
-    """Harmonic mean of precision and recall over lower-cased words counted as a bag, 0-1."""
+    """Harmonic mean of precision and recall over lower-cased words counted as a bag, 0-1; 1 where both are empty.
+
+    The measure of the Web Content Extraction Benchmark (WCXB, Foley, 2026; its ``evaluate.py``).
+    """
     got, gold = Counter(_WORD.findall(found.lower())), Counter(_WORD.findall(wanted.lower()))
-    return 2 * (got & gold).total() / max(got.total() + gold.total(), 1)
+    if not got and not gold:
+        return 1.0
+    return 2 * (got & gold).total() / (got.total() + gold.total())
 
 
 def shingle_f1(pairs: Iterable[tuple[str, str]]) -> float:
