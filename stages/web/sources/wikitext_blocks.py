@@ -28,7 +28,7 @@ class Blocks:
     """Collects blocks while the lines of a page go by."""
 
     def __init__(self) -> None:
-        self._blocks: list[tuple[str, str]] = []  # kind ("paragraph", "item", "row", "code", or a heading's level), text
+        self._blocks: list[tuple[str, str]] = []  # kind (paragraph, item, row, code, or a level of heading), text
         self._paragraph: list[str] = []
         self._preformatted: list[str] = []  # lines with a space before them
         self._cells: list[list[str]] = []  # of the row under way, each in lines
