@@ -9,7 +9,8 @@ import torch
 _PRODUCT = 2**22
 _PRODUCT_ACCELERATOR = 2**26  # an accelerator is busy only with larger ones; 128 MB in bfloat16
 
-# Probabilities at a time, 2 MB in float32: fewer and calls cost more, more and they leave the core's cache.
+# Probabilities at a time, 2 MB in float32: fewer and calls cost more, more and they leave the core's cache. An
+# accelerator takes those of a product at once: of 16,384 targets and 32,000 ids these would be 1,024 pieces.
 _CHUNK = 2**19
 
 # Below it the logarithm of a float32 probability is no number; a target as unlikely as that costs 87 nats.
@@ -78,7 +79,8 @@ def _sums_and_gradient(logits: torch.Tensor, labels: torch.Tensor, penalties: Pe
     sums = torch.zeros(2, dtype=torch.float32, device=logits.device)
     z_loss, smoothing = penalties
     vocabulary = logits.shape[1]
-    for start in range(0, len(logits), length := max(1, _CHUNK // vocabulary)):
+    length = max(1, _CHUNK // vocabulary) if logits.device.type == "cpu" else len(logits)
+    for start in range(0, len(logits), length):
         here = slice(start, start + length)
         wanted = labels[here].unsqueeze(1)
         chances = torch.softmax(logits[here], dim=1, dtype=torch.float32)

@@ -1,8 +1,11 @@
 """The loss that never holds the logits whole, against PyTorch's own."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch.nn import functional
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from stages.training import loss
 from stages.training.loss import Penalties, output_loss
@@ -67,3 +70,22 @@ def test_without_a_target_there_is_nothing_to_learn() -> None:
     ours, entropy = output_loss(hidden, weight, None, none, none, kind=torch.float32, penalties=PLAIN)
     assert ours.item() == entropy.item() == 0
     assert not any(gradient.any() for gradient in torch.autograd.grad(ours, (hidden, weight)))
+
+
+class Counted(TorchDispatchMode):
+    """Counts the softmaxes that are asked for."""
+
+    softmaxes = 0
+
+    def __torch_dispatch__(self, operation: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.softmaxes += operation is torch.ops.aten._softmax.default
+        return operation(*args, **kwargs or {})
+
+
+@pytest.mark.parametrize(("device", "pieces"), [("cpu", 8), ("meta", 1)])
+def test_an_accelerator_is_given_the_probabilities_of_a_product_in_one_piece(device: str, pieces: int) -> None:
+    vocabulary = loss._CHUNK // 32
+    logits, labels = torch.empty(256, vocabulary, device=device), torch.zeros(256, dtype=torch.int64, device=device)
+    with Counted() as counted:
+        loss._sums_and_gradient(logits, labels, PLAIN)
+    assert counted.softmaxes == pieces

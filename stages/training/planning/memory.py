@@ -79,8 +79,7 @@ def follow(setup: Setup, *, like_gpu: bool = True) -> Memory:
         HeadwaterError: the model cannot be made, such as with heads that do not divide its width.
     """
     if like_gpu:
-        loss._PRODUCT = loss._PRODUCT_ACCELERATOR
-        loss._sums_and_gradient = _first_piece
+        loss._PRODUCT = loss._CHUNK = loss._PRODUCT_ACCELERATOR
     # Not "cpu:0", as Accelerate would call it: tensors without data take that for another device.
     os.environ.update(CUDA_VISIBLE_DEVICES="", ACCELERATE_TORCH_DEVICE="cpu", OMP_NUM_THREADS="1")
     if setup.ranks > 1:
@@ -106,16 +105,6 @@ def follow(setup: Setup, *, like_gpu: bool = True) -> Memory:
         warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view")
         _first_step(run)
         return _followed(run, setup.ranks)
-
-
-_pieces = loss._sums_and_gradient
-
-
-def _first_piece(logits: torch.Tensor, labels: torch.Tensor, penalties: loss.Penalties) -> torch.Tensor:
-    """Of a product's probabilities the first piece alone: all take the same memory, one after the other, and following
-    them would take most of the time."""
-    rows = max(1, loss._CHUNK // logits.shape[1])
-    return _pieces(logits[:rows], labels[:rows], penalties)
 
 
 class _Rows:
