@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from accelerate import PartialState
 from pydantic import NonNegativeInt, PositiveInt, model_validator
 
 from stages.core import adapted, collection, shards
@@ -19,7 +18,7 @@ from stages.core.params import params
 from stages.core.stage import Metrics, main
 from stages.scoring import prediction, together, writing
 from stages.text import answers, material, tokenizers
-from stages.training import lesson, tasks
+from stages.training import distributed, lesson, tasks
 from stages.training import seen as batches
 from stages.training.data import Fixed, Rows
 from stages.training.lesson import Course, Judge, Lesson, Taught
@@ -83,8 +82,7 @@ def run(
         kept.append(shards.area("finetune", shards.identity(run, params, [*job.read, *given.paths], part)))
         return kept[-1]
 
-    # The first process fills the work area, the others then find it filled. The loop's Accelerator joins this state.
-    with PartialState(cpu=not torch.accelerator.is_available()).main_process_first():
+    with distributed.joined().main_process_first():  # it fills the work area, the others then find it filled
         limit, sources = job.room, material.Sources(documents, tokens, conversations)
         given = material.read(params, sources, tokenizers.load(job.base), limit)
         start = tasks.start(job, given, tokenizers.PAD, area("start"))
@@ -125,7 +123,7 @@ def _together(params: Params, taught: Lesson, models: Sequence[Path], made: Path
     if made.exists():
         shutil.rmtree(made)
     together.make(params.together, models[1:], {"model": made})
-    whole = Taught(adapted.load(made, dtype=torch.float32), made)
+    whole = Taught(distributed.moved(adapted.load(made, dtype=torch.float32)), made)
     assert taught.tested is not None
     return {"models": len(models) - 1, **taught.judge(whole, taught.tested.examples)}
 

@@ -53,7 +53,11 @@ class Heads(nn.Module):
         super().__init__()
         self.members = nn.ModuleList(members)
         self.config = members[0].config
-        self.device = members[0].device
+
+    @property
+    def device(self) -> torch.device:
+        """Where the members are."""
+        return self.members[0].device
 
     def forward(self, input_ids: torch.Tensor) -> SequenceClassifierOutput:
         """Logarithms of the mean probabilities, (rows, …, classes), as logits; of numbers their mean, (rows, 1)."""

@@ -30,6 +30,19 @@ def start(training: Training, wrapped: str, parallel: Literal["fsdp2", "ddp"]) -
         parallel: How the model lies across several processes.
 
     Raises:
+        HeadwaterError: the precision is none of this machine's, or it has fewer GPUs than processes.
+    """
+    arithmetic(training)
+    joined()
+    if place()[1] == 1:
+        return Accelerator(mixed_precision="no")
+    return _sharded(wrapped) if parallel == "fsdp2" else _copied()
+
+
+def arithmetic(training: Training) -> None:
+    """Set how this process does arithmetic: threads, precision, and whether it repeats itself.
+
+    Raises:
         HeadwaterError: the precision is none of this machine's.
     """
     torch.set_num_threads(profile().threads)
@@ -42,11 +55,29 @@ def start(training: Training, wrapped: str, parallel: Literal["fsdp2", "ddp"]) -
     torch.utils.deterministic.fill_uninitialized_memory = False
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = training.precision == "tf32"
     torch.backends.cudnn.benchmark = False
-    if place()[1] == 1:
-        return Accelerator(mixed_precision="no")
-    # Here, for Accelerate does not hand on a limit that happens to be NCCL's default, and gloo's is half an hour.
-    PartialState(cpu=not torch.accelerator.is_available(), timeout=timedelta(seconds=profile().lost_after))
-    return _sharded(wrapped) if parallel == "fsdp2" else _copied()
+
+
+def joined() -> PartialState:
+    """The processes of this training, which this one joins when it is first asked.
+
+    Raises:
+        HeadwaterError: the machine has fewer GPUs than processes.
+    """
+    here, gpus = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
+    if gpus and here >= gpus:
+        raise HeadwaterError(
+            f"more training processes on this machine than GPUs, of which it has {gpus}: start one for each, by "
+            "`processes` of the execution profile or --nproc-per-node of torchrun"
+        )
+    # Accelerate does not hand on a limit that happens to be NCCL's default, and gloo's is half an hour.
+    limit = timedelta(seconds=profile().lost_after)
+    several = place()[1] > 1
+    return PartialState(cpu=several and not torch.accelerator.is_available(), timeout=limit)
+
+
+def moved(model: Any) -> Any:
+    """``model`` where this process trains: on its accelerator, if it has one."""
+    return model.to(joined().device)
 
 
 def place() -> tuple[int, int]:

@@ -11,7 +11,7 @@ import numpy as np
 from stages.core.examples import Example
 from stages.core.progress import log
 from stages.core.shards import Metrics
-from stages.training import adapters, measuring
+from stages.training import adapters, distributed, measuring
 from stages.training import model as models
 from stages.training.adapters import Adapter, Method, Tuning
 from stages.training.data import Fixed, Padded
@@ -114,6 +114,7 @@ def measure(lesson: Lesson, course: Course, learned: Learned, folder: Path, rows
     model = lesson.model()
     adapters.attach(model, learned.tuning)
     model.load_state_dict(learned.trained.weights, strict=False)  # those that are tied or frozen are there
+    distributed.moved(model)
     found: Metrics = {"loss": measuring.loss(model, rows, course.training, lesson.making), "rows": len(rows)}
     return found | lesson.judge(Taught(model, folder), rows.examples)
 

@@ -19,7 +19,7 @@ from stages.core.examples import IGNORED, Example
 from stages.core.order import Integers
 from stages.core.params import params
 from stages.core.shards import Metrics
-from stages.training import logits
+from stages.training import distributed, logits
 from stages.training.data import Padded, Rows
 from stages.training.learner import Learner, Losses
 from stages.training.settings import Training
@@ -167,7 +167,7 @@ def against(examples: Sequence[Example], file: Path, reference: Callable[[], Cho
     """
     if not file.is_file():
         partial = file.with_name(f"{file.name}.partial")
-        found = likelihoods(reference(), examples, pad, size) if examples else []
+        found = likelihoods(distributed.moved(reference()), examples, pad, size) if examples else []
         partial.write_text(json.dumps(found), "utf-8")
         shards.replace(partial, file)
     values = json.loads(file.read_text("utf-8"))

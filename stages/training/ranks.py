@@ -29,12 +29,17 @@ class Ranks:
             table: {name: torch.zeros_like(weights) for name, weights in adapted.items()} for table in _TABLES
         }
         self._masks = {name: torch.ones_like(weights) for name, weights in adapted.items() if _VALUES in name}
-        self.state = {
-            f"{table}.{name}": value
-            for table, values in {**self._averages, "mask": self._masks}.items()
-            for name, value in values.items()
-        }
+
+    @property
+    def state(self) -> dict[str, torch.Tensor]:
         """Tensors by name, for checkpoints, which fill them in place."""
+        tables = {**self._averages, "mask": self._masks}
+        return {f"{table}.{name}": value for table, values in tables.items() for name, value in values.items()}
+
+    def move(self, device: torch.device) -> None:
+        """Go where the weights went."""
+        self._averages = {table: _moved(values, device) for table, values in self._averages.items()}
+        self._masks = _moved(self._masks, device)
 
     def add_gradient(self) -> None:
         """Add the gradient of what keeps the factors of each layer's update orthogonal (equation 4)."""
@@ -63,3 +68,7 @@ class Ranks:
                 average.copy_(found.get(name, average))
         for name, mask in self._masks.items():
             mask.copy_(torch.tensor(self.config.rank_pattern[name]).view_as(mask))
+
+
+def _moved(tensors: dict[str, torch.Tensor], device: torch.device) -> dict[str, torch.Tensor]:
+    return {name: tensor.to(device) for name, tensor in tensors.items()}

@@ -70,6 +70,8 @@ class Run:
         self.optimizers = [one.optimizer for one in prepared]
         self.parameters = list(self.learner.parameters())
         self.kept, self.ranks = Kept(self.learner, training, steps), ranks
+        if ranks:
+            ranks.move(accelerator.device)
 
     def step(self, step: int, guard: Guard, stop: distributed.Stop) -> Step:
         """Train on the batch of ``step``, counted from 0, unless the guard is against it."""

@@ -10,7 +10,7 @@ from stages.core.errors import HeadwaterError
 from stages.core.examples import Example, Material
 from stages.core.params import LesserShare, params
 from stages.core.shards import Metrics
-from stages.training import adapters, distillation, heads, preference
+from stages.training import adapters, distillation, distributed, heads, preference
 from stages.training import model as models
 from stages.training.data import Padded
 from stages.training.learner import Learner, Making
@@ -112,6 +112,7 @@ def start(job: Job, material: Material, pad: int, area: Path) -> Start:
     if job.task != "preference":
         tested = Padded(material.tested, pad) if material.tested else None
         return Start(load, making, Padded(material.learned, pad, material.redraw), tested)
+    distributed.arithmetic(job.told.training)  # what the first model makes of the answers is a part of the result
     size = 2 * job.told.training.micro_batch
     learned, tested = (
         preference.against(rows, area / name, lambda: making(load(), job.told.training), pad, size)

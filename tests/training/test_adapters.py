@@ -139,3 +139,11 @@ def test_what_does_not_go_together_is_said(method: Any, changes: dict[str, Any],
 def test_virtual_tokens_are_for_models_that_write(method: Any) -> None:
     with pytest.raises(HeadwaterError, match=rf"finetune\.method {method} is for tasks in which the model writes"):
         adapters.check(method, training(), writes=False)
+
+
+def test_what_adalora_remembers_goes_where_the_weights_go(base: Path) -> None:
+    model = models.load(base, 0.0)
+    ranks = adapters.attach(model, tuning("adalora"))
+    assert ranks is not None
+    ranks.move(torch.device("meta"))
+    assert {value.device.type for value in ranks.state.values()} == {"meta"}

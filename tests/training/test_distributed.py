@@ -10,7 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
+from stages.core.errors import HeadwaterError
+from stages.training import distributed
 from tests.conftest import ROOT
 from tests.training import small_run
 
@@ -39,6 +42,13 @@ def trained(folder: Path, processes: int, name: str, execution: str) -> list[dic
     assert run.returncode == 0, run.stderr
     with (folder / f"{name}.csv").open() as file:
         return list(csv.DictReader(file))
+
+
+def test_more_processes_than_gpus_are_told_so_before_they_meet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setenv("LOCAL_RANK", "2")
+    with pytest.raises(HeadwaterError, match="more training processes on this machine than GPUs, of which it has 2"):
+        distributed.joined()
 
 
 @pytest.mark.slow
