@@ -97,6 +97,13 @@ def load(folder: Path, **options: Any) -> Any:
     return wrapped
 
 
+def device() -> Any:
+    """Where a model that was read computes: on a GPU, if there is one."""
+    import torch
+
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
 def put_on(base: Any, folder: Path) -> Any:
     """A model with the adapter of a folder on it, as PEFT wraps it.
 

@@ -88,7 +88,7 @@ def _load(folder: Path) -> tuple[Any, Any]:
         raise HeadwaterError(f"{folder}: no model here; `make demo` (or `dvc repro`) makes one")
     torch.set_num_threads(profile().threads)
     logging.disable_progress_bar()
-    model = adapted.load(folder, dtype=torch.float32).eval()
+    model = adapted.load(folder, dtype=torch.float32).to(adapted.device()).eval()
     return model, PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
 
 
@@ -111,7 +111,7 @@ def _talk(model: Any, tokenizer: Any, options: argparse.Namespace) -> None:
 
 def _answer(model: Any, tokenizer: Any, ids: list[int], length: int, options: argparse.Namespace) -> str:
     sampling = {"do_sample": True, "temperature": options.temperature, "top_p": options.top_p}
-    inputs = torch.tensor([ids])
+    inputs = torch.tensor([ids], device=model.device)
     with torch.inference_mode():
         output = model.generate(
             inputs,

@@ -79,7 +79,7 @@ class Scorer:
         torch.set_num_threads(profile().threads)
         transformers.utils.logging.set_verbosity_error()
         transformers.utils.logging.disable_progress_bar()
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.device = adapted.device()
         try:
             model = adapted.load(folder, dtype=torch.float32)
             self.tokenizer = transformers.PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
@@ -154,8 +154,8 @@ class Scorer:
         logits = self.model(tokens[:, :-1], logits_to_keep=length - first, use_cache=False).logits
         targets = tokens[:, first:]
         losses = torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none")
-        losses = losses.view_as(targets).double()
-        hits = logits.argmax(-1) == targets
+        losses = losses.view_as(targets).cpu().double()  # at once: each row by itself would wait for a GPU
+        hits = (logits.argmax(-1) == targets).cpu()
         scores = []
         for row, window in enumerate(windows):
             end = len(window.tokens) - first
