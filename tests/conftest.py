@@ -1,5 +1,7 @@
 """What every test stands on: an execution profile of its own, so that no test touches the project's work area."""
 
+import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +13,9 @@ ROOT = Path(__file__).resolve().parents[1]
 
 TAKEDOWN = ROOT / "incoming" / "takedown.txt"
 """The project's own list, which takes nothing down."""
+
+DISK_MB = 30
+"""Of the disk that a test fills."""
 
 
 # Minutes each. Begun first, or one core waits at the end for the other.
@@ -34,3 +39,15 @@ def profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     runtime.profile.cache_clear()
     yield work
     runtime.profile.cache_clear()
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A small disk of its own."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_MB}m", "tmpfs", str(place)]
+    if os.geteuid() or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("this user may not mount a small disk: run as root, with CAP_SYS_ADMIN")
+    yield place
+    subprocess.run(["umount", "--lazy", place], check=True)

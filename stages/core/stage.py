@@ -1,6 +1,7 @@
 """The stage harness: from a ``run`` function to a command with parameters, paths, metrics and clear errors."""
 
 import argparse
+import contextlib
 import errno
 import gc
 import importlib
@@ -22,6 +23,8 @@ from stages.core.runtime import profile
 from stages.core.shards import Metrics, replace
 
 __all__ = ["Metrics", "main"]
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def main(run: Callable[..., Metrics], *, workers: bool = False, distributed: bool = False) -> None:
@@ -48,8 +51,10 @@ def main(run: Callable[..., Metrics], *, workers: bool = False, distributed: boo
         sys.exit(code)
     except HeadwaterError as error:
         reason, code = str(error), error.code
-    except OSError as error:
-        if not (said := _said(error)):
+    except Exception as error:
+        # On a full disk, libraries that write by themselves raise what they like.
+        refused = error if isinstance(error, OSError) else _refused()
+        if refused is None or not (said := _said(refused)):
             raise
         reason, code = said, 1
     except KeyboardInterrupt:
@@ -59,9 +64,22 @@ def main(run: Callable[..., Metrics], *, workers: bool = False, distributed: boo
     sys.exit(code)
 
 
+def _refused() -> OSError | None:
+    """What the work area's disk says to a file of a megabyte, if it is full."""
+    probe = profile().work / f"probe-{os.getpid()}"
+    try:
+        probe.write_bytes(bytes(1 << 20))
+    except OSError as error:
+        return error if error.errno in _FULL else None
+    finally:
+        with contextlib.suppress(OSError):
+            probe.unlink()
+    return None
+
+
 def _said(error: OSError) -> str:
     """What a user can mend of an error of the operating system; empty where it is a bug."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if error.errno in _FULL:
         work = profile().work.resolve()
         return f"no space left on the disk of {work} or of the outputs; free some and run again: finished work is kept"
     if error.filename is None:

@@ -21,6 +21,7 @@ import torch.distributed as dist
 import torch.distributed.checkpoint as dcp
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
+from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.metadata import TensorStorageMetadata
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_state_dict, set_state_dict
 
@@ -108,7 +109,11 @@ class Checkpoints:
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir()
         self._meet()
-        dcp.save(state, storage_writer=dcp.FileSystemWriter(partial), process_group=self._group, no_dist=self._alone)
+        writer = dcp.FileSystemWriter(partial)
+        try:
+            dcp.save(state, storage_writer=writer, process_group=self._group, no_dist=self._alone)
+        except CheckpointException as error:  # which is no Exception
+            raise RuntimeError(f"{partial}: could not be written") from error
         self._meet()
         if self.accelerator.is_main_process:
             for name, text in texts.items():

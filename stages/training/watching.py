@@ -11,20 +11,17 @@ import json
 import resource
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any, Protocol, TextIO
 
 import torch
 from accelerate import Accelerator
-from tensorboardX import SummaryWriter
-from tensorboardX.proto.event_pb2 import Event, SessionLog
 
 from stages.core.errors import HeadwaterError
 from stages.core.runtime import profile
+from stages.training.event_file import EventFile
 from stages.training.settings import Training
-
-_FLUSH = 10.0  # seconds until what was written can be seen
 
 
 class Watcher(Protocol):
@@ -117,7 +114,7 @@ def watched(
     with ExitStack() as stack:
         watchers: list[Watcher] = []
         if accelerator.is_main_process:
-            watchers.append(stack.enter_context(_tensorboard(area, done)))
+            watchers.append(_TensorBoard(stack.enter_context(closing(EventFile(area, done + 1))), done))
             if profile().watching.scalars:
                 file = stack.enter_context(Path(profile().watching.scalars).open("a", encoding="utf-8", buffering=1))
                 watchers.append(_Lines(file))
@@ -127,27 +124,14 @@ def watched(
 
 
 class _TensorBoard:
-    def __init__(self, writer: SummaryWriter, done: int) -> None:
-        self.writer, self.last = writer, done
+    def __init__(self, file: EventFile, done: int) -> None:
+        self.file, self.last = file, done
 
     def show(self, figures: Mapping[str, float], step: int) -> None:
-        if step <= self.last:  # the run went back; TensorBoard drops what it has of steps from a start on
-            start = Event(session_log=SessionLog(status=SessionLog.START))
-            self.writer.file_writer.add_event(start, step)
+        if step <= self.last:  # the run went back
+            self.file.start(step)
         self.last = step
-        for name, value in figures.items():
-            self.writer.add_scalar(name, value, step)
-
-
-@contextmanager
-def _tensorboard(area: Path, done: int) -> Iterator[Watcher]:
-    # The name holds the second alone, and would be taken by another attempt in the same one. purge_step is a start.
-    suffix = f".{time.time_ns()}"
-    writer = SummaryWriter(str(area), purge_step=done + 1, flush_secs=_FLUSH, filename_suffix=suffix)
-    try:
-        yield _TensorBoard(writer, done)
-    finally:
-        writer.close()
+        self.file.show(figures, step)
 
 
 class _Lines:

@@ -1,13 +1,14 @@
 """The stage harness, as a user meets it on the command line."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.conftest import DISK_MB, ROOT
 
 STAGE = '''
 """Count the words of a file."""
@@ -60,9 +61,9 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "stages.words", *arguments]
-    return subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
+def run(project: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    command, known = [sys.executable, "-m", "stages.words", *arguments], {**os.environ, **environment}
+    return subprocess.run(command, cwd=project, env=known, capture_output=True, text=True, check=False)
 
 
 ARGUMENTS = ("--text", "text", "--more-text", "more", "more", "--metrics", "metrics/words.json")
@@ -113,6 +114,28 @@ def test_a_full_disk_is_one_line(project: Path) -> None:
     assert failed.returncode == 1
     assert failed.stderr.startswith("error: words: no space left on the disk of ")
     assert failed.stderr.count("\n") == 1
+
+
+def test_a_full_disk_is_one_line_whatever_a_library_makes_of_it(project: Path, disk: Path) -> None:
+    (project / "profile.yaml").write_text(f"work: {disk}")
+    (project / "stages" / "words.py").write_text(
+        STAGE.replace("path.read_text()", "_library()")
+        + """
+
+def _library():
+    try:
+        Path("FILL").write_bytes(bytes(SIZE))
+    except OSError:
+        raise RuntimeError("unexpected pos 704 vs 598") from None
+""".replace("FILL", str(disk / "fill")).replace("SIZE", str(DISK_MB << 21))
+    )
+    failed = run(project, *ARGUMENTS, HEADWATER_PROFILE="profile.yaml")
+    assert failed.stderr.startswith(f"error: words: no space left on the disk of {disk} ")
+    assert (failed.returncode, failed.stderr.count("\n")) == (1, 1)
+    assert not list(disk.glob("probe*"))
+    (disk / "fill").unlink()
+    (project / "stages" / "words.py").write_text(STAGE.replace("path.read_text()", "(1 / 0)"))
+    assert "ZeroDivisionError" in run(project, *ARGUMENTS, HEADWATER_PROFILE="profile.yaml").stderr
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,6 @@
 """A disk that is full before a build, and one that a stage fills: a clear line, and the next build goes on."""
 
-import os
 import shutil
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,23 +9,10 @@ from prefect.settings import PREFECT_HOME, temporary_settings
 
 from flows import server
 from stages.core.errors import HeadwaterError
+from tests.conftest import DISK_MB
 
 if TYPE_CHECKING:
     from tests.flows.conftest import Project
-
-SIZE_MB = 30
-
-
-@pytest.fixture
-def disk(tmp_path: Path) -> Iterator[Path]:
-    """A small disk of its own."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={SIZE_MB}m", "tmpfs", str(place)]
-    if os.geteuid() or subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("this user may not mount a small disk: run as root, with CAP_SYS_ADMIN")
-    yield place
-    subprocess.run(["umount", "--lazy", place], check=True)
 
 
 def filled(disk: Path) -> Path:
@@ -64,7 +48,7 @@ def test_a_stage_that_fills_the_disk_fails_with_a_line_and_the_next_build_goes_o
     project.environment["PREFECT_HOME"] = str(disk / "home")
     project.build("source")
     work = (project.root / "work.py").read_text()
-    fill = f"if Path('full').exists(): Path('{disk}/fill').write_bytes(bytes({SIZE_MB}_000_000))"
+    fill = f"if Path('full').exists(): Path('{disk}/fill').write_bytes(bytes({DISK_MB}_000_000))"
     project.write("work.py", work.replace("text = ", f"{fill}\ntext = ", 1))
     project.write("full", "")
     said = project.build("left", status=1)
