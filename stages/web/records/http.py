@@ -18,6 +18,11 @@ _BINARY = (b"%PDF-", b"\x89PNG\r\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a", b"PK
 # More than two layers are seen in attacks only.
 _MAX_LAYERS = 3
 
+# Of gzip, each of which a server has packed by itself; what comes after so many is left out.
+_MAX_MEMBERS = 100
+
+_GZIP = 31  # as zlib numbers formats
+
 
 @dataclass(frozen=True)
 class Page:
@@ -108,7 +113,7 @@ def _undone(layer: str, body: bytes, max_bytes: int) -> bytes | str:
     if layer == "identity":
         return body
     if layer in ("gzip", "x-gzip"):
-        return _inflated(body, (31,), max_bytes)
+        return _inflated(body, (_GZIP,), max_bytes)
     if layer == "deflate":
         return _inflated(body, (15, -15), max_bytes)  # with a zlib header as the RFC says, and without as some do
     readers = {"br": BrotliReader, "zstd": ZstdReader}
@@ -123,13 +128,18 @@ def _undone(layer: str, body: bytes, max_bytes: int) -> bytes | str:
 
 def _inflated(body: bytes, formats: tuple[int, ...], max_bytes: int) -> bytes | str:
     for wbits in formats:
-        decoder = zlib.decompressobj(wbits=wbits)
-        try:
-            decoded = decoder.decompress(body, max_bytes + 1)
-        except zlib.error:
-            continue
+        decoded, rest = bytearray(), body
+        for _ in range(_MAX_MEMBERS):
+            decoder = zlib.decompressobj(wbits=wbits)
+            try:
+                decoded += decoder.decompress(rest, max_bytes + 1 - len(decoded))
+            except zlib.error:  # behind a whole member it is no other one
+                break
+            rest = decoder.unused_data
+            if len(decoded) > max_bytes or not decoder.eof or not rest or wbits != _GZIP:
+                break
         if len(decoded) > max_bytes:
             return "too_large"
         if decoded:  # a body that is cut off is taken as far as it goes
-            return decoded
+            return bytes(decoded)
     return "undecodable"

@@ -39,6 +39,8 @@ def chunked(body: bytes, size: int = 50) -> bytes:
     ("encoding", "body"),
     [
         ("gzip", gzip.compress(PAGE)),
+        ("gzip", gzip.compress(PAGE[:9]) + gzip.compress(b"") + gzip.compress(PAGE[9:])),  # sent as it was made
+        ("gzip", gzip.compress(PAGE) + b"more"),
         ("deflate", zlib.compress(PAGE)),
         ("deflate", zlib.compress(PAGE)[2:-4]),
         ("br", packed(BrotliWriter, PAGE)),
@@ -65,6 +67,14 @@ def test_a_bomb_is_refused_at_the_cap(encoding: str) -> None:
         "zstd": lambda: packed(ZstdWriter, zeros),
     }[encoding]()
     assert http.page(message(body, f"Content-Encoding: {encoding}"), MAX) == "too_large"
+
+
+def test_members_are_decoded_to_the_cap_together_and_a_hundred_at_most() -> None:
+    halves = 2 * gzip.compress(bytes(MAX // 2 + 1))
+    assert http.page(message(halves, "Content-Encoding: gzip"), MAX) == "too_large"
+    page = http.page(message(10_000 * gzip.compress(b"<p>a</p>"), "Content-Encoding: gzip"), MAX)
+    assert isinstance(page, http.Page)
+    assert page.body == 100 * b"<p>a</p>"
 
 
 @pytest.mark.parametrize(
