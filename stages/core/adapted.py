@@ -98,10 +98,10 @@ def load(folder: Path, **options: Any) -> Any:
 
 
 def device() -> Any:
-    """Where a model that was read computes: on a GPU, if there is one."""
+    """Where a model that was read computes: on an accelerator, if there is one."""
     import torch
 
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
 
 
 def put_on(base: Any, folder: Path) -> Any:
