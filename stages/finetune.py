@@ -82,10 +82,11 @@ def run(
         kept.append(shards.area("finetune", shards.identity(run, params, [*job.read, *given.paths], part)))
         return kept[-1]
 
-    with distributed.joined().main_process_first():  # it fills the work area, the others then find it filled
+    # The first process fills the work area, the others then find it filled.
+    with distributed.together(), distributed.joined().main_process_first():
         limit, sources = job.room, material.Sources(documents, tokens, conversations)
         given = material.read(params, sources, tokenizers.load(job.base), limit)
-        start = tasks.start(job, given, tokenizers.PAD, area("start"))
+    start = tasks.start(job, given, tokenizers.PAD, area("start"))
     taught = _lesson(params, job, start, given)
     course = Course(params.training, params.epochs, params.seed, "finetune", params.method, params.adapter)
     known = {"tuned": [tuned], "folds": [area(f"fold {n + 1}") / "model" for n in range(params.folds)]}

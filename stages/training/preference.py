@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from accelerate.utils import reduce
 from pydantic import PositiveFloat
 from torch.nn import functional
 
@@ -128,24 +129,30 @@ def _chances(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
 
 
 @torch.no_grad()
-def likelihoods(chooser: Chooser, examples: Sequence[Example], pad: int, size: int) -> list[float]:
-    """Log-probability of each answer, ``size`` of them at a time."""
+def likelihoods(
+    chooser: Chooser, examples: Sequence[Example], pad: int, size: int, share: tuple[int, int] = (0, 1)
+) -> torch.Tensor:
+    """Log-probability of each answer, (examples,), ``size`` of them at a time.
+
+    With ``share``, the number of a process and how many take turns, those of its turns; 0 for the others.
+    """
     chooser.eval()
-    data, found = Padded(examples, pad), list[float]()
+    data, (process, processes) = Padded(examples, pad), share
     device = next(chooser.parameters()).device
-    for start in range(0, len(examples), size):
+    found = torch.zeros(len(examples), dtype=torch.float64, device=device)
+    for start in range(process * size, len(examples), processes * size):
         indices = np.arange(start, min(start + size, len(examples)))
         ids, labels, _ = chooser.arguments(data.rows(indices, indices), device)
         assert ids is not None
         assert labels is not None
-        found += chooser.likelihood(ids, labels)[0].tolist()
+        found[start : start + size] = chooser.likelihood(ids, labels)[0]
     return found
 
 
 def judge(chooser: Chooser, examples: Sequence[Example], pad: int, size: int) -> Metrics:
     """How a model tells the chosen answers of pairs from the rejected ones: rewards as of equation 5 of the paper."""
-    found = likelihoods(chooser, examples, pad, size)
-    rewards = chooser.beta * (np.array(found) - np.array([one.value for one in examples])).reshape(-1, 2)
+    found = likelihoods(chooser, examples, pad, size).cpu().numpy()
+    rewards = chooser.beta * (found - np.array([one.value for one in examples])).reshape(-1, 2)
     margins = rewards[:, 0] - rewards[:, 1]
     return {
         "accuracy": float((margins > 0).mean()),
@@ -158,6 +165,8 @@ def judge(chooser: Chooser, examples: Sequence[Example], pad: int, size: int) ->
 def against(examples: Sequence[Example], file: Path, reference: Callable[[], Chooser], pad: int, size: int) -> Pairs:
     """Pairs with what the reference makes of them, which is written to a file of the work area and read from there.
 
+    Processes that train together share the work; all of them call this.
+
     Args:
         examples: See :class:`Pairs`, but for their value.
         file: Where to; its folder is named for all that goes into it.
@@ -165,10 +174,15 @@ def against(examples: Sequence[Example], file: Path, reference: Callable[[], Cho
         pad: Id of padding.
         size: Answers at a time.
     """
-    if not file.is_file():
-        partial = file.with_name(f"{file.name}.partial")
-        found = likelihoods(distributed.moved(reference()), examples, pad, size) if examples else []
-        partial.write_text(json.dumps(found), "utf-8")
-        shards.replace(partial, file)
-    values = json.loads(file.read_text("utf-8"))
+    values: list[float] = []
+    if file.is_file():
+        values = json.loads(file.read_text("utf-8"))
+    elif examples:
+        found = likelihoods(distributed.moved(reference()), examples, pad, size, distributed.place())
+        with distributed.together():
+            values = reduce(found, "sum").tolist()
+        if distributed.joined().is_main_process:  # the others have looked for the file: they took part
+            partial = file.with_name(f"{file.name}.partial")
+            partial.write_text(json.dumps(values), "utf-8")
+            shards.replace(partial, file)
     return Pairs([one._replace(value=value) for one, value in zip(examples, values, strict=True)], pad)

@@ -1,5 +1,9 @@
 """Preferred answers become likelier: the loss and its gradient are those of the paper."""
 
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +17,7 @@ from stages.training import model as models
 from stages.training import preference
 from stages.training.preference import Chooser, Pairs
 from stages.training.settings import Training
+from tests.conftest import ROOT
 from tests.training import small_run
 
 PAD = 3
@@ -70,3 +75,27 @@ def test_the_reference_is_asked_once_and_a_pair_begins_at_no_margin(tmp_path: Pa
     assert abs(preference.judge(other, pairs.examples, PAD, 8)["margin"]) > 0.01
     assert len(pairs.part(np.array([2, 0]))) == 2
     assert pairs.sources(np.array([2, 0])) == ["row 2", "row 0"]
+
+
+def asked(folder: Path) -> list[float]:
+    """What a reference makes of the answers of nine pairs, of which it is asked for four at a time."""
+    pairs = preference.against(
+        examples(9), folder / "made.json", lambda: Chooser(model(), training(), 0.3), PAD, size=4
+    )
+    return [one.value for one in pairs.examples]
+
+
+@pytest.mark.slow
+def test_processes_share_the_work_of_the_reference(profile: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", __file__]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    subprocess.run([*command, str(tmp_path)], env=environment, check=True)
+    found = [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(2)]
+    (tmp_path / "made.json").rename(tmp_path / "theirs.json")
+    torch.set_num_threads(1)
+    assert found == [asked(tmp_path)] * 2
+    assert (tmp_path / "made.json").read_bytes() == (tmp_path / "theirs.json").read_bytes()
+
+
+if __name__ == "__main__":  # a process of the last test
+    (Path(sys.argv[1]) / f"{os.environ['RANK']}.json").write_text(json.dumps(asked(Path(sys.argv[1]))))
