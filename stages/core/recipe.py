@@ -74,7 +74,7 @@ def _nested(setting: str) -> dict[str, Any]:
     if not equals:
         raise HeadwaterError(f"--set {setting}: must be name=value, such as pretrain.steps=100")
     try:
-        found: Any = YAML(typ="safe").load(value)
+        found: Any = YAML(typ="safe", pure=True).load(value)  # libyaml refuses [https://example.org/] without quotes
     except YAMLError as error:
         raise HeadwaterError(f"--set {setting}: {value!r} is no YAML: {' '.join(str(error).split())}") from None
     for part in reversed(name.split(".")):

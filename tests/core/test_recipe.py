@@ -4,9 +4,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
 from stages.core import recipe
 from stages.core.errors import HeadwaterError
+from stages.core.params import read
 
 PARAMS = "# What changes the bytes.\npretrain:\n  steps: 100  # of the optimizer\n  model: {layers: 4, width: 192}\n"
 
@@ -72,6 +74,13 @@ def test_single_values_are_set_over_a_recipe_or_alone(params: Path) -> None:
     with pytest.raises(HeadwaterError, match=r"--set: pretrain\.model is a section; it has layers, width"):
         recipe.apply(None, params, ["pretrain.model=7b"])
     assert params.read_text("utf-8") == PARAMS
+
+
+def test_a_url_in_a_list_needs_no_quotes(params: Path) -> None:
+    params.write_text("crawl:\n  seeds: []\n", "utf-8")
+    recipe.apply(None, params, ["crawl.seeds=[https://example.org:8080/docs/, https://example.net/]"])
+    assert read(params) == {"crawl": {"seeds": ["https://example.org:8080/docs/", "https://example.net/"]}}
+    assert YAML(typ="safe").load(params) == read(params)  # as DVC reads it
 
 
 def test_without_a_recipe_or_a_value_the_recipes_are_named(
