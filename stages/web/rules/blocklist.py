@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from isal import igzip
-from pydantic import NonNegativeInt
+from pydantic import NonNegativeInt, field_validator
 
 from stages.core import arrays
 from stages.core.params import params
@@ -34,6 +34,14 @@ class Urls:
     hosts: list[str]
     """Hosts to refuse, with all below them."""
 
+    @field_validator("hosts")
+    @classmethod
+    def _are_hosts(cls, hosts: list[str]) -> list[str]:
+        for host in hosts:
+            if not _NAMED.fullmatch(host):
+                raise ValueError(f"must be hosts such as example.org, which stands for all below it too, not {host!r}")
+        return hosts
+
 
 Hashes = npt.NDArray[np.uint64]
 
@@ -42,6 +50,7 @@ _WORD = 8  # bytes that are hashed at a time
 _MASKS = np.array([(1 << 8 * size) - 1 for size in range(_WORD + 1)], np.uint64)
 _FACTOR, _SECOND_FACTOR = np.uint64(0xFF51AFD7ED558CCD), np.uint64(0xC4CEB9FE1A85EC53)
 _NOT_WORD = re.compile(r"[^a-zA-Z0-9]+")
+_NAMED = re.compile(r"\.?[^\s/:*?#@\[\]]+|\[[^\]/]+\]")  # a host as a user writes it
 _HOST = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://(?:[^/?#@]*@)?(\[[^\]/]*\]|[^/:?#]*)")
 
 

@@ -13,6 +13,14 @@ from stages.web.rules.rule import first_broken
 URLS = Urls(blocklists=True, max_soft_words=1, hosts=["Example.org"])
 
 
+@pytest.mark.parametrize(
+    "host", ["https://example.org/", "*.example.org", "example.org/docs", "example.org:80", "a b", ""]
+)
+def test_what_is_no_host_is_refused_and_not_passed_over(host: str) -> None:
+    with pytest.raises(ValueError, match=r"hosts such as example\.org, which stands for all below it too"):
+        Urls(blocklists=True, max_soft_words=1, hosts=["example.net", host])
+
+
 @pytest.fixture
 def listed(tmp_path: Path) -> Path:
     archive, target = tmp_path / "lists.tar.gz", tmp_path / "listed.npy"
