@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import Field, PositiveInt
 
@@ -86,6 +87,11 @@ def _score(keep: str, paths: Sequence[Path]) -> str:
     if keep not in columns:
         known = nearest(keep, [*buckets.RULES, *columns])
         raise HeadwaterError(f"params.yaml: dedup.keep is neither a rule nor a column of scores{known}")
+    if not any(pc.count(pq.read_table(path, columns=[keep]).column(keep)).as_py() for path in paths):
+        raise HeadwaterError(
+            f"params.yaml: dedup.keep: no document has a score in the column {keep}"
+            + ("; filter.annotate.classifier makes it" if keep == "quality" else "")
+        )
     return keep
 
 

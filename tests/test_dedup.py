@@ -144,6 +144,14 @@ def test_the_highest_score_of_a_column_stays_and_columns_are_carried(profile: Pa
         run(tmp_path / "misspelt", [group], replace(PARAMS, keep="qualty"), extra)
 
 
+def test_a_column_that_holds_no_score_is_refused(profile: Path, tmp_path: Path) -> None:
+    shards = [[document(1, " ".join(prose(0))) | {"quality": None}], [document(2, " ".join(prose(1))) | {"quality": 1}]]
+    asked, extra = replace(PARAMS, keep="quality"), [pa.field("quality", pa.float32())]
+    assert run(tmp_path / "some", shards, asked, extra)["out"] == 2
+    with pytest.raises(HeadwaterError, match=r"dedup\.keep: no document has a score in the column quality"):
+        run(tmp_path / "none", shards[:1], asked, extra)
+
+
 def paragraphs(names: Sequence[str]) -> str:
     """A paragraph of prose for each name, the same for the same name."""
     return "\n\n".join(" ".join(prose(hash_of(name), 60)) for name in names)
