@@ -66,6 +66,25 @@ def test_links_count_as_pages_but_lead_nowhere_else(profile: Path, tmp_path: Pat
     }
 
 
+def test_links_that_are_not_followed_are_named(
+    profile: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    incoming, there = tmp_path / "incoming", tmp_path / "there"
+    warcs.write(incoming / "a.html", warcs.html(1))
+    warcs.write(incoming / "a.warc.gz", b"".join(warcs.gz(warcs.pages(2))))
+    warcs.write(there / "b.html", warcs.html(2))
+    warcs.write(there / "b.warc.gz", b"".join(warcs.gz(warcs.pages(3))))
+    (incoming / "again").symlink_to(".")  # all that is behind it is found without it
+    (incoming / "mine").symlink_to(there)
+    run(tmp_path, source="warc")
+    assert f"1 links to folders are not followed, such as {incoming}/mine: name what" in capsys.readouterr().err
+    (incoming / "c.html").symlink_to(there / "b.html")
+    run(tmp_path, source="folder")
+    assert f"2 links that lead out of {incoming} are not followed, such as {incoming}/c.html" in capsys.readouterr().err
+    assert run(tmp_path, source="warc", warc={"paths": ["mine"]})[0]["out"] == 3
+    assert "not followed" not in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("source", ["folder", "warc"])
 def test_a_sample_is_part_of_every_larger_one(profile: Path, tmp_path: Path, source: str) -> None:
     incoming = tmp_path / "incoming"

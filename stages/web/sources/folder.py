@@ -3,7 +3,7 @@
 from stages.core.errors import HeadwaterError
 from stages.core.params import params
 from stages.core.progress import log
-from stages.web.sources import sites
+from stages.web.sources import locations, sites
 from stages.web.sources.source import Collected, Wanted
 
 
@@ -24,5 +24,10 @@ def collect(section: Folder, wanted: Wanted) -> Collected:
         raise HeadwaterError(f"crawl.folder.root: {root} is no folder")
     if not root.resolve().is_relative_to(wanted.incoming.resolve()):
         log(f"{root} lies outside {wanted.incoming}: DVC does not watch it; `dvc repro -f crawl` takes it in again")
+    if links := locations.leading_out(root):
+        log(
+            f"{len(links):,} links that lead out of {root} are not followed, such as {links[0]}: "
+            "copy what they lead to, or link it hard"
+        )
     built, total = sites.build({"folder": sites.Site(root, section.base_url.rstrip("/") + "/")}, wanted)
     return Collected(built, total, (section.root,))

@@ -34,7 +34,7 @@ def locate(section: str, paths: Sequence[str], names: re.Pattern[str], wanted: W
     for path in paths:
         remote = "://" in path
         try:
-            here = _fetched(path, web) if remote else _local(path, wanted.incoming, names)
+            here = _fetched(path, web) if remote else _local(path, wanted.incoming, names, section)
         except ValueError as error:
             raise HeadwaterError(f"crawl.{section}.paths: {path!r} is no path or glob: {error}") from None
         if not here and path not in (".", "**"):
@@ -45,18 +45,31 @@ def locate(section: str, paths: Sequence[str], names: re.Pattern[str], wanted: W
     return found
 
 
-def _local(path: str, incoming: Path, names: re.Pattern[str]) -> list[Path]:
+def _local(path: str, incoming: Path, names: re.Pattern[str], section: str) -> list[Path]:
     """The files that a path or glob names, and those in the folders that it names that are named so."""
     root, pattern = (Path("/"), path.lstrip("/")) if path.startswith("/") else (incoming, path)
     matches = [root / pattern] if (root / pattern).exists() else sorted(root.glob(pattern))
     found: list[Path] = []
     for match in matches:
         if match.is_dir():
+            if links := [link for link in leading_out(match) if link.is_dir()]:
+                log(
+                    f"{len(links):,} links to folders are not followed, such as {links[0]}: "
+                    f"name what is to be read in crawl.{section}.paths"
+                )
             inside = [Path(at, name) for at, _, files in os.walk(match, onerror=refuse) for name in files]
             found += [one for one in sorted(inside) if one.is_file() and names.fullmatch(one.name)]
         elif match.name != "README.md":
             found.append(match)
     return list(dict.fromkeys(found))
+
+
+def leading_out(folder: Path) -> list[Path]:
+    """The links below a folder to what is not below it, sorted; ``os.walk`` passes over those to folders."""
+    root = folder.resolve()
+    below = (Path(at, name) for at, folders, files in os.walk(folder, onerror=refuse) for name in (*folders, *files))
+    links = (path for path in below if path.is_symlink() and path.exists())
+    return sorted(link for link in links if not link.resolve().is_relative_to(root))
 
 
 def refuse(error: OSError) -> None:
