@@ -7,11 +7,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, quote, unquote_to_bytes, urlsplit
 
 from stages.core.errors import HeadwaterError
 
 _HOST = re.compile(r"(?=.{1,253}\Z)[a-z0-9_]([a-z0-9_-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)+")
+_ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}")
 _COMMENT = re.compile(r"(^|\s)#.*")
 
 
@@ -90,14 +91,21 @@ def _taken(entries: Iterable[tuple[str, str, float | None]]) -> Takedown:
 
 
 def address(url: str) -> str:
-    """A URL without what names the same page: scheme, user, default port, the host's case, fragment."""
+    """A URL without what names the same page: scheme, user, default port, the host's case, escapes, fragment."""
     parts = _split(url)
     if parts is None or not parts.hostname:
         return url
-    query = f"?{parts.query}" * bool(parts.query)
-    return (
-        f"{parts.netloc.rpartition('@')[2].lower().removesuffix(':80').removesuffix(':443')}{parts.path or '/'}{query}"
-    )
+    place = parts.netloc.rpartition("@")[2].lower().removesuffix(":80").removesuffix(":443")
+    return f"{place}{_escaped(parts.path or '/')}" + f"?{_escaped(parts.query)}" * bool(parts.query)
+
+
+def _escaped(part: str) -> str:
+    """A path or query with the same escapes however it was written: a browser shows ``ä`` where a crawler has %C3%A4.
+
+    RFC 3986, section 6.2.2: letters, digits and ``-._~`` have none.
+    """
+    escaped = quote(part, safe="%/:?#[]@!$&'()*+,;=~", errors="surrogatepass")
+    return _ESCAPE.sub(lambda escape: quote(unquote_to_bytes(escape[0]), safe=""), escaped)
 
 
 def host(url: str) -> str:

@@ -26,6 +26,8 @@ def test_the_projects_own_list_names_nothing() -> None:
         ("https://user@example.org/a?b=1", "https://example.org/a?b=1"),
         ("http://example.org", "https://example.org/"),
         ("2026-01-31 https://example.org/a#b  # asked for", "https://example.org/a"),
+        ("https://example.org/größe?q=ü", "https://example.org/gr%C3%B6%c3%9fe?q=%C3%BC"),
+        ("https://example.org/gr%c3%b6%C3%9Fe/%7Ea", "https://example.org/größe/~a"),
         ("example.org", "https://www.example.org/a"),
         ("*.Example.org  # all of it", "https://example.org/a"),
         ("2026-01-31 " + "ab" * 16, "https://elsewhere.org/"),
@@ -36,7 +38,16 @@ def test_a_line_names_a_page(tmp_path: Path, line: str, url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["https://example.org/b", "https://example.org/a?b=1", "https://notexample.org/a", "a", "http://[/"]
+    "url",
+    [
+        "https://example.org/b",
+        "https://example.org/%61%2Fb",
+        "https://example.org/a%",
+        "https://example.org/a?b=1",
+        "https://notexample.org/a",
+        "a",
+        "http://[/",
+    ],
 )
 def test_other_pages_stay(tmp_path: Path, url: str) -> None:
     assert not _read(tmp_path, "https://example.org/a\nexample.com\n").names(url, "ab" * 16)
