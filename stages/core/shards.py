@@ -12,7 +12,6 @@ import json
 import os
 import shutil
 import socket
-import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -88,7 +87,10 @@ def build(
 
 def publish(built: Iterable[Built], label: str, folder: Path) -> None:
     """Make ``folder`` hold exactly the output ``label`` of every unit, by hard link where the file system allows."""
-    partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=_made(folder.parent)))
+    partial = _made(folder.parent) / f".{folder.name}.partial"
+    if partial.exists():  # a run that was killed left it, with pages that may have been taken down since
+        shutil.rmtree(partial)
+    partial.mkdir()
     partial.chmod(0o755)
     for one in built:
         _link(one.outputs[label], partial / one.outputs[label].name)

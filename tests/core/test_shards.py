@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -132,6 +133,18 @@ def test_a_killed_worker_is_one_clear_line_and_loses_nothing_finished(profile: P
         build(die, None, units(sources), label="stage")
     build(upper, {"end": "!"}, units(sources), label="stage")
     assert ran(sources) == []
+
+
+def test_what_a_kill_while_publishing_left_is_gone_after_the_next_run(
+    profile: Path, sources: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built, folder = build(upper, {"end": "!"}, units(sources), label="stage"), tmp_path / "data" / "stage"
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", Mock(side_effect=KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            publish(built, "text", folder)
+    publish(built, "text", folder)
+    assert list(folder.parent.iterdir()) == [folder]
 
 
 def test_publishing_leaves_exactly_the_outputs(profile: Path, sources: list[Path], tmp_path: Path) -> None:
