@@ -80,7 +80,9 @@ def run(
     read = [tokens_of.opened(folder, tokenizers.file(tokenizer)) for folder in folders]
     # A description has the hash of each shard.
     inputs = [*(one.folder / DESCRIPTION for one in read), tokenizer]
-    inputs += [earlier / params.init_from] if params.init_from else []
+    if params.init_from:
+        check_kind(params.objective, models.configured(earlier / params.init_from).model_type)
+        inputs.append(earlier / params.init_from)
     area = shards.area("pretrain", shards.identity(run, params, inputs))
     start, data = _start(params, read[0], tokenizer, earlier), _data(params, *read)
     tokens_of.check_length(params.steps, params.epochs, len(data), params.training, tokens)
@@ -122,7 +124,6 @@ def _start(params: Params, packed: TokenShards, tokenizer: Path, earlier: Path) 
     objective = params.objective
     if params.init_from:
         folder = earlier / params.init_from
-        check_kind(objective, models.configured(folder).model_type)
         torch.manual_seed(params.seed)
         return tokens_of.continued(folder, tokenizers.file(tokenizer), packed, objective, params.model.dropout)
     check_kind(objective, params.model.kind)

@@ -345,6 +345,7 @@ def test_without_conversations_it_says_where_they_go(paths: dict[str, Path]) -> 
     ("task", "name", "text", "said"),
     [
         ("classify", "a.csv", "text,label\n", r"a\.csv: no rows"),
+        ("classify", "a.csv", "text,label\na,1\nb,2\nc,3\nd,4\n", "no row to learn from has it: name all"),
         ("completion", "a.csv", f"prompt,completion\nhi,{'so ' * 200}\n", r"a\.csv, row 1 does not fit the model's"),
         ("completion", "a.csv", "prompt,completion\nhi,\n", r"a\.csv: row 1: column 'completion' is empty"),
     ],
@@ -355,6 +356,12 @@ def test_rows_with_nothing_in_them_are_named(
     (paths["conversations"] / name).write_text(text, "utf-8")
     with pytest.raises(HeadwaterError, match=said):
         finetune.run(labelled(task), **paths)
+
+
+def test_more_folds_than_rows_are_refused_before_training(paths: dict[str, Path]) -> None:
+    (paths["conversations"] / "a.csv").write_text("text,label\ngood,1\nbad,0\nfair,1\n", "utf-8")
+    with pytest.raises(HeadwaterError, match=r"^params\.yaml: finetune\.folds is 4, of 2 rows: lower it, or bring"):
+        finetune.run(labelled("classify", folds=4), **paths)
 
 
 def test_tuning_begins_with_a_model_that_was_tuned_before_but_not_with_a_mere_adapter(paths: dict[str, Path]) -> None:

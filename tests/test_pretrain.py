@@ -222,6 +222,7 @@ def test_a_model_is_continued_and_shown_again_what_it_knew(profile: Path, tmp_pa
         ("vocab_size", "earlier/base has a vocabulary of 200, and 300 are to be learned"),
         ("kind", "earlier/base: holds a model of kind t5; these can be trained: bert, gpt2"),
         ("nothing", "earlier/base: no model here"),
+        ("no folder", "earlier/base: no model here"),
     ],
 )
 def test_a_model_that_cannot_be_continued_is_refused(profile: Path, tmp_path: Path, harm: str, said: str) -> None:
@@ -241,8 +242,16 @@ def test_a_model_that_cannot_be_continued_is_refused(profile: Path, tmp_path: Pa
         (base / "tokenizer.json").write_text('{"model": {}}')
     if harm == "kind":
         (base / "config.json").write_text('{"model_type": "t5"}')
+    if harm == "no folder":
+        shutil.rmtree(base)
     with pytest.raises(HeadwaterError, match=said):
         run(folder, "run", init_from="base")
+
+
+@pytest.mark.parametrize("replay", [{"tokens": "seen", "share": 0.0}, {"tokens": "", "share": 0.5}])
+def test_half_of_what_replay_needs_is_refused(replay: dict[str, Any]) -> None:
+    with pytest.raises(HeadwaterError, match=r"pretrain\.replay: tokens says what is shown again and share how much"):
+        check(pretrain.Params, small_run.changed(replay=replay), "pretrain")
 
 
 def test_a_masked_model_and_its_tokenizer_fill_a_mask(profile: Path, tmp_path: Path) -> None:

@@ -4,7 +4,8 @@ Wherever pandas is installed, pyarrow imports it before it takes a list, to see 
 types, and before it reads a table, for what it calls datasets: 0.3 s of processor time and 40 MB in each process.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from stages.core.errors import HeadwaterError
 
 _OFFSETS: dict[pa.DataType, type[np.signedinteger[Any]]] = {pa.string(): np.int32, pa.large_string(): np.int64}
 _NUMBERS: dict[pa.DataType, type[np.number[Any]]] = {
@@ -27,6 +30,21 @@ def read(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
     """The columns of a Parquet file, all by default."""
     with pq.ParquetFile(path) as file:
         return file.read(list(columns) if columns else None)
+
+
+@contextmanager
+def undamaged(path: Path, what: str) -> Iterator[None]:
+    """While a Parquet file is read that somebody brought.
+
+    Raises:
+        HeadwaterError: it is none, or is damaged; names it, and says ``what`` it is therefore.
+    """
+    try:
+        yield
+    except (pa.ArrowInvalid, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:  # said by the system, such as permission denied
+            raise
+        raise HeadwaterError(f"{path}: {what}: {' '.join(str(error).split())}") from None
 
 
 def table(rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> pa.Table:

@@ -77,15 +77,15 @@ def _rank(name: str) -> tuple[bool, int, str]:
     return not number, len(name) if number else 0, name
 
 
-def check(rows: Sequence[Labelled], known: Sequence[str]) -> None:
+def check(rows: Sequence[Labelled], known: Sequence[str], more: str = "") -> None:
     """Raises:
-    HeadwaterError: a row has a label that is not ``known``; names file, row and the nearest.
+    HeadwaterError: a row has a label that is not ``known``; names file, row and the nearest, and says ``more``.
     """
     everything = frozenset(known)
     for row in rows:
         for label in row.labels:
             if label not in everything:
-                raise HeadwaterError(f"{row.where}: unknown label {label[:40]!a}{nearest(label, known)}")
+                raise HeadwaterError(f"{row.where}: unknown label {label[:40]!a}{nearest(label, known)}{more}")
 
 
 def encode(tokenizer: Tokenizer, row: Labelled, numbers: Mapping[str, int], limit: int) -> Example:
@@ -150,7 +150,7 @@ def encoded(
         HeadwaterError: a label is not known, or there is only one.
     """
     known = names(given.learned, labels)
-    check(given.tested, known)
+    check(given.tested, known, "" if labels else "; no row to learn from has it: name all in finetune.rows.labels")
     if len(known) == 1:
         raise HeadwaterError(
             f"all {len(given.learned)} rows have the label {known[0][:40]!a}: there is nothing to tell apart"

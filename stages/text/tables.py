@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from stages.core import arrow
 from stages.core.errors import HeadwaterError
 from stages.core.params import nearest, params
 
@@ -185,8 +186,7 @@ def _csv(path: Path) -> Iterator[_Numbered]:
         number = 0
         try:
             names = next(table, [])
-            if twice := sorted(name for name in set(names) if name and names.count(name) > 1):
-                raise HeadwaterError(f"{path}: its first line names column {twice[0][:40]!a} twice")
+            _check_names(path, names)
             for number, cells in enumerate(table, start=1):
                 if cells:
                     if len(cells) != len(names):
@@ -197,13 +197,16 @@ def _csv(path: Path) -> Iterator[_Numbered]:
             raise HeadwaterError(f"{path}: row {number + 1}: not CSV: {error}") from None
 
 
+def _check_names(path: Path, names: Sequence[str]) -> None:
+    if twice := sorted(name for name in set(names) if name and names.count(name) > 1):
+        raise HeadwaterError(f"{path}: names column {twice[0][:40]!a} twice")
+
+
 def _parquet(path: Path) -> Iterator[_Numbered]:
-    try:
-        with pq.ParquetFile(path) as file:
-            rows = (row for batch in file.iter_batches(_BATCH) for row in batch.to_pylist())
-            yield from enumerate(rows, start=1)
-    except pa.ArrowInvalid as error:
-        raise HeadwaterError(f"{path}: no Parquet file: {error}") from None
+    with arrow.undamaged(path, "no Parquet file, or a damaged one"), pq.ParquetFile(path) as file:
+        _check_names(path, file.schema_arrow.names)
+        rows = (row for batch in file.iter_batches(_BATCH) for row in batch.to_pylist())
+        yield from enumerate(rows, start=1)
 
 
 def _conll(path: Path, columns: Columns) -> Iterator[_Numbered]:

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import model_validator
 
 from stages.core import order
 from stages.core.examples import IGNORED, Example, Redraw
@@ -170,6 +171,12 @@ class Earlier:
     """Folder of packed tokens under incoming/pretrain; empty: none."""
     share: LesserShare
     """Of the rows of a run."""
+
+    @model_validator(mode="after")
+    def _both(self) -> "Earlier":
+        if bool(self.tokens) != bool(self.share):
+            raise ValueError("tokens says what is shown again and share how much: set both, or neither")
+        return self
 
 
 class Replay:

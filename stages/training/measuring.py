@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from stages.core.errors import HeadwaterError
 from stages.core.order import Permutation
 from stages.core.shards import Metrics
 from stages.training.data import Data
@@ -39,7 +40,13 @@ def loss(model: Any, data: Data, training: Training, making: Making) -> float:
 
 
 def folds(rows: int, count: int, seed: int) -> list[np.ndarray[Any, np.dtype[np.int64]]]:
-    """The numbers of the rows of each fold, which differ in size by at most one."""
+    """The numbers of the rows of each fold, which differ in size by at most one.
+
+    Raises:
+        HeadwaterError: there are fewer rows than folds.
+    """
+    if rows < count:
+        raise HeadwaterError(f"params.yaml: finetune.folds is {count}, of {rows} rows: lower it, or bring more rows")
     dealt = Permutation(rows, seed, _FOLDS)(np.arange(rows))
     return [np.sort(dealt[fold::count]) for fold in range(count)]
 

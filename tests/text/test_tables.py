@@ -58,7 +58,7 @@ def test_a_column_may_lie_within_another_and_a_prompt_in_several() -> None:
     ("name", "content", "message"),
     [
         ("a.csv", "text,lable\nx,1\n", r"a\.csv: row 1: has no column 'label'; did you mean 'lable'\?"),
-        ("a.csv", "text,label,label\nx,1,0\n", r"a\.csv: its first line names column 'label' twice"),
+        ("a.csv", "text,label,label\nx,1,0\n", r"a\.csv: names column 'label' twice"),
         ("a.csv", "text,label\nx,1\nx\n", r"a\.csv: row 2: has 1 cell for 2 columns \(text, label\)"),
         ("a.csv", 'text,label\nx,1\n"x,1\n', r"a\.csv: row 2: not CSV: unexpected end of data"),
         ("a.csv", "text,label\nx,1\n ,1\n", r"a\.csv: row 2: column 'text' is empty"),
@@ -79,6 +79,23 @@ def test_a_wrong_row_is_named(
     (tmp_path / name).write_text(content, "utf-8")
     with pytest.raises(HeadwaterError, match=message):
         [labelled.classes(row, COLUMNS) for row in tables.read([tmp_path / name], COLUMNS)]
+
+
+def test_parquet_that_is_damaged_inside_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"text": [f"number {number}" for number in range(9000)]}), path, compression="zstd")
+    content = bytearray(path.read_bytes())
+    content[200:4000] = bytes(3800)
+    path.write_bytes(content)
+    with pytest.raises(HeadwaterError, match=r"a\.parquet: no Parquet file, or a damaged one: "):
+        list(tables.read([path], COLUMNS))
+
+
+def test_a_column_of_parquet_that_is_there_twice_is_named(tmp_path: Path) -> None:
+    columns = [pa.array(["x"]), pa.array([1]), pa.array([0])]
+    pq.write_table(pa.Table.from_arrays(columns, names=["text", "label", "label"]), tmp_path / "a.parquet")
+    with pytest.raises(HeadwaterError, match=r"a\.parquet: names column 'label' twice"):
+        list(tables.read([tmp_path / "a.parquet"], COLUMNS))
 
 
 def test_text_that_is_no_utf8_is_named(tmp_path: Path) -> None:

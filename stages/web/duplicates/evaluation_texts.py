@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
+from stages.core import arrow
 from stages.core.errors import HeadwaterError
 from stages.core.params import nearest
 
@@ -55,13 +55,11 @@ def read(path: Path) -> Iterator[str]:
         elif path.suffix == ".conll":
             yield from _sentences(path)
         else:
-            with pq.ParquetFile(path) as table:
+            with arrow.undamaged(path, "not a Parquet file, or a damaged one"), pq.ParquetFile(path) as table:
                 for batch in table.iter_batches(1024):
                     yield from _strings(batch.to_pylist())
     except UnicodeDecodeError as error:
         raise HeadwaterError(f"{path}: not UTF-8 at byte {error.start}") from None
-    except pa.ArrowInvalid as error:
-        raise HeadwaterError(f"{path}: not a Parquet file: {error}") from None
 
 
 def _json_lines(path: Path) -> Iterator[str]:

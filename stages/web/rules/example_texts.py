@@ -4,9 +4,9 @@ import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
+from stages.core import arrow
 from stages.core.errors import HeadwaterError
 
 SUFFIXES = (".txt", ".jsonl", ".parquet")
@@ -40,10 +40,10 @@ def read(path: Path) -> Iterator[str]:
                 for line in filter(str.strip, lines):
                     yield str(json.loads(line)["text"])
         elif path.suffix == ".parquet":
-            with pq.ParquetFile(path) as table:
+            with arrow.undamaged(path, "no examples of text"), pq.ParquetFile(path) as table:
                 for batch in table.iter_batches(1024, columns=["text"]):
                     yield from filter(None, batch["text"].to_pylist())
         else:
             yield path.read_text("utf-8")
-    except (ValueError, KeyError, TypeError, pa.ArrowInvalid) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise HeadwaterError(f"{path}: no examples of text: {' '.join(str(error).split())}") from None
