@@ -299,6 +299,9 @@ def test_what_cannot_be_exported_is_said(profile: Path, model: Path, heldout: Pa
         said = rf"does not read {kind} from GGUF; set export\.gguf\.client to llama\.cpp"
         with pytest.raises(HeadwaterError, match=said):
             run(parameters(), tmp_path / kind, heldout, tmp_path)
+    tiny.write_model(tmp_path / "qwen3", kind="qwen3")
+    with pytest.raises(HeadwaterError, match=r"takes heads of every qwen3 in GGUF to be 128 wide, and these are \d"):
+        run(parameters(), tmp_path / "qwen3", heldout, tmp_path)
     with pytest.raises(HeadwaterError, match=r"export\.formats\.0: Input should be 'transformers'.*got \"onyx\""):
         parameters(formats=["onyx"])
     with pytest.raises(HeadwaterError, match=r"export\.gguf\.precisions\.0: Input should be .*got \"q5_k\""):

@@ -25,6 +25,8 @@ class Architecture:
     """A tensor in llama.cpp's order: ``arrange(name, tensor, config)``."""
     read_by_transformers: bool = True
     """Whether `transformers` reads the kind from GGUF."""
+    read_width: int | None = None
+    """Width of a head that `transformers` takes every file of the kind to have; None: it reads it."""
     own_output: bool = False
     """Whether the output matrix is written even where it is the embedding."""
 
@@ -120,6 +122,6 @@ KINDS = {
     "mistral": _LLAMA,  # with a window of attention that is no shorter than the context
     "olmo2": Architecture(gguf.MODEL_ARCH.OLMO2, _add_llama, _arrange_not, read_by_transformers=False, own_output=True),
     "qwen2": Architecture(gguf.MODEL_ARCH.QWEN2, _add_llama, _arrange_not),
-    "qwen3": Architecture(gguf.MODEL_ARCH.QWEN3, _add_llama, _arrange_not),
+    "qwen3": Architecture(gguf.MODEL_ARCH.QWEN3, _add_llama, _arrange_not, read_width=128),
 }
 """Kind of model, as transformers calls it, to its architecture in llama.cpp."""

@@ -43,7 +43,8 @@ class Settings:
     tolerance: dict[Precision, NonNegativeFloat]
     """Largest difference of a logit from the original's, absolute, for each type."""
     client: Literal["transformers", "llama.cpp"]
-    """What reads the files back: transformers (all but gpt_neox and olmo2), or llama.cpp itself (extra `llamacpp`)."""
+    """What reads the files back: transformers (all but gpt2, gpt_neox, olmo2 and a qwen3 whose heads are not 128 wide),
+    or llama.cpp itself (extra `llamacpp`)."""
 
 
 def check(source: Path, settings: Settings) -> None:
@@ -68,6 +69,12 @@ def check(source: Path, settings: Settings) -> None:
         raise HeadwaterError(
             f"{source}: transformers does not read {kind} from GGUF; set export.gguf.client to llama.cpp, "
             "which the extra llamacpp installs"
+        )
+    read, width = KINDS[kind].read_width, getattr(config, "head_dim", None)
+    if settings.client == "transformers" and read not in (None, width):
+        raise HeadwaterError(
+            f"{source}: transformers takes heads of every {kind} in GGUF to be {read} wide, and these are {width}; set "
+            "export.gguf.client to llama.cpp, which the extra llamacpp installs"
         )
     if settings.client == "llama.cpp":
         llama_cpp.check()
