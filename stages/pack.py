@@ -16,6 +16,7 @@ from stages.core import fingerprint, shards
 from stages.core import tokens as token_shards
 from stages.core.errors import HeadwaterError
 from stages.core.params import params
+from stages.core.progress import log
 from stages.core.stage import Metrics, main
 from stages.text import encoding, mixing, rows, tokenizers
 
@@ -47,6 +48,9 @@ def run(params: Params, *, documents: Path, tokenizer: Path, tokens: Path) -> Me
     metrics = shards.total(one.metrics for one in packed)
     metrics |= shards.total({key: one.metrics[key] for key in ("compared", "encoder")} for one in encoded)
     metrics["rules"] = mixed.metrics["rules"]
+    for name in (mixing.label(rule) for rule in params.mix.weights if rule.weight):
+        if not metrics["rules"][name]["documents"]:
+            log(f"no document that is used meets {name}, as pack.mix.weights has it")
     if metrics.get("tokens", 0) <= params.context:
         raise HeadwaterError(
             f"too few tokens to train on: {metrics.get('tokens', 0)} are less than one row of pack.context "

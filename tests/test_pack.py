@@ -107,6 +107,16 @@ def test_it_says_what_every_shard_holds(documents: Path, made: Path, tmp_path: P
         assert (one["hash"], one["index_hash"]) == (file_hash(shard), file_hash(index))
 
 
+def test_a_weight_that_no_document_meets_is_told(
+    documents: Path, made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights = [{"field": "host", "value": value, "weight": 2} for value in ("example.org", "www.example.org")]
+    mix = check(mixing.Mix, {"weights": weights, "max_tokens_per_host": 0, "seed": 1}, "mix")
+    pack.run(dataclasses.replace(PARAMS, mix=mix), documents=documents, tokenizer=made, tokens=tmp_path / "tokens")
+    said = [line for line in capsys.readouterr().err.splitlines() if "pack.mix.weights" in line]
+    assert said == ["no document that is used meets host www.example.org, as pack.mix.weights has it"]
+
+
 def test_a_mix_repeats_and_leaves_out_whole_documents_and_every_use_leads_back(
     documents: Path, made: Path, tmp_path: Path
 ) -> None:

@@ -149,15 +149,16 @@ def _shares(
     mix: Mix, met: Sequence[npt.NDArray[np.bool_]], used: Sequence[Numbers], tokens: Sequence[Numbers]
 ) -> Metrics:
     """For each rule how many documents meet it and are used, and their tokens, each use counted."""
-    shares: Metrics = {_label(rule): {"documents": 0, "tokens": 0} for rule in mix.weights}
+    shares: Metrics = {label(rule): {"documents": 0, "tokens": 0} for rule in mix.weights}
     for rows, times, sizes in zip(met, used, tokens, strict=True):
         for rule, meets in zip(mix.weights, rows, strict=True):
-            shares[_label(rule)]["documents"] += int((times[meets] > 0).sum())
-            shares[_label(rule)]["tokens"] += int((times[meets] * sizes[meets]).sum())
+            shares[label(rule)]["documents"] += int((times[meets] > 0).sum())
+            shares[label(rule)]["tokens"] += int((times[meets] * sizes[meets]).sum())
     return shares
 
 
-def _label(rule: Match | Band) -> str:
+def label(rule: Match | Band) -> str:
+    """What metrics call a rule: its field and its value or range."""
     if isinstance(rule, Match):
         return f"{rule.field} {rule.value}"
     return f"{rule.field} {'' if rule.low is None else rule.low} to {'' if rule.high is None else rule.high}".rstrip()
