@@ -16,6 +16,7 @@ from stages.web.pages.markdown import clean
 Array = np.ndarray[Any, Any]
 
 # What sites set between a page's title and their own name.
+_QUOTATION = re.compile("«[^«»]*»")  # no separators
 _SEPARATOR = re.compile(r"\s+[|\-–—·•»«:/~]+\s+|\s*[|»]\s*")
 _MAX_TITLE = 300  # characters
 
@@ -149,7 +150,8 @@ def _without_site(text: str, site: str) -> str:
     text = text[:_MAX_TITLE]
     if site and text.casefold().endswith(site.casefold()):
         return re.sub(r"[\s|\-–—·•»«:/~]+$", "", text[: -len(site)]) or text
-    parts = [match.start() for match in _SEPARATOR.finditer(text)]
+    unquoted = _QUOTATION.sub(lambda quotation: "x" * len(quotation[0]), text)
+    parts = [match.start() for match in _SEPARATOR.finditer(unquoted)]
     shorter = text[: parts[-1]].strip() if parts else text
     return shorter if len(shorter) >= 0.4 * len(text) else text
 

@@ -17,6 +17,8 @@ def content(page: str, url: str = "http://a.example/x", captured: str = "2024-05
         ("<title>長い話 - 新聞</title><h1>新聞</h1><h1>長い話</h1>", "長い話"),
         ('<meta property="og:title" content="Tom &amp; Jerry"><title>x</title>', "Tom & Jerry"),
         ("<title>A story: told | Daily</title><meta property=og:site_name content=Daily>", "A story: told"),
+        ("<title>4.19. Un instantané («snapshot») du système</title>", "4.19. Un instantané («snapshot») du système"),
+        ("<title>Où va le « printemps » arabe ? » Le Journal</title>", "Où va le « printemps » arabe ?"),
         ("<svg><title>icon</title></svg>", ""),
     ],
 )
