@@ -198,6 +198,16 @@ def test_sigterm_to_the_stage_ends_it_with_one_line_and_asks_to_be_continued(tmp
         assert "Traceback" not in shown
 
 
+@pytest.mark.slow
+def test_processes_that_train_together_end_with_the_stage_that_is_killed(tmp_path: Path) -> None:
+    folder = small_run.prepare(tmp_path / "project", steps=100_000, epochs=10_000)
+    running = stage(folder, 2, "run")
+    while not list((folder / "run").glob("pretrain/*/latest")) and running.poll() is None:
+        time.sleep(0.02)
+    running.kill()
+    running.communicate(timeout=20)  # they hold its pipe: it ends when they do
+
+
 def earlier(folder: Path, name: str) -> None:
     """Put the model that a run left, and its tokens, where one can be continued from."""
     shutil.copytree(folder / f"{name}.model", folder / "earlier" / "base")

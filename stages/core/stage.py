@@ -10,6 +10,8 @@ import json
 import os
 import signal
 import sys
+import threading
+import time
 import typing
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +26,7 @@ from stages.core.shards import Metrics, replace
 
 __all__ = ["Metrics", "main"]
 
+_LAUNCHER = "HEADWATER_LAUNCHER"  # process that started this one to train with others
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -100,6 +103,8 @@ def _run(stage: str, run: Callable[..., Metrics], workers: bool, distributed: bo
         engines.prepare()
     if distributed and profile().processes > 1 and "WORLD_SIZE" not in os.environ:
         _torchrun(stage)
+    if launcher := os.environ.get(_LAUNCHER):
+        _end_with(int(launcher))
     hardware.begin(stage)
     metrics = run(values, **arguments)
     if int(os.environ.get("RANK", "0")) == 0:
@@ -114,6 +119,7 @@ def _torchrun(stage: str) -> NoReturn:
     launcher = importlib.import_module("torch.distributed.run")
     elastic = importlib.import_module("torch.distributed.elastic.multiprocessing.api")
     errors = importlib.import_module("torch.distributed.elastic.multiprocessing.errors")
+    os.environ[_LAUNCHER] = str(os.getpid())
     # The bare "--" keeps torchrun from taking the stage's flags for abbreviations of its own.
     arguments = ["--standalone", "--nproc-per-node", str(profile().processes), "-m", "--", f"stages.{stage}"]
     try:
@@ -125,6 +131,17 @@ def _torchrun(stage: str) -> NoReturn:
         told = PreemptedError.code in codes and codes <= {PreemptedError.code, -signal.SIGTERM}
         sys.exit(PreemptedError.code if told else 1)
     sys.exit(0)
+
+
+def _end_with(launcher: int) -> None:
+    """Have this process end when the one that started it is gone: killed, that ends none, and they would train on."""
+
+    def watch() -> None:
+        while os.getppid() == launcher:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _paths(run: Callable[..., Metrics]) -> dict[str, bool]:
