@@ -113,18 +113,20 @@ class Identifier:
         counts = np.diff(firsts, append=len(keys))
         owners, features = np.divmod(keys[firsts].astype(np.int64), len(self._weights))
         ends = np.searchsorted(owners, np.arange(len(windows) + 1))
-        strength = np.log1p(counts.astype(np.float32))
+        # Rounded from float64, added row by row and not by BLAS: every kind of processor gives the same bytes.
+        strength = np.log1p(counts).astype(np.float32)
         scores = np.zeros((len(windows), self._weights.shape[1]), np.float32)
         for number, (start, end) in enumerate(itertools.pairwise(ends)):
             if start < end:  # without features every language is as likely as another
                 weights = self._weights.take(features[start:end], axis=0)
-                scores[number] = strength[start:end] @ weights + self._weights[-1]
+                weights *= strength[start:end, None]
+                scores[number] = weights.sum(axis=0) + self._weights[-1]
         scores = scores[:, self._order]
         # What makes the scores of short and long texts comparable, as py3langid has it.
         scores /= np.sqrt(np.maximum(lengths, 1)).astype(np.float32)[:, None]
-        chances = np.exp(scores - scores.max(axis=1, keepdims=True))
+        chances = np.exp((scores - scores.max(axis=1, keepdims=True)).astype(np.float64))
         chances /= chances.sum(axis=1, keepdims=True)
-        return np.add.reduceat(chances.astype(np.float64), self._first, axis=1)
+        return np.add.reduceat(chances, self._first, axis=1)
 
     def _found(self, windows: Sequence[bytes]) -> npt.NDArray[np.int32]:
         """The feature that ends at each byte of the windows and at the end of each, -1 for none."""

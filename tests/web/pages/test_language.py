@@ -1,4 +1,8 @@
+import os
+import platform
 import random
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -94,3 +98,25 @@ def test_what_was_unpacked_tells_the_same_and_no_text_depends_on_its_neighbours(
     texts = [ENGLISH * 9, GERMAN, JAPANESE * 40, FRENCH * 3] * 20
     together = identify(texts, 5, 300)
     assert [told for text in texts for told in unpacked([text], 5, 300)] == together
+
+
+TOLD = """
+import random
+from stages.web.pages import language
+
+draw = random.Random(1)
+words = [bytes(draw.choices(b"aeinorst", k=draw.randrange(2, 9))).decode() for _ in range(400)]
+texts = [" ".join(draw.choices(words, k=60)) for _ in range(4000)]
+print(language.Identifier()(texts, 3, 100))
+"""
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="names kernels of x86-64")
+def test_scores_are_the_same_whatever_the_processor_adds_with() -> None:
+    told = []
+    for kernels in ("Nehalem", "Haswell"):
+        environment = {**os.environ, "OPENBLAS_CORETYPE": kernels, "PYTHONPATH": str(ROOT)}
+        command = [sys.executable, "-c", TOLD]
+        told.append(subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout)
+    assert told[0] == told[1]
+    assert told[0].count("(") == 4000
