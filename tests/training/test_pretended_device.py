@@ -5,13 +5,13 @@ operations repeat themselves, how fast they are, and how several GPUs share thei
 """
 
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
 from pathlib import Path
 
 import pytest
-from torch.utils import cpp_extension
 
 from tests.conftest import ROOT
 
@@ -39,7 +39,7 @@ NOT = "not compiled and not of_the_last_step"
 @pytest.mark.timeout(1200)
 def test_training_tuning_and_scoring_keep_their_tensors_together(tmp_path: Path) -> None:
     headers = Path(sysconfig.get_paths()["include"]) / "Python.h"
-    if not (headers.is_file() and cpp_extension.is_ninja_available()):
+    if not (headers.is_file() and shutil.which("c++") and shutil.which("ninja")):
         pytest.skip("builds a device for PyTorch: install a C++ compiler, ninja and Python's headers")
     command = [sys.executable, "-m", "pytest", "-p", "tests.training.pretend.plugin", "-p", "no:cacheprovider"]
     command += ["-m", "slow or not slow", "-k", NOT, *(f"tests/{name}" for name in FILES)]
