@@ -28,6 +28,8 @@ class Answer:
     """Whether it is closed by a reset, not by an end."""
     pause: float = 0
     """Seconds before each kilobyte of the body."""
+    delay: float = 0
+    """Seconds before the answer."""
 
 
 @dataclass
@@ -81,6 +83,7 @@ def serve(host: str = "127.0.0.1") -> Iterator[Server]:
                 start, end = int(wanted[1]), int(wanted[2] or len(body) - 1)
                 headers["Content-Range"] = f"bytes {start}-{min(end, len(body) - 1)}/{len(body)}"
                 body, status = body[start : end + 1], 206
+            time.sleep(answer.delay)
             self.send_response(status)
             for name, value in {"Content-Length": str(len(body)), **headers}.items():
                 self.send_header(name, value)

@@ -89,7 +89,7 @@ def test_where_one_file_is_refused_the_others_end_soon_and_go_on_later(
     files = publish(server, 2)
     refused, slow = (f"/{path}" for path in files)
     right = server.files[refused]
-    server.files[refused] = Answer(status=403)
+    server.files[refused] = Answer(status=403, delay=1)  # by when the other has begun
     body = gzip.compress(random.Random(1).randbytes(40_000))
     server.files[slow] = Answer(body, headers={"ETag": '"1"'}, pause=0.25)
     start = time.monotonic()
