@@ -31,8 +31,9 @@ FILES = (
     "scoring",
 )
 
-# What compiles for the device; and what finds weights exchanged under their names, which is how they move to it.
-NOT = "not compiled and not of_the_last_step"
+# What compiles for the device; what starts processes, which know nothing of it; and what finds weights exchanged under
+# their names, which is how they move to it.
+NOT = "not compiled and not processes_share and not of_the_last_step"
 
 
 @pytest.mark.slow

@@ -126,10 +126,9 @@ class Lineage:
 
     def _compared(self, path: Path) -> Fact | None:
         name = path.as_posix()
-        known = {of: md5 for stage in self.stages for of, md5 in stage.needs.items()}
-        known |= {
-            of: md5 for stage in self.stages for of, md5 in stage.makes.items()
-        }  # a stage may not be built again yet
+        read = {of: md5 for stage in self.stages for of, md5 in stage.needs.items()}
+        made = {of: md5 for stage in self.stages for of, md5 in stage.makes.items()}
+        known = read | made  # a stage that read a file may not have been built again yet
         owner = next((of for of in known if _within(name, of)), None)
         if owner is None:
             return Fact("unverified", {"path": name, "because": f"{LOCK} does not name it"})
