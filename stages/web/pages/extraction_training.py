@@ -10,22 +10,23 @@ import dataclasses
 import importlib.metadata
 import json
 import random
-import tempfile
 import zlib
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from catboost import CatBoost, Pool
 
 from stages.core.progress import log
 from stages.web.pages import block_model, blocks, extraction_labels, features, html, language, names
+from stages.web.pages.block_network import Network, Scale
 from stages.web.pages.blocks import Blocks, Places
 from stages.web.pages.disguises import disguised
 from stages.web.pages.extraction_lexicon import Counted, borne
+from stages.web.pages.extraction_network import Example, learnt, scaled
 from stages.web.pages.extraction_pages import JUDGED, Page, archived, documentation, extractions, judged
 from stages.web.pages.extraction_scores import shingle_f1, snippet_f1, word_f1
 from stages.web.pages.main_text import chances, chosen
@@ -35,26 +36,12 @@ Array = np.ndarray[Any, Any]
 
 _SEED = 1
 _FOLDS = 5
-_ROWS = 130  # blocks of a page that are learnt from, the rest stand for by weight: pages of thousands add little
 _WEIGHTS = {"wcxb_dev": 1.0, "articles": 1.5, "snippets": 0.7, "archived": 0.4, "documentation": 0.3}
+_RARER = 2.0  # times as much for a page of WCXB that is no article: more than half of them are
 _LONGEST = 200  # words from which a block counts no more
-_LEARNING = {
-    "loss_function": "CrossEntropy",
-    "depth": 6,
-    "learning_rate": 0.1,
-    "l2_leaf_reg": 5,
-    "border_count": 24,
-    "bootstrap_type": "Bernoulli",
-    "subsample": 0.6,
-    "rsm": 0.35,
-    "random_seed": _SEED,
-    "boosting_type": "Plain",
-    "allow_writing_files": False,
-    "verbose": False,
-}
-_CHOICE = 60  # trees from which the features are chosen
-_TREES = 600
-_FEATURES = 180  # that are asked for
+_NETWORKS = 2  # two more add .001, and a tenth to the time of a page
+_FIRST = 2  # epochs of the network by which the features are chosen
+_FEATURES = 160  # that are asked for
 _EXPECTED = 0.35  # word-level F1 below which a page has no main text: extract.min_expected_f1
 
 
@@ -70,6 +57,7 @@ class Sample:
     places: Places
     spans: Array  # (2, named) first block in each element that has names, and block behind its last
     plain: bool  # as the page is
+    whole: bool  # all of its page's main text is known
 
 
 def samples(pages: Sequence[Page], votes: dict[int, list[str]]) -> Iterator[Sample]:
@@ -86,7 +74,8 @@ def samples(pages: Sequence[Page], votes: dict[int, list[str]]) -> Iterator[Samp
             continue
         labels, sure = _labels(page, found, votes.get(number, []))
         counts = np.array([min(len(extraction_labels.words(text)), _LONGEST) for text in found.texts]) + 4
-        weights = counts * sure / counts.sum() * _WEIGHTS[page.source]
+        rarer = _RARER if page.source == "wcxb_dev" and page.kind != "article" else 1.0
+        weights = counts * sure / counts.sum() * _WEIGHTS[page.source] * rarer
         if not weights.any():
             continue
         for plain, guise in ((True, tree), (False, disguised(tree, random.Random(number)))):
@@ -94,7 +83,9 @@ def samples(pages: Sequence[Page], votes: dict[int, list[str]]) -> Iterator[Samp
             if same is not None and len(same.texts) == len(found.texts):
                 seen = features.columns(same, features.Everything())
                 table = features.table(seen, list(seen), len(labels))
-                yield Sample(number, guise, labels, weights, table, same.places, _spans(same), plain)
+                yield Sample(
+                    number, guise, labels, weights, table, same.places, _spans(same), plain, page.text is not None
+                )
 
 
 def _spans(found: Blocks) -> Array:
@@ -116,57 +107,15 @@ def _labels(page: Page, found: Blocks, votes: list[str]) -> tuple[Array, Array]:
     return labels, np.where(sure > 1, sure, 0) if labels @ found.words < 20 else sure
 
 
-def fit(tables: Sequence[Array], chosen_samples: Sequence[Sample], trees: int) -> CatBoost:
-    """Trees from the blocks of some samples.
-
-    Args:
-        tables: (features, blocks) of each sample.
-        chosen_samples: The samples.
-        trees: How many.
-    """
-    rng = np.random.default_rng(_SEED)
-    rows, labels, weights = [], [], []
-    for table, sample in zip(tables, chosen_samples, strict=True):
-        share = min(1.0, _ROWS / table.shape[1])
-        kept = (rng.random(table.shape[1]) < share) & (sample.weights > 0)
-        rows.append(table[:, kept].T)
-        labels.append(sample.labels[kept])
-        weights.append(sample.weights[kept] / share)
-    learner = CatBoost({**_LEARNING, "iterations": trees})
-    learner.fit(Pool(np.concatenate(rows), np.concatenate(labels), weight=np.concatenate(weights)))
-    return learner
-
-
-def telling(tables: Sequence[Array], data: Sequence[Sample]) -> Array:
+def telling(examples: Sequence[Example]) -> Array:
     """Places of the features that tell most, ascending: the others cost every page time and change little."""
-    importance = fit(tables, data, _CHOICE).get_feature_importance()
+    importance = learnt(examples, _SEED, _FIRST).importance()
     return np.sort(np.argsort(-importance, kind="stable")[:_FEATURES])
 
 
-def exported(learner: CatBoost, names: Sequence[str]) -> block_model.Trees:
-    """What a learner has learnt, in whole numbers.
-
-    Args:
-        learner: Fitted.
-        names: Of its features.
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.json"
-        learner.save_model(str(path), format="json")
-        stored = json.loads(path.read_text("utf-8"))
-    found = stored["oblivious_trees"]
-    scale, (bias,) = stored["scale_and_bias"]
-    depth = max(len(tree["splits"]) for tree in found)
-    questions = np.zeros((depth, len(found)), np.int16)
-    borders = np.full((depth, len(found)), np.inf, np.float32)  # no feature is above: a tree with fewer levels
-    leaves = np.zeros((len(found), 1 << depth), np.int32)
-    for number, tree in enumerate(found):
-        for level, split in enumerate(tree["splits"]):
-            questions[level, number] = split["float_feature_index"]
-            borders[level, number] = split["border"]
-        values = np.round(np.array(tree["leaf_values"]) * scale * block_model.UNIT)
-        leaves[number, : len(values)] = values
-    return block_model.Trees(tuple(names), questions, borders, leaves.ravel(), round(bias * block_model.UNIT))
+def network(examples: Sequence[Example], seed: int) -> Network:
+    """What one network learns from pages, in whole numbers."""
+    return learnt(examples, seed).network()
 
 
 def known(
@@ -203,19 +152,41 @@ def train(pages: Sequence[Page], data: Sequence[Sample]) -> tuple[block_model.Mo
     """The model of all pages, and the figures of models that had not seen the pages they were measured on."""
     folds = [_fold(pages[sample.page].host) for sample in data]
     lexicons, told = known(pages, data, folds)
-    asked = telling([np.concatenate((sample.table, own)) for sample, own in zip(data, told[None], strict=True)], data)
+    scale = scaled([np.concatenate((sample.table, own)) for sample, own in zip(data, told[None], strict=True)])
+    asked = telling(list(examples(data, told[None], scale)))
     every = _names(data[0])
-    models = {}
-    for fold in (*range(_FOLDS), None):
-        kept = [at for at, own in enumerate(folds) if own != fold]
-        tables = [np.concatenate((data[at].table, told[fold][at]))[asked] for at in kept]
-        trees = exported(fit(tables, [data[at] for at in kept], _TREES), [every[at] for at in asked])
-        models[fold] = block_model.Model(trees, lexicons[fold], {})
-        log(f"all but fold {fold}: fitted on {len(kept):,} samples")
+    names, seen = tuple(every[at] for at in asked), Scale(scale.centre[asked], scale.slope[asked])
+    learning = {}
+    with ProcessPoolExecutor() as processes:
+        for fold in (*range(_FOLDS), None):
+            known_of = examples(data, told[fold], scale, asked)
+            kept = [example for example, own in zip(known_of, folds, strict=True) if own != fold]
+            learning[fold] = [processes.submit(network, kept, _SEED + number) for number in range(_NETWORKS)]
+        models = {}
+        for fold, futures in learning.items():
+            networks = tuple(future.result() for future in futures)
+            models[fold] = block_model.Model(names, seen, networks, lexicons[fold], {})
+            log(f"all but fold {fold}: learnt")
     texts = {
         number: extracted(page, models[_fold(page.host)]) for number, page in enumerate(pages) if page.source in JUDGED
     }
     return models[None], measured(pages, texts)
+
+
+def examples(
+    data: Sequence[Sample], told: Sequence[Array], scale: Scale, asked: Array | slice = slice(None)
+) -> Iterator[Example]:
+    """What networks learn from.
+
+    Args:
+        data: The samples.
+        told: What the names of templates tell, (features, blocks) of each.
+        scale: Of all features.
+        asked: Places of those that are asked for.
+    """
+    for sample, own in zip(data, told, strict=True):
+        seen = scale(np.concatenate((sample.table, own)))[asked].astype(np.int8)
+        yield Example(seen, sample.labels, sample.weights, sample.whole)
 
 
 def extracted(page: Page, model: block_model.Model) -> str:
@@ -272,7 +243,7 @@ def main() -> None:
     data = list(samples(pages, dict(zip(unknown, said, strict=True))))
     log(f"{len(data):,} samples of {len(pages):,} pages")
     model, figures = train(pages, data)
-    versions = {name: importlib.metadata.version(name) for name in ("catboost", "numpy", "resiliparse", "trafilatura")}
+    versions = {name: importlib.metadata.version(name) for name in ("numpy", "resiliparse", "torch", "trafilatura")}
     counts = {name: sum(page.source == name for page in pages) for name in _WEIGHTS}
     about = {
         "figures": figures,

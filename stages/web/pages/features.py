@@ -12,7 +12,6 @@ from stages.web.pages import page_features, regions
 from stages.web.pages.blocks import DIGIT, MARK, PAUSE, SPACE, STOP, SYMBOL, UPPER, Blocks
 from stages.web.pages.flat_tree import NAMES, TAG, inherited
 from stages.web.pages.hints import BITS
-from stages.web.pages.segments import Segments, running, within
 
 Array = np.ndarray[Any, Any]
 Columns = dict[str, Any]
@@ -82,10 +81,9 @@ def columns(blocks: Blocks, wanted: Container[str]) -> Columns:
         wanted: Names; others may be left out.
     """
     found: Columns = {}
-    own = _own(blocks)
-    found.update(own)
+    found.update(_own(blocks))
     found.update(_names(blocks, wanted))
-    found.update(_neighbours(blocks, own, wanted))
+    found.update(_gaps(blocks))
     prose = np.where(
         (blocks.size >= _LONG) | (blocks.ends_with == STOP), np.maximum(blocks.size - 2 * blocks.linked, 0), 0
     )
@@ -112,6 +110,7 @@ def _share(part: Array, whole: Any) -> Array:
 
 def _own(blocks: Blocks) -> Columns:
     size, counts = blocks.size, blocks.counts
+    tag = blocks.tree.tags[blocks.tree.start[blocks.box]]
     letters = np.maximum(counts[:, : DIGIT + 2].sum(1), 1)
     return {
         "size": size,
@@ -138,6 +137,9 @@ def _own(blocks: Blocks) -> Columns:
         "begins_upper": blocks.begins_with == UPPER,
         "begins_digit": blocks.begins_with == DIGIT,
         "begins_mark": blocks.begins_with >= STOP,
+        "is_item": tag == TAG["li"],
+        "is_p": tag == TAG["p"],
+        "is_heading": (tag >= TAG["h1"]) & (tag <= TAG["h6"]),
     }
 
 
@@ -195,56 +197,10 @@ def _type(blocks: Blocks, near_tags: Array, near_hints: Array, wanted: Container
     return found
 
 
-def _neighbours(blocks: Blocks, own: Columns, wanted: Container[str]) -> Columns:
-    found: Columns = {}
-    tag = blocks.tree.tags[blocks.tree.start[blocks.box]]
-    watched = {
-        "size": blocks.size,
-        "link_share": own["link_share"],
-        "ends_stop": own["ends_stop"],
-        "pauses": own["pauses"],
-        "is_item": tag == TAG["li"],
-        "is_p": tag == TAG["p"],
-        "is_heading": (tag >= TAG["h1"]) & (tag <= TAG["h6"]),
-    }
+def _gaps(blocks: Blocks) -> Columns:
+    """Tokens between a block and those beside it, 0 where its page has none."""
     pages = blocks.pages
-    for distance in (1, 2, 3):
-        for name, column in watched.items():
-            if distance > 1 and name.startswith("is"):
-                continue
-            before, after = f"{name}_before{distance}", f"{name}_after{distance}"
-            if before in wanted or after in wanted:
-                found[before], found[after] = _shifted(pages, column.astype(np.float64), distance)
-    gap = np.append(0, blocks.first[1:] - blocks.last[:-1])
-    gap[pages.starts] = 0
-    found["gap_before"] = gap
-    found["gap_after"] = _next(pages, gap)
-    sizes, linked, stops = running(blocks.size), running(blocks.linked), running(own["stops"])
-    for reach in (2, 5, 12):
-        low, high = _window(pages, reach)
-        size = within(sizes, low, high)
-        found[f"size_within{reach}"] = size / (high - low)
-        found[f"link_share_within{reach}"] = _share(within(linked, low, high), size)
-        found[f"stop_share_within{reach}"] = _share(within(stops, low, high), size)
-    return found
-
-
-def _shifted(pages: Segments, column: Array, distance: int) -> tuple[Array, Array]:
-    """What a column has so many blocks before and behind each, -1 where the page has none."""
-    before, after = np.full_like(column, -1), np.full_like(column, -1)
-    before[distance:], after[:-distance] = column[:-distance], column[distance:]
-    before[pages.place < distance] = -1
-    after[pages.count - pages.place <= distance] = -1
-    return before, after
-
-
-def _next(pages: Segments, gap: Array) -> Array:
-    after = np.append(gap[1:], 0)
-    after[pages.ends - 1] = 0
-    return after
-
-
-def _window(pages: Segments, reach: int) -> tuple[Array, Array]:
-    """The blocks of the same page up to so many before and behind each."""
-    place = np.arange(pages.size)
-    return np.maximum(place - reach, pages.low), np.minimum(place + reach + 1, pages.high)
+    before = np.append(0, blocks.first[1:] - blocks.last[:-1])
+    before[pages.starts] = 0
+    behind = np.append(before[1:], 0)
+    return {"gap_before": before, "gap_after": behind}

@@ -20,7 +20,7 @@ def main_texts(blocks: Blocks) -> tuple[list[str], list[float]]:
 def chances(blocks: Blocks, model: block_model.Model) -> Array:
     """Of each block to be main text, in millionths."""
     seen = features.columns(blocks, model.wanted) | model.lexicon.columns(blocks.places)
-    return model.trees.chances(features.table(seen, model.trees.names, len(blocks.first)))
+    return model.chances(features.table(seen, model.names, len(blocks.first)), blocks.pages)
 
 
 def chosen(blocks: Blocks, chances: Array) -> tuple[Array, Array]:

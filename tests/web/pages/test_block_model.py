@@ -4,10 +4,13 @@ import numpy as np
 import pytest
 
 from stages.core.errors import HeadwaterError
-from stages.web.pages import block_model, blocks, features, html, names
+from stages.web.pages import block_model, block_network, blocks, features, html, names
+from stages.web.pages.block_network import SEEN, Scale
+from stages.web.pages.segments import Segments
+from tests.web.pages.test_block_network import random_network
 
 
-def test_the_trees_ask_for_features_that_there_are_and_get_no_others_instead() -> None:
+def test_the_networks_ask_for_features_that_there_are_and_get_no_others_instead() -> None:
     page = '<body class=post><h1>Title</h1><p>Text.</p><div class="menu"><a href=x>More.</a></div>'
     normalised, _ = html.normalised(page, 1000)
     found = blocks.read(normalised)
@@ -17,30 +20,26 @@ def test_the_trees_ask_for_features_that_there_are_and_get_no_others_instead() -
     wanted = features.columns(found, model.wanted)
     assert len(wanted) < len(everything)
     told = model.lexicon.columns(found.places)
-    asked = features.table(wanted | told, model.trees.names, 3)
-    assert np.array_equal(asked, features.table(everything | told, model.trees.names, 3))
+    asked = features.table(wanted | told, model.names, 3)
+    assert np.array_equal(asked, features.table(everything | told, model.names, 3))
 
 
-def test_trees_come_back_from_their_file_and_decide_one_by_one_as_they_do_together(tmp_path: Path) -> None:
+def test_a_model_comes_back_from_its_file_and_gives_the_chances_of_its_mean_odds(tmp_path: Path) -> None:
     rng = np.random.default_rng(1)
-    trees = block_model.Trees(
+    model = block_model.Model(
         names=("a", "b", "c"),
-        questions=rng.integers(0, 3, (2, 5)).astype(np.int16),
-        borders=rng.random((2, 5)).astype(np.float32),
-        leaves=rng.integers(-9000, 9000, 20).astype(np.int32),
-        bias=-50,
+        scale=Scale(np.zeros(3, np.float32), np.full(3, SEEN, np.float32)),
+        networks=(random_network(rng, features=3), random_network(rng, features=3)),
+        lexicon=names.Lexicon({"post": 700, "größe": 1000, "ad": 0}),
+        about={"seed": 1},
     )
-    lexicon = names.Lexicon({"post": 700, "größe": 1000, "ad": 0})
-    block_model.write(block_model.Model(trees, lexicon, {"seed": 1}), tmp_path / "model.npz")
+    block_model.write(model, tmp_path / "model.npz")
     again = block_model.read(tmp_path / "model.npz")
-    assert (again.about, again.lexicon) == ({"seed": 1}, lexicon)
-    table = rng.random((3, 40)).astype(np.float32)
-    for block, chance in enumerate(again.trees.chances(table)):
-        odds = -50
-        for tree in range(5):
-            answers = [table[trees.questions[level, tree], block] > trees.borders[level, tree] for level in range(2)]
-            odds += int(trees.leaves[4 * tree + answers[0] + 2 * answers[1]])
-        assert chance == round(1e6 / (1 + np.exp(-odds / block_model.UNIT)))
+    assert (again.names, again.about, again.lexicon) == (model.names, model.about, model.lexicon)
+    table, pages = rng.random((3, 40)).astype(np.float32), Segments(np.array([0, 15]), 40)
+    first, second = (network(model.scale(table), pages) for network in model.networks)
+    chances = np.round(1e6 / (1 + np.exp(-((first + second) // 2) / block_network.UNIT)))
+    assert again.chances(table, pages).tolist() == model.chances(table, pages).tolist() == chances.tolist()
 
 
 def test_a_file_that_is_no_model_is_refused(tmp_path: Path) -> None:

@@ -79,7 +79,7 @@ def test_no_tag_text_is_scanned_twice() -> None:
 
 
 def test_text_holds_nothing_that_cannot_be_stored() -> None:
-    found = text("<p>a\0b\x07c&#0;d&#xD800;e&#xFFFE;f</p><p>e\u0301 \u00ad\ufeff</p>")
+    found = text("<p>a\0b\x07c&#0;d&#xD800;e&#xFFFE;f e\u0301 \u00ad\ufeff</p>")
     assert not re.search("[\0-\x08\ud800-\udfff\ufffe\u00ad\ufeff]", found)
     assert "é" in found
     found.encode("utf-8")
