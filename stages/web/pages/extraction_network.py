@@ -67,7 +67,7 @@ class _Layer(Module):
         return found + dropout(near, _DROPOUT, self.training)
 
 
-class _Learner(Module):
+class Learner(Module):
     """What ``block_network.Network`` computes, in floating point."""
 
     def __init__(self, features: int) -> None:
@@ -104,12 +104,12 @@ def _dense(linear: Linear, most: int, unit_in: int, unit_out: int) -> Dense:
     return whole(linear.weight.detach().numpy(), linear.bias.detach().numpy(), most, unit_in, unit_out)
 
 
-def learnt(examples: Sequence[Example], seed: int, epochs: int = _EPOCHS) -> _Learner:
+def learnt(examples: Sequence[Example], seed: int, epochs: int = _EPOCHS) -> Learner:
     """A network that has learnt from pages, on one core: the same examples and seed give the same one."""
     torch.set_num_threads(1)
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
-    learner = _Learner(len(examples[0].seen))
+    learner = Learner(len(examples[0].seen))
     optimizer = torch.optim.AdamW(learner.parameters(), lr=_RATE, weight_decay=_DECAY)
     steps = epochs * -(-len(examples) // _PAGES)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, _RATE, total_steps=steps, pct_start=0.15)
@@ -135,7 +135,7 @@ def _stretch(example: Example, rng: np.random.Generator) -> Example:
     return Example(example.seen[:, part], example.labels[part], weights, example.known)
 
 
-def _loss(learner: _Learner, batch: Sequence[Example]) -> torch.Tensor:
+def _loss(learner: Learner, batch: Sequence[Example]) -> torch.Tensor:
     """Of blocks the cross entropy, and of pages whose text is known what is missing from an F1 of 1 (Dice)."""
     counts = [len(example.labels) for example in batch]
     page = torch.from_numpy(np.repeat(np.arange(len(batch)), counts))

@@ -159,8 +159,8 @@ def train(pages: Sequence[Page], data: Sequence[Sample]) -> tuple[block_model.Mo
     learning = {}
     with ProcessPoolExecutor() as processes:
         for fold in (*range(_FOLDS), None):
-            known_of = examples(data, told[fold], scale, asked)
-            kept = [example for example, own in zip(known_of, folds, strict=True) if own != fold]
+            all_of_them = examples(data, told[fold], scale, asked)
+            kept = [example for example, own in zip(all_of_them, folds, strict=True) if own != fold]
             learning[fold] = [processes.submit(network, kept, _SEED + number) for number in range(_NETWORKS)]
         models = {}
         for fold, futures in learning.items():
