@@ -25,6 +25,7 @@ _HEAVY = 130  # blocks from which a page counts no more for having more
 _RATE = 2e-3
 _DECAY = 0.02
 _DROPOUT = 0.1
+_DRAWN = 32  # blocks of a page that tell what is usual
 _OVERLAP = 0.3  # weight of what F1 of whole pages lacks, beside what each block lacks
 
 
@@ -39,9 +40,9 @@ class Example:
 
 
 def scaled(tables: Sequence[Array]) -> Scale:
-    """What is usual in (features, blocks) of pages, each page counting as much, up to some blocks."""
+    """What is usual in (features, blocks) of pages, by as many blocks drawn from each."""
     rng = np.random.default_rng(0)
-    sample = [block_network.magnitudes(table[:, rng.integers(0, table.shape[1], 32)]) for table in tables]
+    sample = [block_network.magnitudes(table[:, rng.integers(0, table.shape[1], _DRAWN)]) for table in tables]
     every = np.concatenate(sample, axis=1).astype(np.float64)
     return Scale(every.mean(1).astype(np.float32), (SEEN / (every.std(1) + 1e-3)).astype(np.float32))
 
@@ -106,9 +107,17 @@ def _dense(linear: Linear, most: int, unit_in: int, unit_out: int) -> Dense:
 
 def learnt(examples: Sequence[Example], seed: int, epochs: int = _EPOCHS) -> Learner:
     """A network that has learnt from pages, on one core: the same examples and seed give the same one."""
+    threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    torch.manual_seed(seed)
-    rng = np.random.default_rng(seed)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return _learnt(examples, np.random.default_rng(seed), epochs)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _learnt(examples: Sequence[Example], rng: np.random.Generator, epochs: int) -> Learner:
     learner = Learner(len(examples[0].seen))
     optimizer = torch.optim.AdamW(learner.parameters(), lr=_RATE, weight_decay=_DECAY)
     steps = epochs * -(-len(examples) // _PAGES)

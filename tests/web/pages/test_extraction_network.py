@@ -35,8 +35,9 @@ def test_a_network_learns_of_neighbours_and_of_the_whole_page() -> None:
 
 
 def test_whole_numbers_say_what_was_learnt_and_learning_again_gives_the_same() -> None:
-    made = pages(40, 1)
+    made, threads = pages(40, 1), torch.get_num_threads()
     learner, again = learnt(made, seed=1, epochs=2), learnt(made, seed=1, epochs=2)
+    assert torch.get_num_threads() == threads
     network = learner.network()
     for page in made[:10]:
         seen, blocks = page.seen.astype(np.float32), len(page.labels)
