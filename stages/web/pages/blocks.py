@@ -49,6 +49,7 @@ class Blocks:
     texts: list[str]  # (blocks,) white space collapsed
     first: Array  # (blocks,) first token of the block
     last: Array  # (blocks,) token behind the block's last
+    before: Array  # (tokens + 1,) blocks that begin before each token, and all there are
     home: Array  # (blocks,) innermost element that holds the first text of the block
     box: Array  # (blocks,) innermost block-level element
     counts: Array  # (blocks, 9) characters of each kind
@@ -70,19 +71,19 @@ def read(html: str) -> Blocks | None:
 
 def split(tree: FlatTree) -> Blocks | None:
     """The blocks of all pages of a tree; None where none has text."""
-    (kept,) = np.nonzero((tree.stop > tree.begin) & ~tree.skipped)
-    if not len(kept):
+    (there,) = np.nonzero((tree.stop > tree.begin) & ~tree.skipped)
+    filled = np.flatnonzero(~tree.blank(there))
+    if not len(filled):
         return None
-    codes, run, starts = _characters(tree, kept)
-    counts, words, begins_with, ends_with = _counted(codes, run, starts)
+    kept, spaced = there[filled], np.append(np.diff(filled) > 1, False)
+    codes, ends = tree.texts(kept)
+    counts, words, begins_with, ends_with = _counted(codes, ends)
     said = counts.sum(1) > counts[:, SPACE]
     if not said.any():
         return None
     number = np.cumsum(tree.breaks)
-    tokens, block = kept[said], number[kept]
-    wanted = np.zeros(len(number) + 1, bool)
-    wanted[number[tokens]] = True
-    texts = _texts(codes, run, block, wanted[block])
+    tokens = kept[said]
+    texts = _texts(codes, ends, number[kept], spaced, said)
     counts = counts[said]
     size = counts.sum(1) + 2 * counts[:, IDEOGRAPH]
     in_link, in_strong, opened = _marked(tree)
@@ -92,7 +93,10 @@ def split(tree: FlatTree) -> Blocks | None:
     first, last = tokens[firsts], tokens[lasts] + 1
     home = tree.home[first]
     told, starts = np.unique(np.searchsorted(tree.begins, first, "right") - 1, return_index=True)
-    bits, classes, places = _named(tree, first, home)
+    begins = np.zeros(len(number), bool)
+    begins[first] = True
+    before = np.append(0, np.cumsum(begins))
+    bits, classes, places = _named(tree, before, home)
     return Blocks(
         tree=tree,
         told=told,
@@ -103,6 +107,7 @@ def split(tree: FlatTree) -> Blocks | None:
         texts=texts,
         first=first,
         last=last,
+        before=before,
         home=home,
         box=_boxes(tree)[home],
         counts=gather(counts),
@@ -117,65 +122,65 @@ def split(tree: FlatTree) -> Blocks | None:
     )
 
 
-def _characters(tree: FlatTree, tokens: Array) -> tuple[Array, Array, Array]:
-    """The texts behind some tags as one: its characters, the number of the text of each, and where each text begins."""
-    lengths = tree.stop[tokens] - tree.begin[tokens]
-    starts = np.cumsum(lengths) - lengths
-    run = np.repeat(np.arange(len(tokens)), lengths)
-    return tree.codes[np.repeat(tree.begin[tokens] - starts, lengths) + np.arange(len(run))], run, starts
-
-
-def _counted(codes: Array, run: Array, starts: Array) -> tuple[Array, Array, Array, Array]:
+def _counted(codes: Array, ends: Array) -> tuple[Array, Array, Array, Array]:
     """Of some texts: characters of each kind, words, and kinds of the first and last that is no space.
 
     Spaces are passed over at the edges up to the third character.
+
+    Args:
+        codes: Characters of all texts, each text followed by a 0.
+        ends: Places of those.
     """
-    ends = np.append(starts[1:], len(codes))
+    starts, last = np.append(0, ends[:-1] + 1), ends - 1
     kinds = _kinds().take(codes, mode="clip")
-    counts = np.bincount(run * 9 + kinds, minlength=9 * len(starts)).reshape(-1, 9)
+    text = np.repeat(np.arange(len(ends)) * 9, ends + 1 - starts)
+    counts = np.bincount(text + kinds, minlength=9 * len(ends)).reshape(-1, 9)
+    counts[:, SPACE] -= 1  # what ends the text
     letters = kinds <= DIGIT
     begins = letters.copy()
-    begins[1:] &= ~letters[:-1] | (run[1:] != run[:-1])
+    begins[1:] &= ~letters[:-1]
     words = np.add.reduceat(begins, starts, dtype=np.int64)
     edges = []
-    for edge, step in ((starts, 1), (ends - 1, -1)):
+    for edge, step in ((starts, 1), (last, -1)):
         for _ in range(2):
-            nearer = np.clip(edge + step, starts, ends - 1)
+            nearer = np.clip(edge + step, starts, last)
             edge = np.where(kinds[edge] == SPACE, nearer, edge)
         edges.append(kinds[edge])
     return counts, words, edges[0], edges[1]
 
 
-def _texts(codes: Array, run: Array, block: Array, wanted: Array) -> list[str]:
-    """Text of the blocks, white space collapsed: that between two tags of the same block counts.
+def _texts(codes: Array, ends: Array, block: Array, spaced: Array, said: Array) -> list[str]:
+    """Text of the blocks that say anything, white space collapsed: that between two tags of the same block counts.
 
     Args:
-        codes: Characters of all texts, be they white space.
-        run: The text of each character.
+        codes: Characters of all texts, each text followed by a 0.
+        ends: Places of those.
         block: Number of the block of each text, ascending.
-        wanted: Of each text, whether its block is wanted.
+        spaced: Of each text, whether white space lies between it and the next.
+        said: Of each text, whether it says anything.
     """
-    (kept,) = np.nonzero(_SEEN.take(codes, mode="clip") & wanted[run])
-    owner = block[run[kept]]
-    ends_block = owner[1:] != owner[:-1]
-    place = np.arange(len(kept))
-    place[1:] += np.cumsum((kept[1:] - kept[:-1] > 1) | ends_block)
-    text = np.full(place[-1] + 1, ord(" "), np.uint32)
-    text[place] = codes[kept]
-    text[place[1:][ends_block] - 1] = ord("\n")
-    return flat_tree.seen(text.tobytes().decode("utf-32-le", "surrogatepass")).split("\n")
+    ends_block = np.append(block[1:] != block[:-1], True)
+    codes = codes.copy()
+    codes[ends[~ends_block]] = ord(" ")
+    codes = np.delete(codes, ends[~(spaced | ends_block)])
+    seen = _SEEN.take(codes, mode="clip")
+    kept = seen.copy()
+    kept[1:] |= seen[:-1] & (codes[:-1] != 0)
+    text = np.where(seen, codes, np.uint32(ord(" ")))[kept].tobytes().decode("utf-32-le")
+    says = np.logical_or.reduceat(said, np.append(0, np.flatnonzero(ends_block)[:-1] + 1))
+    return list(compress(text.replace(" \0", "\0").split("\0"), says.tolist()))
 
 
-def _named(tree: FlatTree, first: Array, home: Array) -> tuple[Array, Array, Places]:
+def _named(tree: FlatTree, before: Array, home: Array) -> tuple[Array, Array, Places]:
     """By element: hints and class, of those that are around a block and may have names that say something; the names.
 
     Args:
         tree: The page.
-        first: (blocks,) token with which each block begins.
+        before: (tokens + 1,) blocks that begin before each token.
         home: (blocks,) innermost element around each.
     """
     tags = tree.tags[tree.start]
-    holds = np.searchsorted(first, tree.start) < np.searchsorted(first, tree.end)
+    holds = before[tree.start] < before[tree.end]
     named = tree.begin[tree.start] - tree.named[tree.start] > 1
     # Links have long attributes that are all different.
     (elements,) = np.nonzero(holds & named & (tags != TAG["a"]))
@@ -236,8 +241,6 @@ def _kinds() -> Array:
             table[code] = SYMBOL
         else:
             table[code] = SPACE
-    table[[ord(flat_tree.LESS), ord(flat_tree.GREATER)]] = SYMBOL
-    table[ord(flat_tree.QUOTE)] = MARK
     return table
 
 

@@ -90,7 +90,7 @@ def samples(pages: Sequence[Page], votes: dict[int, list[str]]) -> Iterator[Samp
 
 def _spans(found: Blocks) -> Array:
     tree, elements = found.tree, found.places.elements
-    return np.array([np.searchsorted(found.first, edge[elements]) for edge in (tree.start, tree.end)])
+    return found.before[np.array([tree.start[elements], tree.end[elements]])]
 
 
 def _labels(page: Page, found: Blocks, votes: list[str]) -> tuple[Array, Array]:

@@ -22,9 +22,8 @@ Array = np.ndarray[Any, Any]
 _NO_TAG = re.compile(
     r"<!--.*?-->|<[!?][^>]*>|<(script|style|xmp|iframe|noembed|noframes|plaintext)(?=[\s>])[^>]*>(.*?)</\1>", re.DOTALL
 )
-# All that the parser escapes. What could be taken for a part of a tag is kept apart as noncharacters: no text has them.
-LESS, GREATER, QUOTE = "\ufdd0", "\ufdd1", "\ufdd2"
-_ENTITIES = {"&nbsp;": "\xa0", "&lt;": LESS, "&gt;": GREATER, "&quot;": QUOTE, "&amp;": "&"}
+# All that the parser escapes.
+_ENTITIES = {"nbsp": "\xa0", "lt": "<", "gt": ">", "quot": '"', "amp": "&"}
 _BLOCK = [
     "html", "body", "div", "p", "h1", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "li", "dl", "dt", "dd", "table",
     "thead", "tbody", "tfoot", "caption", "tr", "td", "th", "pre", "blockquote", "article", "section", "main", "nav",
@@ -61,8 +60,10 @@ _SKIPPED = [
 
 # The text of links by which a heading's address is copied, as Sphinx, Docusaurus and others write it.
 _PINS = frozenset("¶#§🔗⚓")
-_MAX_PIN = 8  # characters, with white space
-_MAY_BEGIN_PIN = np.array([chr(code).isspace() or chr(code) in _PINS for code in range(0x2100)] + [True])  # beyond
+_MAX_PIN = 32  # bytes, with white space
+_MAY_BEGIN_PIN = np.array([byte >= 0x80 or chr(byte).isspace() or chr(byte) in "#&" for byte in range(256)])
+
+_IS_BLANK = np.array([byte < 0x80 and chr(byte).isspace() for byte in range(256)])
 
 NAMES = [*_BLOCK, *_INLINE, *_VOID_INLINE, *_VOID_BLOCK, *_OTHER_VOID, *_SKIPPED]
 TAG = {name: number for number, name in enumerate(NAMES)}
@@ -70,19 +71,17 @@ _BREAKS = np.array([name in _BLOCK or name in _VOID_BLOCK or name in _SKIPPED fo
 _IS_VOID = np.array([name in _VOID_INLINE or name in _VOID_BLOCK or name in _OTHER_VOID for name in NAMES])
 _IS_SKIPPED = np.array([name in _SKIPPED for name in NAMES])
 
-# Names as pairs of eight bytes, looked up by one number of both.
-_LONGEST_NAME = max(map(len, NAMES))
+# Names as two words of eight letters each, looked up by one number of both.
 _WINDOW = 16
-_NO_LETTER = 127  # what stands for all characters that no tag has in its name
+_EACH = np.uint64(0x0101010101010101)
+_ENDS = [np.uint64(ord(end)) * _EACH for end in " >"]  # what no name holds
 
 
-def _as_numbers(names: Array) -> Array:
-    pairs = names.view("<u8")
-    return pairs[:, 0] ^ pairs[:, 1] * np.uint64(0x9E3779B97F4A7C15)
+def _as_numbers(first: Array, second: Array) -> Array:
+    return first ^ second * np.uint64(0x9E3779B97F4A7C15)
 
 
-_BYTES = np.array([name.encode() for name in NAMES], f"S{_WINDOW}")
-_NUMBERS = _as_numbers(_BYTES.view(np.uint8).reshape(-1, _WINDOW))
+_NUMBERS = _as_numbers(*np.array([name.encode() for name in NAMES], f"S{_WINDOW}").view("<u8").reshape(-1, 2).T)
 _TAGS = np.argsort(_NUMBERS)
 _NUMBERS = _NUMBERS[_TAGS]
 
@@ -94,9 +93,9 @@ class FlatTree:
     Tokens are the tags, opening and closing; elements are the tags that open, void ones left out.
     """
 
-    page: str  # all pages, one after the other
+    page: bytes  # all pages, one after the other, and `<` behind the last
+    letters: Array  # (bytes,) the same as uint8
     begins: Array  # (pages,) first token of each
-    codes: Array  # (characters,) uint32
     tags: Array  # (tokens,) index into NAMES
     opens: Array  # (tokens,) whether the token opens an element; false for void ones
     breaks: Array  # (tokens,) whether text before and after belongs to different blocks
@@ -117,16 +116,58 @@ class FlatTree:
 
     def text(self, token: int) -> str:
         """The text behind a tag, as a reader sees it."""
-        return seen(self.page[self.begin[token] : self.stop[token]])
+        return seen(self.page[self.begin[token] : self.stop[token]].decode())
+
+    def blank(self, tokens: Array) -> Array:
+        """(tokens,) whether the text behind each, of a byte or more, is nothing but white space: most are."""
+        begin, stop = self.begin[tokens], self.stop[tokens]
+        blank = _IS_BLANK[self.letters[begin]] & _IS_BLANK[self.letters[stop - 1]]
+        (unsure,) = np.nonzero(blank & (stop - begin > 2))
+        if len(unsure):
+            places, ends = _places(begin[unsure], stop[unsure])
+            blank[unsure] = np.logical_and.reduceat(_IS_BLANK[self.letters[places]], np.append(0, ends[:-1]))
+        return blank
+
+    def texts(self, tokens: Array) -> tuple[Array, Array]:
+        """The texts behind some tags, each with what ends it.
+
+        Returns:
+            Their characters, uint32, with a 0 behind each text, and the places of those.
+        """
+        places, ends = _places(self.begin[tokens], self.stop[tokens] + 1)  # with the `<` that follows
+        letters = self.letters[places]
+        letters[ends - 1] = 0
+        codes = np.frombuffer(seen(letters.tobytes().decode()).encode("utf-32-le"), np.uint32)
+        return codes, np.flatnonzero(codes == 0)
 
     def attributes(self, token: int) -> str:
         """What stands in a tag behind its name, values in straight quotes; ``seen`` gives a value as it is meant."""
-        return self.page[self.named[token] : self.begin[token] - 1]
+        return self.attributes_of([token])[0]
+
+    def attributes_of(self, tokens: Sequence[int] | Array) -> list[str]:
+        """The attributes of some tags."""
+        edges = self.named[tokens].tolist(), (self.begin[tokens] - 1).tolist()
+        # A name that is longer than is looked at may end within a letter.
+        return [self.page[low:high].decode("utf-8", "ignore") for low, high in zip(*edges, strict=True)]
 
 
 def seen(text: str) -> str:
-    """A piece of the page, be it text or the value of an attribute, with its own brackets and quotes."""
-    return text.replace(LESS, "<").replace(GREATER, ">").replace(QUOTE, '"')
+    """A piece of the page, be it text or the value of an attribute, as it is meant."""
+    first, *rest = text.split("&")
+    if not rest:
+        return text
+    found = [first]
+    for part in rest:
+        entity, end, after = part.partition(";")
+        found += [_ENTITIES[entity], after] if entity in _ENTITIES else ["&", entity, end, after]
+    return "".join(found)
+
+
+def _places(begin: Array, stop: Array) -> tuple[Array, Array]:
+    """All places from each begin to before its stop, one stretch behind the other, and where each stretch ends."""
+    lengths = stop - begin
+    ends = np.cumsum(lengths)
+    return np.repeat(begin - ends + lengths, lengths) + np.arange(ends[-1]), ends
 
 
 def inherited(parent: Array, values: Array, join: np.ufunc) -> Array:
@@ -152,9 +193,10 @@ def read(pages: Sequence[str]) -> FlatTree | None:
     None where names of tags or attributes hold markup themselves (``<p<script``), so that no tree of a page comes out.
     """
     parts = [_prepared(html) for html in pages]
-    codes, letters, starts = _meant("".join(parts), np.cumsum([0, *map(len, parts[:-1])]))
-    page = codes.tobytes().decode("utf-32-le", "surrogatepass")
-    opening, closing = _brackets(letters)
+    page = b"".join([*parts, b"<" * (_WINDOW + 2)])
+    letters = np.frombuffer(page, np.uint8)
+    *starts, size = np.cumsum([0, *map(len, parts)]).tolist()
+    opening, closing = _brackets(letters[:size])
     tags, closes, named = _named(letters, opening)
     opens = ~closes & ~_IS_VOID[tags]
     closes &= ~_IS_VOID[tags]
@@ -164,18 +206,18 @@ def read(pages: Sequence[str]) -> FlatTree | None:
     if not whole or height[-1] or height.min() < 0:
         return None
     start, end, parent, depth, home = _elements(opens, closes, height)
-    begin, stop = closing + 1, np.append(opening[1:], len(codes))
+    begin, stop = closing + 1, np.append(opening[1:], size)
     out = _IS_SKIPPED[tags[start]]
     pin = (tags[start] == TAG["a"]) & (end == start + 1) & (stop[start] - begin[start] <= _MAX_PIN)
-    for element in np.flatnonzero(pin & _MAY_BEGIN_PIN.take(codes[begin[start]], mode="clip")).tolist():
-        out[element] = page[begin[start[element]] : stop[start[element]]].strip() in _PINS
+    for element in np.flatnonzero(pin & _MAY_BEGIN_PIN[letters[begin[start]]]).tolist():
+        out[element] = seen(page[begin[start[element]] : stop[start[element]]].decode()).strip() in _PINS
     step = np.zeros(len(tags) + 1, np.int32)
     step[start[out]] += 1
     step[end[out]] -= 1
     return FlatTree(
         page=page,
+        letters=letters,
         begins=begins,
-        codes=codes,
         tags=tags,
         opens=opens,
         breaks=_BREAKS[tags],
@@ -191,44 +233,15 @@ def read(pages: Sequence[str]) -> FlatTree | None:
     )
 
 
-def _prepared(html: str) -> str:
+def _prepared(html: str) -> bytes:
     """A page from its first tag on, without what is neither tag nor text."""
-    page = _NO_TAG.sub(_plain, html[max(html.find("<html"), 0) :])
-    for taken in (LESS, GREATER, QUOTE):
-        if taken in page:
-            page = page.replace(taken, "")
+    page = _NO_TAG.sub(_plain, html[max(html.find("<html"), 0) :]).replace("\0", "")
     first = page.find("<")
-    return page[first:] if first >= 0 and ">" in page else "<body></body>"
+    return page[first:].encode("utf-8", "replace") if first >= 0 and ">" in page else b"<body></body>"
 
 
 def _plain(match: re.Match[str]) -> str:
     return f"<pre>{escape(match[2], quote=False)}</pre>" if match[1] == "xmp" else ""
-
-
-def _meant(page: str, starts: Array) -> tuple[Array, Array, Array]:
-    """Characters of pages with entities as what they stand for, their letters, and where each page begins among them.
-
-    Args:
-        page: All pages, one after the other.
-        starts: (pages,) where each begins.
-    """
-    codes = np.frombuffer(page.encode("utf-32-le", "surrogatepass"), np.uint32)
-    letters = np.minimum(codes, _NO_LETTER).astype(np.uint8)
-    (marks,) = np.nonzero(letters == ord("&"))
-    words = np.ndarray((len(letters),), "<u8", np.append(letters, np.zeros(8, np.uint8)), strides=(1,))[marks]
-    meant, gone = np.full(len(marks), ord("&"), np.uint32), np.zeros(len(marks), np.int64)  # characters behind each
-    for entity, character in _ENTITIES.items():
-        mask = np.uint64((1 << 8 * len(entity)) - 1)
-        found = words & mask == int.from_bytes(entity.encode(), "little")
-        meant[found], gone[found] = ord(character), len(entity) - 1
-    kept = np.ones(len(codes), bool)
-    for place in range(1, max(map(len, _ENTITIES))):
-        kept[marks[gone >= place] + place] = False
-    codes, letters = codes[kept], letters[kept]
-    before = np.append(0, np.cumsum(gone))
-    places = marks - before[:-1]
-    codes[places], letters[places] = meant, np.minimum(meant, _NO_LETTER)
-    return codes, letters, starts - before[np.searchsorted(marks, starts)]
 
 
 def _brackets(letters: Array) -> tuple[Array, Array]:
@@ -242,20 +255,35 @@ def _brackets(letters: Array) -> tuple[Array, Array]:
 
 
 def _named(letters: Array, opening: Array) -> tuple[Array, Array, Array]:
-    """By token: the tag as an index into NAMES, whether it closes, and where its name ends."""
+    """By token: the tag as an index into NAMES, whether it closes, and where its name ends, as far as it is looked at.
+
+    ``letters`` go on for _WINDOW behind the last name.
+    """
     closes = letters[opening + 1] == ord("/")
     begin = opening + 1 + closes
-    padded = np.append(letters, np.full(_LONGEST_NAME + 1, ord(">"), np.uint8))
-    names = np.zeros((len(begin), _WINDOW), np.uint8)
-    inside, length = np.ones(len(begin), bool), np.zeros(len(begin), np.int64)
-    for place in range(_LONGEST_NAME + 1):  # one letter of all names after the other: rows this short are slow
-        letter = padded[begin + place]
-        inside &= (letter != ord(" ")) & (letter != ord(">"))
-        names[:, place] = letter * inside
-        length += inside
-    numbers = _as_numbers(names)
+    words = np.ndarray((len(letters) - 7,), "<u8", letters, strides=(1,))  # that begin at each letter
+    first, length = _cut(words[begin])
+    (longer,) = np.nonzero(length == 8)
+    second, further = _cut(words[begin[longer] + 8])
+    length[longer] += further
+    rest = np.zeros_like(first)
+    rest[longer] = second
+    numbers = _as_numbers(first, rest)
     at = np.minimum(np.searchsorted(_NUMBERS, numbers), len(_NUMBERS) - 1)
     return np.where(_NUMBERS[at] == numbers, _TAGS[at], TAG["unknown"]), closes, begin + length
+
+
+def _cut(words: Array) -> tuple[Array, Array]:
+    """Words of eight letters up to where a name ends, 0 behind it, and how many letters that leaves.
+
+    A byte is 0 where taking 1 from it borrows (Warren, Hacker's Delight, section 6-1); the lowest found is one.
+    """
+    ends = np.zeros_like(words)
+    for end in _ENDS:
+        other = words ^ end
+        ends |= (other - _EACH) & ~other & (_EACH << np.uint64(7))
+    kept = ((ends & (~ends + np.uint64(1))) >> np.uint64(7)) - np.uint64(1)  # all of it where none ends
+    return words & kept, np.bitwise_count(kept).astype(np.int64) >> 3
 
 
 def _elements(opens: Array, closes: Array, height: Array) -> tuple[Array, Array, Array, Array, Array]:
@@ -267,15 +295,19 @@ def _elements(opens: Array, closes: Array, height: Array) -> tuple[Array, Array,
     level = height + closes  # of the element that the token opens or closes
     (marks,) = np.nonzero(opens | closes)
     # Sorted by level, then place: each element's end follows its start.
-    ordered = marks[np.argsort(level[marks], kind="stable")]
+    levels = level[marks]
+    ordered = marks[np.argsort(levels.astype(np.uint16) if height.max() < 1 << 16 else levels, kind="stable")]
     starts, ends = ordered[0::2], ordered[1::2]
-    place = np.argsort(starts, kind="stable")
-    start, end = starts[place], ends[place]
+    count = np.cumsum(opens)
+    number = count[starts] - 1  # from the order by level to that of the page
+    start, end = np.flatnonzero(opens), np.empty(len(starts), np.int64)
+    end[number] = ends
     # An element of a level is the last one of that level that opened before: found by bisection in (level, place).
-    keys = level[starts] * (tokens + 1) + starts
-    number = np.empty(len(place), np.int64)
-    number[place] = np.arange(len(place))  # from the order of keys to that of the page
-    above = np.searchsorted(keys, (level[start] - 1) * (tokens + 1) + start, "right") - 1
-    parent = np.where(level[start] > 1, number[above], np.arange(len(start)))
-    inside = np.searchsorted(keys, height * (tokens + 1) + np.arange(tokens), "right") - 1
-    return start, end, parent, level[start], number[inside]
+    depth = level[start]
+    above = np.searchsorted(level[starts] * (tokens + 1) + starts, (depth - 1) * (tokens + 1) + start, "right") - 1
+    parent = np.where(depth > 1, number[above], np.arange(len(start)))
+    # Behind a tag text lies in what the tag opened, or around what it closed; a void one changes nothing.
+    home = np.zeros(tokens, np.int64)
+    home[start], home[end] = np.arange(len(start)), parent
+    changed = opens | closes
+    return start, end, parent, depth, home[np.maximum.accumulate(np.where(changed, np.arange(tokens), 0))]

@@ -4,6 +4,8 @@ import functools
 import re
 import zlib
 
+from stages.web.pages.flat_tree import seen
+
 # Parts of words, ^ and $ standing for a word's ends: `entry-content`, `entryContent` and `entry_content` are two words.
 HINTS = {
     "navigation": "nav menu breadcrumb crumbs paginat pager$ toolbar ^tab$ ^tabs$ ^skip toplang bottomlang quickview",
@@ -55,19 +57,20 @@ _WORD = re.compile(r"[A-Z]?[a-z]+[1-6]?(?![a-z])|[A-Z]+(?![a-z])")
 _NAMED = 400  # characters of an element's names that count: utility classes can go on for thousands
 
 LOOKED_AT = 1000
-"""Characters of an element's attributes that are worth reading; what was read is remembered."""
+"""Bytes of an element's attributes that are worth reading; what was read is remembered."""
 
 
 @functools.lru_cache(maxsize=1 << 15)
-def read(attributes: str) -> tuple[int, int, tuple[str, ...]]:
-    """What an element's attributes say.
+def read(stated: bytes) -> tuple[int, int, tuple[str, ...]]:
+    """What an element's attributes say, given as they stand in the page.
 
     Returns:
         Bits of what they hint at, a number that equals that of others with its first class, and its names as they are
         written.
     """
     bits = 0
-    names = " ".join(_NAMES.findall(attributes))[:_NAMED]
+    attributes = stated.decode("utf-8", "ignore")  # a character may be cut
+    names = seen(" ".join(_NAMES.findall(attributes)))[:_NAMED]
     for name in names.replace("-", " ").replace("_", " ").split():  # what is between hyphens comes back in other names
         bits |= _of_name(name)
     styled = " style=" in attributes and _STYLE.search(attributes)

@@ -16,7 +16,7 @@ from stages.web.pages.flat_tree import TAG, FlatTree
 
 Array = np.ndarray[Any, Any]
 
-_BESIDE = (' rel="next"', ' rel="prev')  # one of which a page has that states what lies beside it: most have neither
+_BESIDE = (b' rel="next"', b' rel="prev')  # one of which a page has that states what lies beside it: most have neither
 _RELATIONS = frozenset(("next", "prev", "previous", "up", "home", "start", "contents", "index", "first", "last"))
 _REL = re.compile(r'\srel="([^"]*)"')
 _HREF = re.compile(r'\shref="([^"]+)"')
@@ -35,7 +35,7 @@ def found(blocks: Blocks) -> Array:
     leafs[at[holds & (2 * blocks.linked[at] > blocks.size[at])]] = True
     tables, counts = np.unique(_tables(tree, links), return_counts=True)
     for table in tables[(counts > 1) & (tables >= 0)].tolist():
-        low, high = (int(np.searchsorted(blocks.first, edge[table])) for edge in (tree.start, tree.end))
+        low, high = blocks.before[[tree.start[table], tree.end[table]]].tolist()
         if blocks.words[low:high].sum() <= _FEW:
             leafs[low:high] = True
     return leafs

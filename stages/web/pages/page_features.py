@@ -104,8 +104,7 @@ def stated_types(tree: FlatTree) -> Array:
     stated = np.zeros(len(tree.begins), np.int64)
     tokens = np.flatnonzero(tree.tags == TAG["meta"])
     pages = np.searchsorted(tree.begins, tokens, "right") - 1
-    for token, page in zip(tokens[::-1].tolist(), pages[::-1].tolist(), strict=True):
-        attributes = tree.attributes(token)
+    for attributes, page in zip(tree.attributes_of(tokens[::-1]), pages[::-1].tolist(), strict=True):
         if '"og:type"' in attributes and (content := _CONTENT.search(attributes)):
-            stated[page] = hints.read(f' class="{content[1]}"')[0]
+            stated[page] = hints.read(f' class="{content[1]}"'.encode())[0]
     return stated

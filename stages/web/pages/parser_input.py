@@ -47,7 +47,7 @@ def _pair(two: str) -> int:
     return int.from_bytes(two.encode(), "little") | 0x2020
 
 
-_SCRIPT, _STYLE, _COMMENT = _pair("sc"), _pair("st"), _pair("!-")
+_SCRIPT, _STYLE, _COMMENT, _NOSCRIPT = _pair("sc"), _pair("st"), _pair("!-"), _pair("no")
 _FORMATS = np.zeros(1 << 16, bool)  # by the first two letters behind a `<`: whether it may be formatting
 _FORMATS[[_pair(name[:2]) for name in _FORMATTING if len(name) > 1]] = True
 _FORMATS[[_pair(name + end) for name in _FORMATTING if len(name) == 1 for end in " \t\n\r\f\v/>"]] = True
@@ -63,15 +63,14 @@ def readied(html: str, max_nodes: int) -> tuple[str, str]:
     whole = _Letters(html.encode())
     if len(whole.begins) > max_nodes:
         return "", "too_many_nodes"
-    page = _without_opaque(whole)
-    if b"/></noscript" in page:
-        page = _OPEN_FRAME.sub(b"", page)
-    rest = _Letters(page)
+    rest = _Letters(_without_opaque(whole))
+    if rest.ends_frame():
+        rest = _Letters(_OPEN_FRAME.sub(b"", rest.page))
     if not _has_bounded_tags(rest):
         return "", "too_many_attributes"
     if _reopened(rest) > _MAX_REOPENED:
         return "", "too_many_nodes"
-    return page.replace(b"\0", "\ufffd".encode()).decode(), ""
+    return rest.page.replace(b"\0", "\ufffd".encode()).decode(), ""
 
 
 class _Letters:
@@ -87,6 +86,12 @@ class _Letters:
     def pairs(self, behind: int) -> Array:
         """The letters so far behind each ``<``, two as one number as :func:`_pair` has them."""
         return self._pairs[self.begins + behind] | 0x2020
+
+    def ends_frame(self) -> bool:
+        """Whether a noscript ends right behind an element that is closed as in XML."""
+        (ends,) = np.nonzero((self.codes[self.begins + 1] == ord("/")) & (self.pairs(2) == _NOSCRIPT))
+        before = self._pairs[self.begins[ends] - 2]
+        return bool((before == int.from_bytes(b"/>", "little")).any())
 
 
 def _without_opaque(letters: _Letters) -> bytes:

@@ -30,7 +30,7 @@ class Around:
 def around(blocks: Blocks) -> Around:
     """The boxes of all blocks."""
     tree = blocks.tree
-    begin, stop = np.searchsorted(blocks.first, tree.start), np.searchsorted(blocks.first, tree.end)
+    begin, stop = blocks.before[tree.start], blocks.before[tree.end]
     elements = np.arange(len(tree.start))
     same = (stop[tree.parent] - begin[tree.parent] == stop - begin) | ~tree.breaks[tree.start]
     top = np.where(same, tree.parent, elements)
@@ -78,7 +78,7 @@ def nearness(blocks: Blocks, around: Around, prose: Array) -> Columns:
     parents = around.boxes[1]
     score = np.bincount(parents, 2 * prose, len(tree.start)) + np.bincount(around.boxes[2], prose, len(tree.start))
     box = tree.pages.best(score)[blocks.told]
-    low, high = (np.searchsorted(blocks.first, edge[box]) for edge in (tree.start, tree.end))
+    low, high = blocks.before[tree.start[box]], blocks.before[tree.end[box]]
     holds = high > low
     first, last = np.where(holds, low, pages.starts), np.where(holds, high, pages.ends) - 1
     most = np.maximum(score[box], 1)

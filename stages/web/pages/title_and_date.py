@@ -1,7 +1,7 @@
 """The titles of pages and the days they were published, as the pages themselves state them."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from email.utils import parsedate
@@ -21,6 +21,7 @@ _SEPARATOR = re.compile(r"\s+[|\-–—·•»«:/~]+\s+|\s*[|»]\s*")
 _MAX_TITLE = 300  # characters
 
 _ATTRIBUTE = re.compile(r'([^\s=]+)="([^"]*)"')
+_NAME = re.compile(r'(?:property|name|itemprop)="([^"]*)"')
 # Names under which pages state the day of publication, the surest first: Open Graph, schema.org, Dublin Core, and
 # what news systems use.
 _DATE_NAMES = (
@@ -34,9 +35,8 @@ _TITLE_NAMES = ("og:title", "twitter:title", "dc.title")
 _SITE_NAME = "og:site_name"
 _NAMES = frozenset((*_DATE_NAMES, *_TITLE_NAMES, _SITE_NAME))
 # Of structured data, the surest first, too.
-_JSON_DATES = {
-    name: re.compile(rf'{name}\s*:\s*"([^"]{{8,40}})"') for name in ('"datePublished"', '"dateCreated"', '"uploadDate"')
-}
+_JSON_DATES = ('"datePublished"', '"dateCreated"', '"uploadDate"')
+_JSON_DAY = re.compile(r'\s*:\s*"([^"]{8,40})"')
 _URL_DATE = re.compile(r"/((?:19|20)\d\d)[/-]([01]?\d)[/-]([0-3]?\d)(?:[/-]|$)")
 _NUMBERS = re.compile(r"\s*((?:19|20)\d\d)(?:([-/.])([01]?\d)\2([0-3]?\d)|([01]\d)([0-3]\d))(?!\d)")
 _DAY_FIRST = re.compile(r"\s*([0-3]?\d)\. ?([01]?\d)\. ?((?:19|20)\d\d)(?!\d)")
@@ -97,14 +97,23 @@ def published(stated: Stated, html: str, url: str, captured: str) -> str:
         captured: When the page was fetched, ISO 8601: what claims to be later is no date of publication. May be "".
     """
     claims = [stated.named[name] for name in _DATE_NAMES if name in stated.named]
-    structured = (pattern.search(html) for name, pattern in _JSON_DATES.items() if name in html)
-    if found := next(filter(None, structured), None):  # a page is long: no further look once there is one
-        claims.insert(0, found[1])
+    if structured := next(_structured(html), ""):  # a page is long: no further look once there is one
+        claims.insert(0, structured)
     claims += stated.times
     if in_url := _URL_DATE.search(url):
         claims.append("-".join(in_url.groups()))
     days = (_day(claim) for claim in claims)
     return next((day for day in days if day and (not captured or day <= captured[:10])), "")
+
+
+def _structured(html: str) -> Iterator[str]:
+    """Days in structured data, the surest first."""
+    for name in _JSON_DATES:
+        at = html.find(name)
+        while at >= 0:
+            if day := _JSON_DAY.match(html, at + len(name)):
+                yield day[1]
+            at = html.find(name, at + len(name))
 
 
 def _by_page(tree: FlatTree, chosen: Array) -> list[list[int]]:
@@ -113,10 +122,12 @@ def _by_page(tree: FlatTree, chosen: Array) -> list[list[int]]:
     return [part.tolist() for part in np.split(tokens, np.searchsorted(tokens, tree.begins[1:]))]
 
 
-def _named(tree: FlatTree, metas: Iterable[int]) -> dict[str, str]:
+def _named(tree: FlatTree, metas: Sequence[int]) -> dict[str, str]:
     named: dict[str, str] = {}
-    for token in metas:
-        attributes = dict(_ATTRIBUTE.findall(tree.attributes(token)))
+    for stated in tree.attributes_of(metas):
+        if not any(name.lower() in _NAMES for name in _NAME.findall(stated)):
+            continue  # most are for machines of other kinds
+        attributes = dict(_ATTRIBUTE.findall(stated))
         name = attributes.get("property") or attributes.get("name") or attributes.get("itemprop")
         if name and name.lower() in _NAMES and (value := " ".join(clean(seen(attributes.get("content", ""))).split())):
             named.setdefault(name.lower(), value)
@@ -134,12 +145,11 @@ def _headings(blocks: Blocks) -> list[list[str]]:
     return [[clean(blocks.texts[block])[:_MAX_TITLE] for block in page.tolist()] for page in pages]
 
 
-def _times(tree: FlatTree, tokens: Iterable[int]) -> list[str]:
+def _times(tree: FlatTree, tokens: Sequence[int]) -> list[str]:
     """Days in ``time`` elements that are marked as that of publication, then in the first of all if it is the only."""
     marked: list[str] = []
     other: list[str] = []
-    for token in tokens:
-        attributes = tree.attributes(token)
+    for attributes in tree.attributes_of(tokens):
         stated = re.search(r'\sdatetime="([^"]*)"', attributes)
         if stated:
             (marked if re.search(r"pubdate|publish|datePublished", attributes) else other).append(stated[1])

@@ -1,5 +1,6 @@
 import random
 
+import numpy as np
 import pytest
 
 from stages.web.pages import flat_tree, html
@@ -30,6 +31,55 @@ def test_every_element_knows_its_parent_and_its_end() -> None:
 def test_text_is_that_of_the_page() -> None:
     found = tree("<p title='a<b>c'>1 &lt; 2 &amp;amp; &eacute;<!-- no --><?php no ?><script>no</script>!<xmp><i></xmp>")
     assert "".join(map(found.text, range(len(found.tags)))) == "1 < 2 &amp; é!<i>"
+
+
+def test_no_text_holds_what_ends_it() -> None:
+    found = flat_tree.read(["<html><p>a\0b</p></html>"])
+    assert found is not None
+    assert found.text(1) == "ab"
+
+
+def test_entities_are_read_once() -> None:
+    found = tree("<p class='a&amp;lt;b &lt;c&gt;'>&amp;lt; &nbsp;|&quot;&amp;&amp;")
+    assert "".join(map(found.text, range(len(found.tags)))) == '&lt; \xa0|"&&'
+    (paragraph,) = [token for token in range(len(found.tags)) if NAMES[found.tags[token]] == "p" and found.opens[token]]
+    assert flat_tree.seen(found.attributes(paragraph)) == ' class="a&lt;b <c>"'
+
+
+@pytest.mark.parametrize("name", ["p", "section", "noscript", "blockquote", "figcaption", "basefont", "x-widget"])
+def test_tags_are_told_by_name(name: str) -> None:
+    found = tree(f"<{name} class=x>")
+    there = [NAMES[tag] for tag in found.tags]
+    assert (name if name in NAMES else "unknown") in there
+    (token,) = [token for token in range(len(found.tags)) if "x" in found.attributes(token)]
+    assert found.attributes(token) == ' class="x"'
+
+
+@pytest.mark.parametrize("length", range(12, 20))
+def test_names_of_any_length_and_script(length: int) -> None:
+    found = tree(f"<x{'é' * length} class=x>text")
+    (token,) = [token for token in range(len(found.tags)) if 'class="x"' in found.attributes(token)]
+    assert NAMES[found.tags[token]] == "unknown"
+    assert found.text(token) == "text"
+
+
+@pytest.mark.parametrize("deep", [100, 1 << 16])
+def test_trees_of_any_depth(deep: int) -> None:
+    found = flat_tree.read([f"<html>{'<b>' * deep}x{'</b>' * deep}</html>"])
+    assert found is not None
+    assert found.parent.tolist() == [0, *range(deep)]
+    assert found.end.tolist() == [2 * deep + 1 - place for place in range(deep + 1)]
+    assert found.home.tolist() == [*range(deep + 1), *reversed(range(deep)), 0]
+
+
+def test_several_texts_and_what_ends_each() -> None:
+    found = tree("<p>one <b>\n</b> &lt;two&gt;<i>три</i>\t \u3000<u>\n \t</u>")
+    (tokens,) = np.nonzero(found.stop > found.begin)
+    codes, ends = found.texts(tokens)
+    texts = codes.tobytes().decode("utf-32-le").split("\0")
+    assert texts == ["one ", "\n", " <two>", "три", "\t \u3000", "\n \t", ""]
+    assert codes[ends].tolist() == [0] * 6
+    assert found.blank(tokens).tolist() == [False, True, False, False, False, True]  # of what ASCII has
 
 
 @pytest.mark.parametrize("seed", range(3))

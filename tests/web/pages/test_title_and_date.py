@@ -40,6 +40,7 @@ def test_titles(page: str, title: str) -> None:
         ('<meta name="date" content="2023-13-45">', ""),
         ('<meta name="date" content="6.05.2023, 10:00">', "2023-05-06"),
         ('<script>[{"dateCreated":"2001-01-01"},{"datePublished":"2019-01-07"}]</script>', "2019-01-07"),
+        ('<script>{"@id":"datePublished"},{"datePublished": "2019-01-07"}</script>', "2019-01-07"),
         ("", ""),
     ],
 )
