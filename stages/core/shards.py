@@ -20,6 +20,7 @@ from typing import Any
 
 from stages.core import engines, fingerprint
 from stages.core.collection import RECORD, collect
+from stages.core.errors import HeadwaterError
 from stages.core.params import as_json
 from stages.core.progress import log, meter
 from stages.core.runtime import profile
@@ -60,12 +61,12 @@ def build(
         count: What ``metrics["in"]`` counts, for the progress display.
 
     Raises:
-        HeadwaterError: from the function, or from the engine, such as when a worker was killed.
+        HeadwaterError: an input is missing; or from the function, or from the engine, such as when a worker was killed.
     """
     todo = list(units)
     area = _area(label)
     # Read once: what all units share was often written just now, and file_hash remembers no such file.
-    hashes = {path: fingerprint.file_hash(path) for path in dict.fromkeys(path for one in todo for path in one.inputs)}
+    hashes = _hashes(path for one in todo for path in one.inputs)
     told = as_json(params)
     folders = [area / _identity(function, told, unit.inputs, sorted(unit.outputs.items()), hashes) for unit in todo]
     missing = [index for index, folder in enumerate(folders) if not _committed(folder)]
@@ -116,8 +117,16 @@ def publish_file(source: Path, target: Path) -> None:
 
 def identity(function: Callable[..., Any], params: Any, inputs: Sequence[Path], extra: Any = None) -> str:
     """Fingerprint of ``function(params, inputs)``: code, software, parameters, and names and content of the inputs."""
-    hashes = {path: fingerprint.file_hash(path) for path in inputs}
-    return _identity(function, as_json(params), inputs, extra, hashes)
+    return _identity(function, as_json(params), inputs, extra, _hashes(inputs))
+
+
+def _hashes(paths: Iterable[Path]) -> dict[Path, str]:
+    try:
+        return {path: fingerprint.file_hash(path) for path in dict.fromkeys(paths)}
+    except FileNotFoundError as error:
+        raise HeadwaterError(
+            f"{error.filename}: not here; `dvc repro` makes what a stage reads before it runs it"
+        ) from None
 
 
 def _identity(

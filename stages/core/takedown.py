@@ -9,6 +9,8 @@ from datetime import date
 from pathlib import Path
 from urllib.parse import SplitResult, quote, unquote_to_bytes, urlsplit
 
+import idna
+
 from stages.core.errors import HeadwaterError
 
 _HOST = re.compile(r"(?=.{1,253}\Z)[a-z0-9_]([a-z0-9_-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)+")
@@ -95,7 +97,8 @@ def address(url: str) -> str:
     parts = _split(url)
     if parts is None or not parts.hostname:
         return url
-    place = parts.netloc.rpartition("@")[2].lower().removesuffix(":80").removesuffix(":443")
+    name, *port = parts.netloc.rpartition("@")[2].lower().removesuffix(":80").removesuffix(":443").split(":", 1)
+    place = ":".join([_ascii(name), *port])
     return f"{place}{_escaped(parts.path or '/')}" + f"?{_escaped(parts.query)}" * bool(parts.query)
 
 
@@ -109,9 +112,17 @@ def _escaped(part: str) -> str:
 
 
 def host(url: str) -> str:
-    """The host of a URL in lower case; empty if there is none."""
+    """The host of a URL in lower case, as :func:`_ascii` writes it; empty if there is none."""
     parts = _split(url)
-    return (parts.hostname or "") if parts else ""
+    return _ascii(parts.hostname or "") if parts else ""
+
+
+def _ascii(name: str) -> str:
+    """A host as DNS has it: browsers show ``bücher.example`` where crawlers have ``xn--bcher-kva.example`` (UTS 46)."""
+    try:
+        return name if name.isascii() else idna.encode(name, uts46=True).decode()
+    except idna.IDNAError:  # no host has such a name
+        return name
 
 
 def text_hash(text: str) -> str:
@@ -129,8 +140,9 @@ def _entry(words: list[str], where: str) -> tuple[str, str, float | None]:
             return "ids", said, limit
         if re.fullmatch(r"[0-9a-f]{64}", said):
             return "texts", said, limit
-        if _HOST.fullmatch(said.lower().removeprefix("*.")):
-            return "hosts", said.lower().removeprefix("*."), limit
+        named = _ascii(said.lower().removeprefix("*."))
+        if _HOST.fullmatch(named):
+            return "hosts", named, limit
     raise HeadwaterError(
         f"{where}: {' '.join(words)[:80]!a} is no URL (https://…), host, id (32 hex digits) or hash of a text (64), "
         "alone or with `similar 0.8` behind it; a comment begins with #"

@@ -194,6 +194,11 @@ class _Way:
 def _say(label: str, training: Training, done: int, steps: int) -> None:
     if done:
         log(f"{label}: continues at step {done:,} of {steps:,}")
+    if training.schedule.warmup >= steps:
+        log(
+            f"{label}: training.schedule.warmup is {training.schedule.warmup:,}, of {steps:,} steps: "
+            "the learning rate rises to the end and never falls"
+        )
     if not training.deterministic:
         log(f"{label}: training.deterministic is false: another run, or one that was stopped, may end in other bytes")
 

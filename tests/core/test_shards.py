@@ -75,6 +75,12 @@ def test_only_what_a_change_touches_is_built_again(profile: Path, sources: list[
     assert ran(sources) == ["a.txt", "b.txt", "c.txt"]
 
 
+def test_an_input_that_is_missing_is_named(profile: Path, sources: list[Path]) -> None:
+    sources[1].unlink()
+    with pytest.raises(HeadwaterError, match=f"{sources[1]}: not here; `dvc repro` makes"):
+        build(upper, {"end": "!"}, units(sources), label="stage")
+
+
 def test_a_damaged_or_unrecorded_result_is_not_there(profile: Path, sources: list[Path]) -> None:
     built = build(upper, {"end": "!"}, units(sources), label="stage")
     ran(sources)

@@ -30,6 +30,10 @@ def test_the_projects_own_list_names_nothing() -> None:
         ("https://example.org/gr%c3%b6%C3%9Fe/%7Ea", "https://example.org/größe/~a"),
         ("example.org", "https://www.example.org/a"),
         ("*.Example.org  # all of it", "https://example.org/a"),
+        ("https://bücher.example/a", "https://xn--bcher-kva.example/a"),
+        ("https://xn--bcher-kva.example:8080/a", "https://BÜCHER.example:8080/a"),
+        ("bücher.example", "https://www.xn--bcher-kva.example/"),
+        ("*.xn--bcher-kva.example", "https://www.Bücher.example/"),
         ("2026-01-31 " + "ab" * 16, "https://elsewhere.org/"),
     ],
 )
@@ -46,6 +50,7 @@ def test_a_line_names_a_page(tmp_path: Path, line: str, url: str) -> None:
         "https://example.org/a?b=1",
         "https://notexample.org/a",
         "a",
+        "https://-ü.example/a",
         "http://[/",
     ],
 )
@@ -54,7 +59,18 @@ def test_other_pages_stay(tmp_path: Path, url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["example", "https://", "ab" * 15, "two words", "2026-13-01 example.org", "a.b/c", "\x1b[2J"]
+    "line",
+    [
+        "example",
+        "https://",
+        "ab" * 15,
+        "two words",
+        "2026-13-01 example.org",
+        "a.b/c",
+        "\x1b[2J",
+        "ü\u2028.example",
+        "-ü.example",
+    ],
 )
 def test_a_line_that_is_none_is_named(tmp_path: Path, line: str) -> None:
     with pytest.raises(HeadwaterError, match=r"takedown\.txt: line 2: .* is no URL") as error:

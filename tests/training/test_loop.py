@@ -68,6 +68,14 @@ def test_the_loss_is_the_mean_over_the_targets_of_the_batch_however_it_is_cut(pr
     assert whole.metrics["tokens"] == cut.metrics["tokens"] == 6 * 8 * 16
 
 
+@pytest.mark.parametrize(("warmup", "said"), [(6, True), (5, False)])
+def test_a_warm_up_that_takes_the_whole_run_is_said(
+    profile: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], warmup: int, said: bool
+) -> None:
+    trained(tmp_path / "run", schedule=STEADY | {"warmup": warmup})
+    assert ("test: training.schedule.warmup is 6, of 6 steps: the learning" in capsys.readouterr().err) == said
+
+
 def test_sdpa_and_eager_attention_agree(profile: Path, tmp_path: Path) -> None:
     first, second = (trained(tmp_path / kind, attention=kind) for kind in ("sdpa", "eager"))
     assert column(first, "loss") == pytest.approx(column(second, "loss"), rel=1e-4)

@@ -38,7 +38,11 @@ def read(path: Path) -> Iterator[str]:
         if path.suffix == ".jsonl":
             with path.open(encoding="utf-8") as lines:
                 for line in filter(str.strip, lines):
-                    yield str(json.loads(line)["text"])
+                    text = json.loads(line)["text"]
+                    if not isinstance(text, str | None):
+                        raise ValueError(f"the text of a row is {text!r:.40}")
+                    if text:
+                        yield text
         elif path.suffix == ".parquet":
             with arrow.undamaged(path, "no examples of text"), pq.ParquetFile(path) as table:
                 for batch in table.iter_batches(1024, columns=["text"]):

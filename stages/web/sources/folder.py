@@ -26,7 +26,7 @@ def collect(section: Folder, wanted: Wanted) -> Collected:
         log(f"{root} lies outside {wanted.incoming}: DVC does not watch it; `dvc repro -f crawl` takes it in again")
     if links := locations.leading_out(root):
         log(
-            f"{len(links):,} links that lead out of {root} are not followed, such as {links[0]}: "
+            f"links that lead out of {root} are not followed ({len(links):,}), such as {links[0]}: "
             "copy what they lead to, or link it hard"
         )
     built, total = sites.build({"folder": sites.Site(root, section.base_url.rstrip("/") + "/")}, wanted)

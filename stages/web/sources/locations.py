@@ -54,7 +54,7 @@ def _local(path: str, incoming: Path, names: re.Pattern[str], section: str) -> l
         if match.is_dir():
             if links := [link for link in leading_out(match) if link.is_dir()]:
                 log(
-                    f"{len(links):,} links to folders are not followed, such as {links[0]}: "
+                    f"links to folders are not followed ({len(links):,}), such as {links[0]}: "
                     f"name what is to be read in crawl.{section}.paths"
                 )
             inside = [Path(at, name) for at, _, files in os.walk(match, onerror=refuse) for name in files]

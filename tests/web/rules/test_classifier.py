@@ -81,7 +81,14 @@ def test_reads_text_files_and_parquet(tmp_path: Path) -> None:
     assert [text for file in files for text in example_texts.read(file)] == ["one\ntext", "two"]
 
 
-@pytest.mark.parametrize("content", ['{"txt": 1}\n', "[]\n", "no JSON\n", b"\xff\xfe"])
+def test_rows_without_text_are_no_examples(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"text": null}\n{"text": "one"}\n{"text": ""}\n\n', "utf-8")
+    pq.write_table(pa.table({"text": [None, "one", ""]}), tmp_path / "a.parquet")
+    for suffix in ("jsonl", "parquet"):
+        assert list(example_texts.read(tmp_path / f"a.{suffix}")) == ["one"]
+
+
+@pytest.mark.parametrize("content", ['{"txt": 1}\n', '{"text": 1}\n', "[]\n", "no JSON\n", b"\xff\xfe"])
 def test_what_is_no_example_is_named(content: str | bytes, tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
