@@ -6,7 +6,7 @@ from the places of the brackets, and what a walk of the tree would find out node
 
 import functools
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
@@ -142,13 +142,17 @@ class FlatTree:
 
     def attributes(self, token: int) -> str:
         """What stands in a tag behind its name, values in straight quotes; ``seen`` gives a value as it is meant."""
-        return self.attributes_of([token])[0]
+        return _stated(self.page[self.named[token] : self.begin[token] - 1])
 
-    def attributes_of(self, tokens: Sequence[int] | Array) -> list[str]:
-        """The attributes of some tags."""
-        edges = self.named[tokens].tolist(), (self.begin[tokens] - 1).tolist()
-        # A name that is longer than is looked at may end within a letter.
-        return [self.page[low:high].decode("utf-8", "ignore") for low, high in zip(*edges, strict=True)]
+    def attributes_of(self, tokens: Sequence[int] | Array) -> Iterator[str]:
+        """The attributes of many tags; asked for one by one they take longer."""
+        edges = zip(self.named[tokens].tolist(), (self.begin[tokens] - 1).tolist(), strict=True)
+        return (_stated(self.page[low:high]) for low, high in edges)
+
+
+def _stated(attributes: bytes) -> str:
+    """Where a tag's name is longer than is looked at, they may begin within a letter of it."""
+    return attributes.decode("utf-8", "ignore")
 
 
 def seen(text: str) -> str:
@@ -235,9 +239,9 @@ def read(pages: Sequence[str]) -> FlatTree | None:
 
 def _prepared(html: str) -> bytes:
     """A page from its first tag on, without what is neither tag nor text."""
-    page = _NO_TAG.sub(_plain, html[max(html.find("<html"), 0) :]).replace("\0", "")
-    first = page.find("<")
-    return page[first:].encode("utf-8", "replace") if first >= 0 and ">" in page else b"<body></body>"
+    page = _NO_TAG.sub(_plain, html[max(html.find("<html"), 0) :]).encode("utf-8", "replace").replace(b"\0", b"")
+    first = page.find(b"<")
+    return page[first:] if first >= 0 and b">" in page else b"<body></body>"
 
 
 def _plain(match: re.Match[str]) -> str:

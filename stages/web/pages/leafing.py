@@ -67,8 +67,9 @@ def _linking(tree: FlatTree, tokens: Array, pages: Sequence[int]) -> Iterator[tu
     """Page, token and target of those tags of some pages that have a target."""
     numbers = np.searchsorted(tree.begins, tokens, "right") - 1
     told = np.isin(numbers, pages)
-    for page, token in zip(numbers[told].tolist(), tokens[told].tolist(), strict=True):
-        if target := _HREF.search(tree.attributes(token)):
+    numbers, tokens = numbers[told], tokens[told]
+    for page, token, stated in zip(numbers.tolist(), tokens.tolist(), tree.attributes_of(tokens), strict=True):
+        if target := _HREF.search(stated):
             yield page, token, target[1]
 
 
