@@ -2,7 +2,7 @@
 
     python -m tests.benchmarks.dedup [--documents data/filter/kept] [--folder FOLDER] [--repeat 1] [--copies 2 8]
 
-The documents are those of a build (`dvc repro filter` makes the demo's 3,939, of which two thirds are duplicates: pages
+The documents are those of a build (`dvc repro filter` makes the demo's 4,162, of which two thirds are duplicates: pages
 of Debian's handbooks in editions that were not translated). Every measurement runs in a process of its own that is
 bound to one core; seconds are its CPU seconds, imports not counted, memory is its peak resident set. datatrove 0.10
 tokenises English with spaCy's rules (spacy.blank("en")); it reads and writes the same Parquet. It hands strings to
