@@ -94,6 +94,7 @@ def bad_records() -> dict[str, tuple[bytes, str]]:
             warcs.response(b"1\r\n<\r\n" * 400_000 + b"0\r\n\r\n", "http://bad.example/chunks-of-one-byte",
                            "Content-Type: text/html\r\nTransfer-Encoding: chunked\r\n"), "too_many_nodes"),
         "large": (warcs.response(b"<p>" + b"x " * (9 * MEGABYTE), "http://bad.example/large"), "too_large"),
+        "ampersands": (warcs.response(b"<p>" + b"&" * (15 * MEGABYTE), "http://bad.example/ampersands"), "too_long"),
         "deep": (warcs.response(b"<p>" + b"<div>" * 99_000 + b"deep", "http://bad.example/deep"), "too_deep"),
         "attributes": (
             warcs.response(b"<p " + b" ".join(b"a%d=1" % n for n in range(1_000_000)) + b">x",

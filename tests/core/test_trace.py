@@ -137,6 +137,7 @@ def test_a_host_is_counted_and_each_of_its_pages_told_in_a_line(built: Path, ask
     trained = _documents(built / "data/decontaminate/training")
     name = takedown.host(trained[0]["url"])
     code, (first, *facts) = ask("host", name)
+    assert ask("host", name.upper())[1][1:] == facts  # however it is written
     told = _of(facts, "page")
     dropped = [row for stage in STAGES[1:5] for row in _documents(built / "data" / stage / "dropped")]
     rows = [row for row in (*dropped, *_documents(built / "data/extract/documents")) if name in row["url"]]

@@ -26,6 +26,8 @@ def find(lineage: Lineage, column: str, value: str) -> list[str]:
     Raises:
         HeadwaterError: there is none; names the nearest.
     """
+    if column == "host":
+        value = host(f"//{value}") or value
     first = lineage.documents[0][0] if lineage.documents else None
     found: list[str] = []
     known: set[str] = set()

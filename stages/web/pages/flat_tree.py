@@ -22,8 +22,8 @@ Array = np.ndarray[Any, Any]
 _NO_TAG = re.compile(
     r"<!--.*?-->|<[!?][^>]*>|<(script|style|xmp|iframe|noembed|noframes|plaintext)(?=[\s>])[^>]*>(.*?)</\1>", re.DOTALL
 )
-# All that the parser escapes.
-_ENTITIES = {"nbsp": "\xa0", "lt": "<", "gt": ">", "quot": '"', "amp": "&"}
+# All that the parser escapes; the last is read last, so that what it gives begins no other.
+_ENTITIES = {"&nbsp;": "\xa0", "&lt;": "<", "&gt;": ">", "&quot;": '"', "&amp;": "&"}
 _BLOCK = [
     "html", "body", "div", "p", "h1", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "li", "dl", "dt", "dd", "table",
     "thead", "tbody", "tfoot", "caption", "tr", "td", "th", "pre", "blockquote", "article", "section", "main", "nav",
@@ -63,7 +63,7 @@ _PINS = frozenset("¶#§🔗⚓")
 _MAX_PIN = 32  # bytes, with white space
 _MAY_BEGIN_PIN = np.array([byte >= 0x80 or chr(byte).isspace() or chr(byte) in "#&" for byte in range(256)])
 
-_IS_BLANK = np.array([byte < 0x80 and chr(byte).isspace() for byte in range(256)])
+_IS_BLANK = np.array([bytes([byte]).isspace() for byte in range(256)])
 
 NAMES = [*_BLOCK, *_INLINE, *_VOID_INLINE, *_VOID_BLOCK, *_OTHER_VOID, *_SKIPPED]
 TAG = {name: number for number, name in enumerate(NAMES)}
@@ -93,7 +93,7 @@ class FlatTree:
     Tokens are the tags, opening and closing; elements are the tags that open, void ones left out.
     """
 
-    page: bytes  # all pages, one after the other, and `<` behind the last
+    page: bytes  # all pages, one after the other, and a few `<` behind the last
     letters: Array  # (bytes,) the same as uint8
     begins: Array  # (pages,) first token of each
     tags: Array  # (tokens,) index into NAMES
@@ -123,9 +123,7 @@ class FlatTree:
         begin, stop = self.begin[tokens], self.stop[tokens]
         blank = _IS_BLANK[self.letters[begin]] & _IS_BLANK[self.letters[stop - 1]]
         (unsure,) = np.nonzero(blank & (stop - begin > 2))
-        if len(unsure):
-            places, ends = _places(begin[unsure], stop[unsure])
-            blank[unsure] = np.logical_and.reduceat(_IS_BLANK[self.letters[places]], np.append(0, ends[:-1]))
+        blank[unsure] = [piece.isspace() for piece in self._pieces(tokens[unsure])]
         return blank
 
     def texts(self, tokens: Array) -> tuple[Array, Array]:
@@ -134,11 +132,14 @@ class FlatTree:
         Returns:
             Their characters, uint32, with a 0 behind each text, and the places of those.
         """
-        places, ends = _places(self.begin[tokens], self.stop[tokens] + 1)  # with the `<` that follows
-        letters = self.letters[places]
-        letters[ends - 1] = 0
-        codes = np.frombuffer(seen(letters.tobytes().decode()).encode("utf-32-le"), np.uint32)
+        page = b"".join([piece + b"\0" for piece in self._pieces(tokens)])
+        codes = np.frombuffer(seen(page.decode()).encode("utf-32-le"), np.uint32)
         return codes, np.flatnonzero(codes == 0)
+
+    def _pieces(self, tokens: Array) -> Iterator[bytes]:
+        """The texts behind some tags as they stand in the page."""
+        edges = zip(self.begin[tokens].tolist(), self.stop[tokens].tolist(), strict=True)
+        return (self.page[low:high] for low, high in edges)
 
     def attributes(self, token: int) -> str:
         """What stands in a tag behind its name, values in straight quotes; ``seen`` gives a value as it is meant."""
@@ -157,21 +158,10 @@ def _stated(attributes: bytes) -> str:
 
 def seen(text: str) -> str:
     """A piece of the page, be it text or the value of an attribute, as it is meant."""
-    first, *rest = text.split("&")
-    if not rest:
-        return text
-    found = [first]
-    for part in rest:
-        entity, end, after = part.partition(";")
-        found += [_ENTITIES[entity], after] if entity in _ENTITIES else ["&", entity, end, after]
-    return "".join(found)
-
-
-def _places(begin: Array, stop: Array) -> tuple[Array, Array]:
-    """All places from each begin to before its stop, one stretch behind the other, and where each stretch ends."""
-    lengths = stop - begin
-    ends = np.cumsum(lengths)
-    return np.repeat(begin - ends + lengths, lengths) + np.arange(ends[-1]), ends
+    if "&" in text:
+        for entity, character in _ENTITIES.items():
+            text = text.replace(entity, character)
+    return text
 
 
 def inherited(parent: Array, values: Array, join: np.ufunc) -> Array:
