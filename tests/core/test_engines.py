@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+import stages.core
 from stages.core import engines, runtime
 from stages.core.errors import HeadwaterError
 from stages.core.fingerprint import file_hash
@@ -209,6 +210,7 @@ def test_what_fails_under_slurm_is_one_clear_line_and_loses_nothing_finished(
 def test_ray_that_is_missing_is_named(profile: Path, units: list[Unit], monkeypatch: pytest.MonkeyPatch) -> None:
     settle(engine="ray")
     monkeypatch.delitem(sys.modules, "stages.core.engine_ray", raising=False)
+    monkeypatch.delattr(stages.core, "engine_ray", raising=False)  # where another test had it
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(HeadwaterError, match=r"Ray is not installed: pip install '\.\[ray\]'"):
         build(upper, "!", units, label="stage")
