@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from stages.web.pages import flat_tree, hints
-from stages.web.pages.flat_tree import TAG, FlatTree
+from stages.web.pages.flat_tree import FlatTree
 from stages.web.pages.segments import Segments
+from stages.web.pages.tags import TAG
 
 Array = np.ndarray[Any, Any]
 

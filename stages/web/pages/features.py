@@ -10,8 +10,9 @@ import numpy as np
 
 from stages.web.pages import page_features, regions
 from stages.web.pages.blocks import DIGIT, MARK, PAUSE, SPACE, STOP, SYMBOL, UPPER, Blocks
-from stages.web.pages.flat_tree import NAMES, TAG, inherited
+from stages.web.pages.flat_tree import inherited
 from stages.web.pages.hints import BITS
+from stages.web.pages.tags import NAMES, TAG
 
 Array = np.ndarray[Any, Any]
 Columns = dict[str, Any]

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from stages.web.pages.segments import Segments
+from stages.web.pages.tags import BREAKS, IS_SKIPPED, IS_VOID, TAG, WINDOW, tags_at
 
 Array = np.ndarray[Any, Any]
 
@@ -24,39 +25,6 @@ _NO_TAG = re.compile(
 )
 # All that the parser escapes; the last is read last, so that what it gives begins no other.
 _ENTITIES = {"&nbsp;": "\xa0", "&lt;": "<", "&gt;": ">", "&quot;": '"', "&amp;": "&"}
-_BLOCK = [
-    "html", "body", "div", "p", "h1", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "li", "dl", "dt", "dd", "table",
-    "thead", "tbody", "tfoot", "caption", "tr", "td", "th", "pre", "blockquote", "article", "section", "main", "nav",
-    "header", "footer", "aside", "address", "figure", "figcaption", "form", "fieldset", "legend", "details",
-    "summary", "center", "hgroup", "menu", "button", "label", "dialog", "search", "listing", "unknown", "noscript",
-]  # fmt: skip
-_INLINE = [
-    "a", "abbr", "acronym", "b", "bdi", "bdo", "big", "cite", "code", "data", "del", "dfn", "em", "font", "i", "ins",
-    "kbd", "mark", "nobr", "q", "rp", "rt", "ruby", "s", "samp", "small", "span", "strike", "strong", "sub", "sup",
-    "time", "tt", "u", "var",
-]  # fmt: skip
-_VOID_INLINE = ["img", "wbr", "input"]
-_VOID_BLOCK = ["br", "hr"]
-_OTHER_VOID = [
-    "area",
-    "base",
-    "basefont",
-    "bgsound",
-    "col",
-    "embed",
-    "frame",
-    "link",
-    "meta",
-    "param",
-    "source",
-    "track",
-]
-# Elements whose text nobody reads as part of the page. That of noscript may be all there is: Discourse serves whole
-# threads in it.
-_SKIPPED = [
-    "head", "title", "script", "style", "svg", "math", "template", "select", "textarea", "datalist",
-    "object", "video", "audio", "canvas", "map", "iframe", "noembed", "noframes", "frameset",
-]  # fmt: skip
 
 # The text of links by which a heading's address is copied, as Sphinx, Docusaurus and others write it.
 _PINS = frozenset("¶#§🔗⚓")
@@ -64,26 +32,6 @@ _MAX_PIN = 32  # bytes, with white space
 _MAY_BEGIN_PIN = np.array([byte >= 0x80 or chr(byte).isspace() or chr(byte) in "#&" for byte in range(256)])
 
 _IS_BLANK = np.array([bytes([byte]).isspace() for byte in range(256)])
-
-NAMES = [*_BLOCK, *_INLINE, *_VOID_INLINE, *_VOID_BLOCK, *_OTHER_VOID, *_SKIPPED]
-TAG = {name: number for number, name in enumerate(NAMES)}
-_BREAKS = np.array([name in _BLOCK or name in _VOID_BLOCK or name in _SKIPPED for name in NAMES])
-_IS_VOID = np.array([name in _VOID_INLINE or name in _VOID_BLOCK or name in _OTHER_VOID for name in NAMES])
-_IS_SKIPPED = np.array([name in _SKIPPED for name in NAMES])
-
-# Names as two words of eight letters each, looked up by one number of both.
-_WINDOW = 16
-_EACH = np.uint64(0x0101010101010101)
-_ENDS = [np.uint64(ord(end)) * _EACH for end in " >"]  # what no name holds
-
-
-def _as_numbers(first: Array, second: Array) -> Array:
-    return first ^ second * np.uint64(0x9E3779B97F4A7C15)
-
-
-_NUMBERS = _as_numbers(*np.array([name.encode() for name in NAMES], f"S{_WINDOW}").view("<u8").reshape(-1, 2).T)
-_TAGS = np.argsort(_NUMBERS)
-_NUMBERS = _NUMBERS[_TAGS]
 
 
 @dataclass(frozen=True)
@@ -187,13 +135,13 @@ def read(pages: Sequence[str]) -> FlatTree | None:
     None where names of tags or attributes hold markup themselves (``<p<script``), so that no tree of a page comes out.
     """
     parts = [_prepared(html) for html in pages]
-    page = b"".join([*parts, b"<" * (_WINDOW + 2)])
+    page = b"".join([*parts, b"<" * (WINDOW + 2)])
     letters = np.frombuffer(page, np.uint8)
     *starts, size = np.cumsum([0, *map(len, parts)]).tolist()
     opening, closing = _brackets(letters[:size])
-    tags, closes, named = _named(letters, opening)
-    opens = ~closes & ~_IS_VOID[tags]
-    closes &= ~_IS_VOID[tags]
+    tags, closes, named = tags_at(letters, opening)
+    opens = ~closes & ~IS_VOID[tags]
+    closes &= ~IS_VOID[tags]
     height = np.cumsum(opens.astype(np.int64) - closes)
     begins = np.searchsorted(opening, starts)
     whole = begins[-1] < len(opening) and (opening[begins] == starts).all() and not height[begins[1:] - 1].any()
@@ -201,7 +149,7 @@ def read(pages: Sequence[str]) -> FlatTree | None:
         return None
     start, end, parent, depth, home = _elements(opens, closes, height)
     begin, stop = closing + 1, np.append(opening[1:], size)
-    out = _IS_SKIPPED[tags[start]]
+    out = IS_SKIPPED[tags[start]]
     pin = (tags[start] == TAG["a"]) & (end == start + 1) & (stop[start] - begin[start] <= _MAX_PIN)
     for element in np.flatnonzero(pin & _MAY_BEGIN_PIN[letters[begin[start]]]).tolist():
         out[element] = seen(page[begin[start[element]] : stop[start[element]]].decode()).strip() in _PINS
@@ -214,7 +162,7 @@ def read(pages: Sequence[str]) -> FlatTree | None:
         begins=begins,
         tags=tags,
         opens=opens,
-        breaks=_BREAKS[tags],
+        breaks=BREAKS[tags],
         named=named,
         begin=begin,
         stop=stop,
@@ -246,38 +194,6 @@ def _brackets(letters: Array) -> tuple[Array, Array]:
     after_end[1:] = ~begins[:-1]
     opening, closing = marks[begins & after_end], marks[~begins & ~after_end]
     return opening[: len(closing)], closing
-
-
-def _named(letters: Array, opening: Array) -> tuple[Array, Array, Array]:
-    """By token: the tag as an index into NAMES, whether it closes, and where its name ends, as far as it is looked at.
-
-    ``letters`` go on for _WINDOW behind the last name.
-    """
-    closes = letters[opening + 1] == ord("/")
-    begin = opening + 1 + closes
-    words = np.ndarray((len(letters) - 7,), "<u8", letters, strides=(1,))  # that begin at each letter
-    first, length = _cut(words[begin])
-    (longer,) = np.nonzero(length == 8)
-    second, further = _cut(words[begin[longer] + 8])
-    length[longer] += further
-    rest = np.zeros_like(first)
-    rest[longer] = second
-    numbers = _as_numbers(first, rest)
-    at = np.minimum(np.searchsorted(_NUMBERS, numbers), len(_NUMBERS) - 1)
-    return np.where(_NUMBERS[at] == numbers, _TAGS[at], TAG["unknown"]), closes, begin + length
-
-
-def _cut(words: Array) -> tuple[Array, Array]:
-    """Words of eight letters up to where a name ends, 0 behind it, and how many letters that leaves.
-
-    A byte is 0 where taking 1 from it borrows (Warren, Hacker's Delight, section 6-1); the lowest found is one.
-    """
-    ends = np.zeros_like(words)
-    for end in _ENDS:
-        other = words ^ end
-        ends |= (other - _EACH) & ~other & (_EACH << np.uint64(7))
-    kept = ((ends & (~ends + np.uint64(1))) >> np.uint64(7)) - np.uint64(1)  # all of it where none ends
-    return words & kept, np.bitwise_count(kept).astype(np.int64) >> 3
 
 
 def _elements(opens: Array, closes: Array, height: Array) -> tuple[Array, Array, Array, Array, Array]:

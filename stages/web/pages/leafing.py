@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from stages.web.pages.blocks import Blocks
-from stages.web.pages.flat_tree import TAG, FlatTree
+from stages.web.pages.flat_tree import FlatTree
+from stages.web.pages.tags import TAG
 
 Array = np.ndarray[Any, Any]
 

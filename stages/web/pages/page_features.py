@@ -9,8 +9,9 @@ import numpy as np
 
 from stages.web.pages import hints
 from stages.web.pages.blocks import STOP, Blocks
-from stages.web.pages.flat_tree import TAG, FlatTree
+from stages.web.pages.flat_tree import FlatTree
 from stages.web.pages.segments import Segments
+from stages.web.pages.tags import TAG
 
 Array = np.ndarray[Any, Any]
 Columns = dict[str, Any]

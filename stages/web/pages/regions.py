@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from stages.web.pages.blocks import STOP, Blocks
-from stages.web.pages.flat_tree import NAMES, TAG
 from stages.web.pages.segments import running, within
+from stages.web.pages.tags import NAMES, TAG
 
 Array = np.ndarray[Any, Any]
 Columns = dict[str, Any]

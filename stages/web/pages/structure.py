@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from stages.web.pages.blocks import Blocks
-from stages.web.pages.flat_tree import NAMES, TAG, FlatTree
+from stages.web.pages.flat_tree import FlatTree
 from stages.web.pages.markdown import Text
 from stages.web.pages.tables import Tables
+from stages.web.pages.tags import NAMES, TAG
 
 Array = np.ndarray[Any, Any]
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from stages.web.pages.flat_tree import NAMES, TAG, FlatTree
+from stages.web.pages.flat_tree import FlatTree
+from stages.web.pages.tags import NAMES, TAG
 
 Array = np.ndarray[Any, Any]
 

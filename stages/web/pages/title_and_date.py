@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from stages.web.pages.blocks import Blocks
-from stages.web.pages.flat_tree import TAG, FlatTree, seen
+from stages.web.pages.flat_tree import FlatTree, seen
 from stages.web.pages.markdown import clean
+from stages.web.pages.tags import TAG
 
 Array = np.ndarray[Any, Any]
 

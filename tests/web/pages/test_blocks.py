@@ -4,7 +4,7 @@ import unicodedata
 import pytest
 
 from stages.web.pages import blocks, flat_tree, html
-from stages.web.pages.flat_tree import NAMES
+from stages.web.pages.tags import NAMES
 
 PIECES = [
     "one", "TWO 2", "три.", "四五", "\n  ", "\t", " ", "\u3000", "\u200b", "&nbsp;", "&lt;b&gt;", "&amp;amp;", "\x01",

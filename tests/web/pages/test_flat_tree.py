@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from stages.web.pages import flat_tree, html
-from stages.web.pages.flat_tree import NAMES
+from stages.web.pages.tags import NAMES
 
 
 def tree(page: str) -> flat_tree.FlatTree:
@@ -44,23 +44,6 @@ def test_entities_are_read_once() -> None:
     assert "".join(map(found.text, range(len(found.tags)))) == '&lt; \xa0|"&&'
     (paragraph,) = [token for token in range(len(found.tags)) if NAMES[found.tags[token]] == "p" and found.opens[token]]
     assert flat_tree.seen(found.attributes(paragraph)) == ' class="a&lt;b <c>"'
-
-
-@pytest.mark.parametrize("name", ["p", "section", "noscript", "blockquote", "figcaption", "basefont", "x-widget"])
-def test_tags_are_told_by_name(name: str) -> None:
-    found = tree(f"<{name} class=x>")
-    there = [NAMES[tag] for tag in found.tags]
-    assert (name if name in NAMES else "unknown") in there
-    (token,) = [token for token in range(len(found.tags)) if "x" in found.attributes(token)]
-    assert found.attributes(token) == ' class="x"'
-
-
-@pytest.mark.parametrize("length", range(12, 20))
-def test_names_of_any_length_and_script(length: int) -> None:
-    found = tree(f"<x{'é' * length} class=x>text")
-    (token,) = [token for token in range(len(found.tags)) if 'class="x"' in found.attributes(token)]
-    assert NAMES[found.tags[token]] == "unknown"
-    assert found.text(token) == "text"
 
 
 @pytest.mark.parametrize("deep", [100, 1 << 16])
