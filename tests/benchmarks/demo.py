@@ -36,7 +36,7 @@ class Memory(threading.Thread):
         with contextlib.suppress(psutil.NoSuchProcess):
             while self._root.is_running() and self._root.status() != psutil.STATUS_ZOMBIE:
                 self._peak = max(self._peak, self._now())
-                time.sleep(0.2)
+                time.sleep(0.5)  # a look takes some 7 ms of a core, which may be one of those measured
 
     def _now(self) -> int:
         total = 0
