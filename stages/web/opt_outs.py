@@ -15,6 +15,9 @@ TDM = "tdm-reservation"
 _ADDRESSED = frozenset({"", "robots", "headwater"})
 """Robots that directives for these names are meant for; those for another robot say nothing to this one."""
 
+_VALUED = frozenset({"max-image-preview", "max-snippet", "max-video-preview", "unavailable_after"})
+"""Directives with a colon in them, as WordPress writes them into every page; what follows them is for the same robot."""
+
 # Metadata belongs into the head, which rarely has a tenth of it; what lies behind is not looked at.
 _HEAD = 1 << 17
 
@@ -57,8 +60,9 @@ def _directive(said: str, signals: Collection[str]) -> str:
     robot = ""
     for part in said.split(","):
         before, colon, after = part.partition(":")
-        if colon:  # it holds for what follows too; a value such as that of max-snippet makes a name that no robot has
-            robot = before.strip()
+        name = before.strip()
+        if colon and name not in _VALUED and " " not in name:  # a name holds for what follows too; a date has spaces
+            robot = name
         directive = (after if colon else part).strip()
         if robot in _ADDRESSED and directive in signals:
             return directive
