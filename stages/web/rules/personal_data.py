@@ -25,7 +25,7 @@ class PersonalData:
     """What is replaced."""
 
     emails: bool
-    """E-mail addresses become [email]."""
+    """E-mail addresses become [email], but for git@, by which code is fetched."""
     ips: bool
     """Public IP addresses become [ip]; private and documentation ranges stay."""
     phones: bool
@@ -46,7 +46,10 @@ KINDS = ("email", "ip", "phone", "card", "iban", "api_key", "private_key")
 _LETTER = "A-Za-z\u00c0-\u024f\u0400-\u04ff"
 # A letter or digit of a script with spaces: in Chinese and Japanese what is meant stands between other characters.
 _WORD = r"[^\W\u3040-\u30ff\u3400-\u9fff]"
-_ATOM = rf"[{_LETTER}0-9!#$%&'*+=?^_{{|}}~-]"
+# What people have in addresses; `=` and quotes before them are code, as in email='jane@example.org'.
+_ATOM = rf"[{_LETTER}0-9'_+%~-]"
+# Units of systemd and pictures, getty@tty1.service and icon@2x.png, are written like addresses.
+_FILE = "automount|mount|path|scope|service|slice|socket|swap|target|timer|gif|jpe?g|png|svg|webp|tgz"
 _DIGIT = "0-9\u0660-\u0669\u06f0-\u06f9"  # Arabic ones too
 _GAP = " ()./\u00a0\u2011\u2013-"
 _NUMBER = rf"\(?[{_DIGIT}][{_DIGIT}{_GAP}]{{6,20}}[{_DIGIT}]"  # as people write them
@@ -132,7 +135,7 @@ def _public(match: re.Match[str], _: PersonalData) -> str | None:
     first, *others = address.split(".")
     if others and int(first) < 100 and all(int(number) < 32 for number in others):
         return None
-    if address.endswith("::"):  # a network
+    if address.endswith(("::", ".0")):  # a network
         return None
     try:
         found = ipaddress.ip_address(address)
@@ -183,8 +186,9 @@ _FINDERS = (
         "email",
         rf"@[{_LETTER}0-9][{_LETTER}0-9.-]*\.[{_LETTER}]{{2}}",
         "@",
-        rf"(?<!{_ATOM})(?<!\.){_ATOM}{{1,64}}(?:\.{_ATOM}{{1,64}}){{0,8}}@"
-        rf"(?:[{_LETTER}0-9](?:[{_LETTER}0-9-]{{0,61}}[{_LETTER}0-9])?\.){{1,8}}[{_LETTER}]{{2,63}}(?!{_WORD})",
+        rf"(?<![{_LETTER}0-9_$])(?!git@)[{_LETTER}0-9_]{_ATOM}{{0,63}}(?:\.{_ATOM}{{1,64}}){{0,8}}@"
+        rf"(?:[{_LETTER}0-9](?:[{_LETTER}0-9-]{{0,61}}[{_LETTER}0-9])?\.){{1,8}}"
+        rf"(?!(?:{_FILE})(?!{_WORD}))[{_LETTER}]{{2,63}}(?!{_WORD})",
         _whole,
     ),
     _finder(

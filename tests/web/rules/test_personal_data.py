@@ -34,6 +34,14 @@ KEY = "".join(map(str, range(10))) * 2 + "abcdefghijklmnop"
     [
         ("Write to jane.doe+list@mail.example.org.", "Write to [email]."),
         ("<a_b@c-d.de>", "<[email]>"),
+        (
+            "{'email': 'jane@example.org'} to=jane@example.org&cc=o'hara@example.org",
+            "{'email': '[email]'} to=[email]&cc=[email]",
+        ),
+        (
+            "write to *jane@example.org*, -jane@example.org or...jane@example.service.org",
+            "write to *[email]*, -[email] or...[email]",
+        ),
         ("The server 93.184.216.34, port 80", "The server [ip], port 80"),
         ("at 2606:2800:220:1:248:1893:25c8:1946 now", "at [ip] now"),
         ("at 2606:2800::1946.", "at [ip]."),
@@ -76,8 +84,10 @@ def test_replaces(text: str, expected: str) -> None:
     [
         "private 192.168.0.1, 10.0.0.1, ::1 and 127.0.0.1",
         "14.3.4.1 Section, release 9.2.1.4",
-        "#### 43.6.4.4. Simple CASE, see Section 34.5.1.3. The block 2000::/3 and 239.0.0.1",
+        "#### 43.6.4.4. Simple CASE, see Section 34.5.1.3. The block 2000::/3, 128.9.0.0/16 and 239.0.0.1",
         "version 1.2.3.4.5 and 999.1.1.1",
+        "systemctl start getty@tty1.service user@1000.slice.; icon@2x.png, npm i ./left-pad@1.3.0.tgz",
+        "git clone git@example.org:jane/notes.git; rewrite (.+) to $1@example.org or $user@example.org",
         "std::vector at 10:20:30, user@host",
         "on 2024-01-15 12:30:45, 15.01.2024, 20240115123045",
         "built +20240115, offset +0200, range +1234-2",
