@@ -16,7 +16,7 @@ _ADDRESSED = frozenset({"", "robots", "headwater"})
 """Robots that directives for these names are meant for; those for another robot say nothing to this one."""
 
 _VALUED = frozenset({"max-image-preview", "max-snippet", "max-video-preview", "unavailable_after"})
-"""Directives with a colon in them, as WordPress writes them into every page; what follows them is for the same robot."""
+"""Directives with a colon in them, as WordPress writes into every page; what follows them is for the same robot."""
 
 # Metadata belongs into the head, which rarely has a tenth of it; what lies behind is not looked at.
 _HEAD = 1 << 17
