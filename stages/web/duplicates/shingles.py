@@ -1,6 +1,7 @@
 """Runs of words as 64-bit hashes, by which documents are compared without regard to case, spacing and punctuation."""
 
 import re
+import unicodedata
 from itertools import groupby
 
 import numpy as np
@@ -9,11 +10,14 @@ import xxhash
 
 Hashes = npt.NDArray[np.uint64]
 
-# Scripts written without spaces between words: every character is taken as a word.
-_UNSPACED = (
+UNSPACED = (
     "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 )
-WORD = re.compile(rf"[^\W{_UNSPACED}]+|[{_UNSPACED}]")
+"""Of scripts written without spaces between words, as in a set of a pattern: every character is taken as a word."""
+# Vowel signs of Indian scripts, points of Hebrew and Arabic: of a word, where `\w` ends it.
+_MARKS = "".join(mark for mark in map(chr, range(0x300, 0x10000)) if unicodedata.category(mark) in ("Mn", "Mc"))
+_MARKS = re.sub(f"[{UNSPACED}]", "", _MARKS)
+WORD = re.compile(rf"[^\W{UNSPACED}]+(?:[{_MARKS}]+[^\W{UNSPACED}]*)*+|[{UNSPACED}]")
 """A word; :func:`split` gives those of the text in lower case."""
 _ASCII_WORDS = bytes(byte if chr(byte).isalnum() or byte == ord("_") else ord(" ") for byte in range(128)).ljust(256)
 _BASE = np.uint64(0x9E3779B97F4A7C15)  # odd, so that multiplying loses nothing modulo 2**64

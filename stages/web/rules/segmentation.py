@@ -15,6 +15,8 @@ from dataclasses import dataclass
 
 import regex
 
+from stages.web.duplicates import shingles
+
 _QUOTES = "'\"”“`‘´’‚,„»«「」『』（）〔〕【】《》〈〉⟦⟧"
 _PUNCT = r"…,:;!?¿؟¡()\[\]{}<>_#*&。？！，、；：～·।،۔؛٪"
 _CURRENCY = r"\p{Sc}"
@@ -145,10 +147,7 @@ _BY_LANGUAGE = {
 UNSPACED = frozenset({"zh", "ja", "th", "lo", "km", "my"})
 """Languages written without spaces between words."""
 
-_UNSPACED = (
-    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
-)
-_CHARACTERS = regex.compile(rf"[{_UNSPACED}]|[^{_UNSPACED}\s]+")
+_CHARACTERS = regex.compile(rf"[{shingles.UNSPACED}]|[^{shingles.UNSPACED}\s]+")
 
 
 def pieces(lines: Sequence[str], language: str) -> list[Sequence[str]]:

@@ -15,7 +15,7 @@ def test_case_spacing_and_punctuation_do_not_count() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["plain ascii_text, 10 lines", "Straße und Öl\nplain line\n“quoted”", "日本語 text と\nเรา", ""]
+    "text", ["plain ascii_text, 10 lines", "Straße und Öl\nplain line\n“quoted”", "日本語 text と\nเรา", "हिन्दी में", ""]
 )
 def test_lines_of_ascii_take_a_faster_path_to_the_same_words(text: str) -> None:
     assert shingles.split(text) == shingles.WORD.findall(text.lower())
@@ -23,6 +23,11 @@ def test_lines_of_ascii_take_a_faster_path_to_the_same_words(text: str) -> None:
 
 def test_scripts_without_spaces_are_split_into_characters() -> None:
     assert shingles.split("日本語 text") == ["日", "本", "語", "text"]
+
+
+def test_vowel_signs_and_points_are_of_their_word() -> None:
+    assert shingles.split("हिन्दी की किताब, শিশু") == ["हिन्दी", "की", "किताब", "শিশু"]
+    assert shingles.split("שָׁלוֹם مُحَمَّد") == ["שָׁלוֹם", "مُحَمَّد"]
 
 
 def test_ngrams_tell_order_apart() -> None:
