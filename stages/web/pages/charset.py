@@ -2,8 +2,9 @@
 
 import codecs
 import re
+from collections.abc import Iterable, Iterator
 
-from resiliparse.parse.encoding import bytes_to_str, detect_encoding, map_encoding_to_html5
+from resiliparse.parse.encoding import detect_encoding, map_encoding_to_html5
 
 _BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 
@@ -13,19 +14,33 @@ _META = re.compile(
 )
 _META_WITHIN = 4096
 
-_SNIFFED = 64 << 10  # bytes looked at to guess an encoding
+_SNIFFED = 64 << 10  # bytes looked at to guess an encoding, from shortly before the first that is no ASCII
+_BEFORE = 30
+_NOT_ASCII = re.compile(rb"[\x80-\xff]")
+
+# Hardly any page is in these, and much that has few letters beyond ASCII looks like them.
+_UNUSED = frozenset({"iso8859-3", "iso8859-4", "iso8859-10", "iso8859-13", "iso8859-16"})
+
+# What browsers read under these names has more characters than the standard of the name: ① and ㈱, 똠, €, 嘅, “.
+_AS_BROWSERS = {
+    "shift_jis": "cp932", "euc_jp": "euc_jis_2004", "euc_kr": "cp949", "gbk": "gb18030", "big5": "big5hkscs",
+    "iso8859-11": "cp874",
+}  # fmt: skip
 
 # The first two bytes of a character in UTF-8, read as Windows-1252 or Latin-1.
 _MISREAD = re.compile("[\u00c2-\u00f4][\u0080-\u00bf\u0152-\u0192\u02c6-\u02dc\u2013-\u203a\u20ac\u2122]")
 
-_MAX_DAMAGE = 0.01  # share of characters that may be broken in a page that claims UTF-8; 0–1
+# Share of the characters beyond ASCII that may be broken in an encoding that a page is in, 0–1: a page that was cut off
+# or has a piece in another encoding has few, one in another encoding nearly all.
+_MAX_DAMAGE = 0.5
 
 
 def decode(body: bytes, claimed: str) -> str:
     """The text of a page; bytes that its encoding does not know become U+FFFD. Never raises.
 
-    In order: a byte order mark; UTF-8 if the bytes are valid in it (other encodings hardly ever are by accident);
-    what the header claims; what the page claims; the encoding that the bytes look like.
+    In order: a byte order mark; UTF-8 if the bytes are valid in it (other encodings hardly ever are by accident); what
+    the header claims; what the page claims; the encoding that the bytes look like; Windows-1252. Of these the first in
+    which most characters that are no ASCII are whole.
 
     Args:
         body: The page.
@@ -44,14 +59,24 @@ def decode(body: bytes, claimed: str) -> str:
             return body.decode("utf-8")
         except UnicodeDecodeError:
             pass
-    if "utf-8" in encodings:
-        text = body.decode("utf-8", "replace")
-        if text.count("\ufffd") <= _MAX_DAMAGE * len(text):
-            return text
-    for encoding in [*encodings, detect_encoding(body[:_SNIFFED])]:
-        if encoding and encoding != "utf-8":
-            return bytes_to_str(body, encoding, "replace", ("utf-8", "windows-1252"))
-    return body.decode("utf-8", "replace")
+    text = ""
+    for encoding in _likely(body, encodings):
+        text = body.decode(_AS_BROWSERS.get(encoding, encoding), "replace")
+        beyond_ascii = len(text) - len(text.encode("ascii", "ignore"))
+        if text.count("\ufffd") <= _MAX_DAMAGE * beyond_ascii:
+            break
+    return text
+
+
+def _likely(body: bytes, claimed: Iterable[str]) -> Iterator[str]:
+    """Encodings to try, the likeliest first."""
+    yield from claimed
+    first = _NOT_ASCII.search(body)
+    start = max(0, first.start() - _BEFORE) if first else 0
+    found = detect_encoding(body[start : start + _SNIFFED], html5_compatible=False) or ""
+    if found not in _UNUSED:
+        yield "cp949" if found == "cp949" else map_encoding_to_html5(found, False) or "utf-8"
+    yield "cp1252"
 
 
 def mended(text: str) -> str:
