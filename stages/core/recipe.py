@@ -8,12 +8,14 @@ single values after it, or alone. ``git checkout params.yaml`` takes it all back
 import argparse
 import difflib
 import io
+import re
 import sys
 from collections.abc import MutableMapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedSeq
 from ruamel.yaml.error import YAMLError
 
 from stages.core.errors import HeadwaterError
@@ -103,9 +105,20 @@ def _overlay(values: MutableMapping[str, Any], overlay: dict[str, Any], where: s
         elif isinstance(value, dict):
             raise HeadwaterError(f"{where}: {name} is a value, not a section")
         elif values[key] != value:
-            values[key] = value
+            values[key] = _laid_out_as(values[key], value)
             changed.append(name)
     return changed
+
+
+def _laid_out_as(before: Any, value: Any) -> Any:
+    """The value; a list that takes the place of one on one line is on one line, too."""
+    if not (isinstance(value, list) and isinstance(before, CommentedSeq) and (before.fa.flow_style() or not before)):
+        return value
+    if re.search(r":\S", repr(value)):  # such as an address, which libyaml refuses there without quotes
+        return value
+    written = CommentedSeq(value)
+    written.fa.set_flow_style()
+    return written
 
 
 def main() -> None:

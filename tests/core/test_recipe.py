@@ -78,9 +78,18 @@ def test_single_values_are_set_over_a_recipe_or_alone(params: Path) -> None:
 
 def test_a_url_in_a_list_needs_no_quotes(params: Path) -> None:
     params.write_text("crawl:\n  seeds: []\n", "utf-8")
-    recipe.apply(None, params, ["crawl.seeds=[https://example.org:8080/docs/, https://example.net/]"])
-    assert read(params) == {"crawl": {"seeds": ["https://example.org:8080/docs/", "https://example.net/"]}}
+    recipe.apply(None, params, ["crawl.seeds=[https://example.org:8080/docs/, ::1, https://example.net/]"])
+    assert read(params) == {"crawl": {"seeds": ["https://example.org:8080/docs/", "::1", "https://example.net/"]}}
     assert YAML(typ="safe").load(params) == read(params)  # as DVC reads it
+
+
+def test_a_list_that_stands_on_one_line_stays_there(params: Path) -> None:
+    written = "filter:\n  languages: [en]     # kept\n  hosts: []           # refused\n  questions:\n    - What?\n"
+    params.write_text(written, "utf-8")
+    recipe.apply(None, params, ["filter.languages=[de, fr]", "filter.hosts=[a.example]", "filter.questions=[Who, Why]"])
+    changed = written.replace("[en]    ", "[de, fr]").replace("[]         ", "[a.example]")
+    changed = changed.replace("- What?", "- Who\n    - Why")
+    assert params.read_text("utf-8") == changed
 
 
 def test_without_a_recipe_or_a_value_the_recipes_are_named(
