@@ -12,6 +12,7 @@ from urllib.parse import unquote_to_bytes, urlsplit
 LARGEST = 500 << 10
 """Bytes of a robots.txt that are read, the least that RFC 9309 (section 2.5) asks for."""
 
+_VERSION = re.compile(rb"[/\s].*")  # behind a robot's name, as in CCBot/2.0
 _LINE = re.compile(rb"^\s*([A-Za-z-]+)\s*:\s*([^#\r\n]*)")
 
 
@@ -59,7 +60,7 @@ class Robots:
             if field == b"user-agent":
                 named = [] if ended else named
                 ended = False
-                named.append(value.decode("latin-1").lower())
+                named.append(_VERSION.sub(b"", value).decode("latin-1").lower())
                 self._groups.setdefault(named[-1], [])
             elif field in (b"allow", b"disallow"):
                 ended = True

@@ -17,7 +17,7 @@ user-agent: *
 disallow: /everyone
 Disallow:
 
-User-Agent: OTHERBOT
+User-Agent: OTHERBOT/2.0 (all versions)
 Disallow: /caf%C3%A9
 """
 
