@@ -18,7 +18,8 @@ Array = np.ndarray[Any, Any]
 
 # What sites set between a page's title and their own name.
 _QUOTATION = re.compile("«[^«»]*»")  # no separators
-_SEPARATOR = re.compile(r"\s+[|\-–—·•»«:/~]+\s+|\s*[|»]\s*")
+_SIGNS = "|-–—·•»«:/~"
+_SEPARATOR = re.compile(rf"\s+[{re.escape(_SIGNS)}]+\s+|\s*[|»]\s*")
 _MAX_TITLE = 300  # characters
 
 _ATTRIBUTE = re.compile(r'([^\s=]+)="([^"]*)"')
@@ -74,18 +75,21 @@ def stated(blocks: Blocks) -> list[Stated]:
 def title(stated: Stated) -> str:
     """The page's own title without the name of its site, or "" if it states none.
 
-    The heading of the first level that the page's ``title`` repeats, or that is the only one; else what it gives to
-    those who link to it, or its ``title``, less the name behind the last separator.
+    The heading of the first level that the page's ``title`` repeats, or that is the only one, those aside that name the
+    site; else what it gives to those who link to it, or its ``title``, less the name behind the last separator.
     """
     whole, named = stated.title, stated.named
-    headings = [heading for heading in stated.headings if len(heading) > 1]
+    site = named.get(_SITE_NAME, "")
+    behind = whole[len(_without_site(whole, site)) :].strip(f" {_SIGNS}")
+    sites = {site.casefold(), behind.casefold()}
+    headings = [heading for heading in stated.headings if len(heading) > 1 and heading.casefold() not in sites]
     repeated = [heading for heading in headings if heading.casefold() in whole.casefold()]
     if repeated and len(max(repeated, key=len)) >= 0.3 * len(_without_site(whole, "")):
         return max(repeated, key=len)
     if len(headings) == 1:
         return headings[0]
     given = next((named[name] for name in _TITLE_NAMES if named.get(name)), "")
-    return _without_site(given or whole, named.get(_SITE_NAME, ""))
+    return _without_site(given or whole, site)
 
 
 def published(stated: Stated, html: str, url: str, captured: str) -> str:
@@ -160,7 +164,7 @@ def _times(tree: FlatTree, tokens: Sequence[int]) -> list[str]:
 def _without_site(text: str, site: str) -> str:
     text = text[:_MAX_TITLE]
     if site and text.casefold().endswith(site.casefold()):
-        return re.sub(r"[\s|\-–—·•»«:/~]+$", "", text[: -len(site)]) or text
+        return text[: -len(site)].rstrip(f" {_SIGNS}") or text
     unquoted = _QUOTATION.sub(lambda quotation: "x" * len(quotation[0]), text)
     parts = [match.start() for match in _SEPARATOR.finditer(unquoted)]
     shorter = text[: parts[-1]].strip() if parts else text
