@@ -138,10 +138,10 @@ class Run:
         entropies = []
         for number, rows in enumerate(batches):
             last = number + 1 == len(batches)
-            losses = self._losses(rows)
-            if self.training.adversarial:
-                losses.embedded.retain_grad()
             with self._summing(last and not self.training.adversarial):
+                losses = self._losses(rows)
+                if self.training.adversarial:
+                    losses.embedded.retain_grad()
                 self._add_gradient(losses, targets)
             if self.training.adversarial:
                 change = worst(losses.embedded.grad, self.training.adversarial)
@@ -154,7 +154,10 @@ class Run:
         return total
 
     def _summing(self, last: bool) -> AbstractContextManager[None]:
-        """Whether the backward pass inside sums gradients over all processes; the last one of a step does."""
+        """Whether the backward pass inside sums gradients over all processes; the last one of a step does.
+
+        The forward pass belongs inside too: it is there that DDP decides.
+        """
         summed = last or (distributed.is_sharded(self.learner) and profile().gradient_sync == "pass")
         return nullcontext() if summed else self.accelerator.no_sync(self._prepared)
 

@@ -12,13 +12,17 @@ import stages.pretrain  # noqa: F401 - before the forks
 from tests.training import small_run
 
 
+_FIGURES = 1000  # numbers at most that are summed of a step besides its gradients
+
+
 class Sums(TorchDispatchMode):
-    """Counts the sums of which each process keeps a part."""
+    """Counts the sums of gradients: FSDP2's, of which each process keeps a part, and DDP's."""
 
     count = 0
 
     def __torch_dispatch__(self, operation: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.count += "reduce_scatter" in str(operation)
+        copied = "allreduce" in str(operation) and sum(one.numel() for one in args[0]) > _FIGURES
+        self.count += copied or "reduce_scatter" in str(operation)
         return operation(*args, **(kwargs or {}))
 
 
