@@ -151,7 +151,10 @@ class Split:
     def _alike(self, step: int, size: int, lengths: Integers) -> Integers:
         window = min(_WINDOW, max(1, self.rows // (4 * size)))
         first = step - step % window
-        count = min(window, self.steps - first)
+        last = first + window
+        # A window ends with the run; batches behind that are those of a run that went back, past others.
+        first, last = (first, min(last, self.steps)) if step < self.steps else (max(first, self.steps), last)
+        count = last - first
         rows = np.concatenate([self._order.batch(first + number, size) for number in range(count)])
         epochs = np.arange(first * size, (first + count) * size) // self.rows
         batches = rows[np.lexsort((lengths[rows], epochs))].reshape(count, size)

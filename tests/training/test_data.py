@@ -101,6 +101,13 @@ def test_a_batch_within_an_epoch_holds_no_row_twice_and_the_end_of_a_run_is_whol
     assert set(counts[counts > 0].tolist()) == {meetings, meetings + 1}
 
 
+def test_a_run_that_goes_back_finds_batches_beyond_its_steps() -> None:
+    split = Split(padded(320), held_out=0, seed=1, steps=50)
+    batches = [split.batch(step, 8)[0] for step in range(120)]
+    for epoch in (batches[:40], batches[40:80], batches[80:]):
+        assert sorted(np.concatenate(epoch).tolist()) == list(range(320))
+
+
 def test_rows_that_are_held_out_come_in_no_batch() -> None:
     split = Split(padded(30), held_out=2, seed=1, steps=20)
     assert not {int(row) for step in range(20) for row in split.batch(step, 4)[0]} & set(
