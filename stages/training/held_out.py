@@ -42,7 +42,7 @@ class Watch:
 
     @property
     def result(self) -> float:
-        """The loss of the weights that the run ends in."""
+        """The loss of the weights that the run ends in, if they are no average."""
         return min(self.losses) if self.settings.patience else self.losses[-1]
 
     def _due(self, step: int) -> bool:

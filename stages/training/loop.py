@@ -128,8 +128,11 @@ def train(
             progress.advance(taken.positions, way.course.done - before, note)
     course = way.course
     metrics = _metrics(course, len(data), training) | sizes | {"flops": flops * course.tokens}
+    weights = run.weights()  # and the model has them from here on
+    if training.held_out.rows and training.averaging.method != "none":
+        metrics[held_out.COLUMN] = run.held_out_loss()  # of the average, which the log knows nothing of
     written, is_main = course.texts, accelerator.is_main_process
-    return Trained(run.weights(), written[LOG], written[spikes.FILE], metrics, course.losses[0], is_main)
+    return Trained(weights, written[LOG], written[spikes.FILE], metrics, course.losses[0], is_main)
 
 
 class _Way:

@@ -15,7 +15,7 @@ from stages.core.examples import IGNORED
 from stages.core.order import Integers
 from stages.core.params import check
 from stages.training import model as models
-from stages.training.data import Rows
+from stages.training.data import Rows, Split
 from stages.training.learner import Learner
 from stages.training.loop import Trained, train
 from stages.training.run import worst
@@ -121,6 +121,23 @@ def test_a_moving_average_forgets_its_first_weights_faster_than_later_ones(profi
         kept = min(0.6, (1 + step) / (10 + step))
         expected = kept * expected + (1 - kept) * weights[name]
     torch.testing.assert_close(mean[name], expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("method", ["ema", "uniform"])
+def test_the_figure_of_held_out_rows_is_that_of_the_average_that_the_run_ends_in(
+    profile: Path, tmp_path: Path, method: str
+) -> None:
+    rows = {"rows": 8, "every": 2, "patience": 0}
+    ended = trained(tmp_path / "run", held_out=rows, averaging=averaging(method, points=3, every=2), schedule=STEADY)
+    model = models.build(check(models.Architecture, changed()["model"], "model"), vocab_size=64, context=16, seed=1)
+    model.load_state_dict(ended.weights, strict=False)
+    data = Repeats()
+    held, _ = Split(data, rows["rows"], seed=1, steps=6).held_out_rows()
+    labels = torch.from_numpy(data.labels[held])
+    logits = model.eval()(torch.from_numpy(data.ids[held, :-1])).logits
+    loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORED)
+    assert ended.metrics["held_out_loss"] == pytest.approx(loss.item(), rel=1e-5)
+    assert ended.metrics["held_out_loss"] != pytest.approx(column(ended, "held_out_loss")[-1], rel=1e-4)
 
 
 def test_where_held_out_rows_get_worse_the_run_ends_in_its_best_weights(profile: Path, tmp_path: Path) -> None:
