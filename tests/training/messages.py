@@ -11,7 +11,6 @@ from torch.utils._python_dispatch import TorchDispatchMode
 import stages.pretrain  # noqa: F401 - before the forks
 from tests.training import small_run
 
-
 _FIGURES = 1000  # numbers at most that are summed of a step besides its gradients
 
 
