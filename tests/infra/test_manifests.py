@@ -96,6 +96,13 @@ def test_machines_of_the_training_job_are_those_that_the_planner_starts() -> Non
         assert f"{name}=" in container["command"][-1]
 
 
+def test_the_training_job_has_time_to_save_before_it_is_killed_by_kubernetes_or_by_torchrun() -> None:
+    pod = jobs(named("JobSet", "pretrain-"))["template"]["spec"]
+    environment = {one["name"]: one.get("value") for one in pod["containers"][0]["env"]}
+    patience = int(environment.get("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", 30))  # torchrun's own
+    assert launch.GRACE <= patience < pod["terminationGracePeriodSeconds"]
+
+
 def test_pool_and_settings_of_the_server_are_those_of_make_up() -> None:
     pool = yaml.safe_load((ROOT / service.DEPLOYMENTS).read_text())["definitions"]["pool"]["name"]
     worker = named("Deployment", "worker")["spec"]["template"]["spec"]["containers"][0]
