@@ -135,7 +135,8 @@ def _start(params: Params, packed: TokenShards, tokenizer: Path, earlier: Path) 
 
 def _data(params: Params, packed: TokenShards, old: TokenShards | None = None) -> Data:
     """What it is trained on, and reminded of."""
-    ids, apart = {"begin": tokenizers.BEGIN, "pad": packed.pad_id}, params.training.documents_apart
+    ids = {"begin": tokenizers.BEGIN, "end": tokenizers.END, "pad": packed.pad_id}
+    apart = params.training.documents_apart
     size, first = packed.vocab_size, len(tokenizers.CONTROL)
     reader = Reader(params.objective, seed=params.seed, vocab_size=size, first_text=first, documents_apart=apart, **ids)
     data: Data = tokens_of.Packed(packed, reader)
@@ -143,7 +144,7 @@ def _data(params: Params, packed: TokenShards, old: TokenShards | None = None) -
         data = tokens_of.reminded(packed, old, reader, params.replay.share, params.seed)
     if params.objective.next_sentence:
         order = Order(len(data), params.training.held_out.rows, params.seed)
-        data = Pairs(data, order, params.training.batch_sequences, end=tokenizers.END, **ids)
+        data = Pairs(data, order, params.training.batch_sequences, **ids)
     return data
 
 

@@ -55,6 +55,17 @@ def index_name(shard: str) -> str:
     return shard.removesuffix(".npy") + ".index.parquet"
 
 
+def pieces(rows: Ids, *, begin: int, end: int) -> npt.NDArray[np.int64]:
+    """A number for each token of some rows, (rows, tokens), which those of one piece of a document share.
+
+    A piece begins with ``begin``, or behind the ``end`` of another where it is the rest of a longer document. Padding
+    behind the last ``end`` is a piece of its own.
+    """
+    starts = rows == begin
+    starts[..., 1:] |= rows[..., :-1] == end
+    return np.cumsum(starts, axis=-1)
+
+
 def write(shard: Path, index: Path, rows: Ids, spans: Sequence[Span]) -> None:
     """Write one shard: ``rows`` of shape (rows, context + 1), and its ``spans``, counted through all rows, in order."""
     arrays.save(shard, rows)

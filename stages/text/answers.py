@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from stages.core.errors import HeadwaterError
 from stages.core.examples import IGNORED, Example, Material
+from stages.core.tokens import pieces
 from stages.text import tokenizers
 from stages.text.packing import best_fit
 from stages.text.sampling import Given, Item
@@ -69,7 +70,7 @@ class Block(NamedTuple):
     labels: npt.NDArray[np.int64]
     """(rows, width), as :attr:`~stages.core.examples.Example.labels`."""
     documents: npt.NDArray[np.int64]
-    """(rows, width): a number for each position, the same within what begins with ``<s>``."""
+    """(rows, width): a number for each position, the same within a row that was packed."""
     sources: list[list[str]]
     """Of each row."""
 
@@ -89,4 +90,5 @@ def pack(examples: Sequence[Example], width: int) -> Block:
         inputs[row, start : start + length] = examples[which].ids
         labels[row, start : start + length] = examples[which].labels
         sources[row].append(examples[which].source)
-    return Block(inputs, labels, np.cumsum(inputs == tokenizers.BEGIN, axis=1), sources)
+    documents = pieces(inputs, begin=tokenizers.BEGIN, end=tokenizers.END)
+    return Block(inputs, labels, documents, sources)

@@ -13,6 +13,7 @@ from stages.core.errors import HeadwaterError
 from stages.core.examples import IGNORED
 from stages.core.order import Integers
 from stages.core.params import Share, params
+from stages.core.tokens import pieces
 from stages.training.data import Rows
 from stages.training.model import MASKED
 
@@ -78,6 +79,7 @@ class Reader:
         vocab_size: Of the tokenizer; the objective's own control tokens follow.
         first_text: The lowest id that is text; those below are control tokens, which are never hidden.
         begin: Id that begins a document.
+        end: Id that ends one.
         pad: Id of padding.
         documents_apart: Whether attention is to stay within a document.
     """
@@ -90,12 +92,13 @@ class Reader:
         vocab_size: int,
         first_text: int,
         begin: int,
+        end: int,
         pad: int,
         documents_apart: bool,
     ) -> None:
         self.objective, self.seed = objective, seed
         self.vocab_size, self.first_text = vocab_size, first_text
-        self.begin, self.pad = begin, pad
+        self.begin, self.end, self.pad = begin, end, pad
         self.documents_apart = documents_apart
 
     def __call__(self, tokens: Integers, positions: Integers) -> Rows:
@@ -107,11 +110,16 @@ class Reader:
                 [self._reordered(row, self._draw(int(at))) for row, at in zip(tokens, positions, strict=True)]
             )
         inputs, labels = tokens[:, :-1], tokens[:, 1:]
-        documents = np.cumsum(inputs == self.begin, axis=1) if self.documents_apart else None
         labels = np.where(labels == self.pad, IGNORED, labels)
-        if self.documents_apart:  # that a document begins cannot be told from another
-            labels = np.where(labels == self.begin, IGNORED, labels)
-        return Rows(inputs, labels, documents)
+        if not self.documents_apart:
+            return Rows(inputs, labels)
+        documents = self._pieces(tokens)
+        # How a document begins cannot be told from another.
+        labels = np.where(documents[:, 1:] != documents[:, :-1], IGNORED, labels)
+        return Rows(inputs, labels, documents[:, :-1])
+
+    def _pieces(self, tokens: Integers) -> Integers:
+        return pieces(tokens, begin=self.begin, end=self.end)
 
     def _draw(self, position: int) -> np.random.Generator:
         return np.random.Generator(np.random.PCG64(order.mixed(self.seed, int(position))))
@@ -130,7 +138,7 @@ class Reader:
             replaced = chosen & (fate >= _MASKED) & (fate < _MASKED + _REPLACED)
             inputs[row, replaced] = others[replaced]
         # Padding, which a model that looks both ways would see, is a document of its own.
-        documents = np.cumsum(tokens == self.begin, axis=1) if self.documents_apart else np.zeros_like(tokens)
+        documents = self._pieces(tokens) if self.documents_apart else np.zeros_like(tokens)
         return Rows(inputs, labels, np.where(tokens == self.pad, -1, documents))
 
     def _reordered(self, row: Integers, draw: np.random.Generator) -> Integers:
@@ -139,14 +147,14 @@ class Reader:
         Each one grows by three tokens; what no longer fits the row is cut off at its end.
         """
         prefix, suffix, middle = range(self.vocab_size, self.vocab_size + len(FILL))
-        starts = np.flatnonzero(row == self.begin)
-        pieces = []
-        for piece in np.split(row, starts[starts > 0]):
+        starts = np.flatnonzero(np.diff(self._pieces(row))) + 1
+        found = []
+        for piece in np.split(row, starts):
             wanted, suffix_first = draw.random() < self.objective.fill_in_the_middle, draw.random() < 0.5
             cuts = np.sort(draw.integers(0, len(piece) + 1, 2))
             text = np.flatnonzero(piece >= self.first_text)
             if not wanted or not len(text):
-                pieces.append(piece)
+                found.append(piece)
                 continue
             first, last = int(text[0]), int(text[-1]) + 1
             cuts = np.clip(cuts, first, last)
@@ -155,5 +163,5 @@ class Reader:
                 told = [[prefix], [suffix], after, [middle], before, between]
             else:
                 told = [[prefix], before, [suffix], after, [middle], between]
-            pieces += [piece[:first], *[np.asarray(part, dtype=row.dtype) for part in told], piece[last:]]
-        return np.concatenate(pieces)[: len(row)]
+            found += [piece[:first], *[np.asarray(part, dtype=row.dtype) for part in told], piece[last:]]
+        return np.concatenate(found)[: len(row)]

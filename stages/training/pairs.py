@@ -13,6 +13,7 @@ from torch.nn import functional
 from stages.core import order
 from stages.core.examples import IGNORED
 from stages.core.order import Integers, Order
+from stages.core.tokens import pieces
 from stages.training.data import Data, Rows
 from stages.training.learner import Learner, Losses
 
@@ -78,7 +79,8 @@ class Pairs:
     def _cut(self, row: Integers, draw: np.random.Generator) -> int:
         """Where the first part of a row ends: in its middle half, and where no document begins, if there is a place."""
         middle = np.arange(len(row) // 4, len(row) - len(row) // 4)
-        within = middle[(row[middle] != self.begin) & (row[middle] != self.pad)]
+        same = np.diff(pieces(row, begin=self.begin, end=self.end), prepend=0)[middle] == 0
+        within = middle[same & (row[middle] != self.pad)]
         return int(draw.choice(within if len(within) else middle))
 
 

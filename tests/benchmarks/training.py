@@ -253,7 +253,7 @@ def packed(folder: Path, ids: Any) -> Packed:
     objective = params.check(Objective, params.read()["pretrain"]["objective"], "objective")
     return Packed(
         tokens.TokenShards(folder),
-        Reader(objective, seed=1, vocab_size=VOCABULARY, first_text=8, begin=1, pad=3, documents_apart=False),
+        Reader(objective, seed=1, vocab_size=VOCABULARY, first_text=8, begin=1, end=2, pad=3, documents_apart=False),
     )
 
 

@@ -63,3 +63,9 @@ def test_a_token_beyond_the_vocabulary_is_refused(folder: Path) -> None:
 def test_a_folder_without_shards_is_named(tmp_path: Path) -> None:
     with pytest.raises(HeadwaterError, match="no token shards here"):
         TokenShards(tmp_path)
+
+
+def test_the_rest_of_a_longer_document_is_a_piece_of_its_own() -> None:
+    rows = np.array([[9, 9, 2, 1, 9, 2, 9, 2, 3, 3], [1, 9, 9, 9, 2, 1, 2, 9, 9, 2]])
+    found = tokens.pieces(rows, begin=1, end=2)
+    assert found.tolist() == [[0, 0, 0, 1, 1, 1, 2, 2, 3, 3], [1, 1, 1, 1, 1, 2, 2, 3, 3, 3]]

@@ -17,12 +17,12 @@ PREFIX, SUFFIX, MIDDLE = range(VOCABULARY, VOCABULARY + len(FILL))
 
 def reader(apart: bool = False, **changes: Any) -> Reader:
     objective = check(Objective, {**PARAMS["objective"], **changes}, "objective")
-    ids = {"vocab_size": VOCABULARY, "first_text": FIRST, "begin": BEGIN, "pad": PAD}
+    ids = {"vocab_size": VOCABULARY, "first_text": FIRST, "begin": BEGIN, "end": END, "pad": PAD}
     return Reader(objective, seed=5, documents_apart=apart, **ids)
 
 
 def packed(rows: int = 40, width: int = 129) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """Rows of two documents each, every second one padded."""
+    """Rows of two documents each, and behind them padding, or in every second one the rest of a longer document."""
     ids = np.random.default_rng(0).integers(FIRST, VOCABULARY, (rows, width))
     ids[:, [0, 70]] = BEGIN
     ids[:, [69, 120]] = END
@@ -78,16 +78,32 @@ def test_documents_told_out_of_order_are_whole_but_for_what_the_row_cuts_off() -
 
 def test_some_documents_stay_as_they_are() -> None:
     inputs, *_ = reader(fill_in_the_middle=0.25)(packed(400), np.arange(400))
-    assert (inputs == PREFIX).sum() / 800 == pytest.approx(0.25, abs=0.05)
+    assert (inputs == PREFIX).sum() / 1000 == pytest.approx(0.25, abs=0.05)
 
 
 def test_documents_kept_apart_do_not_predict_each_other() -> None:
     _, labels, documents, *_ = reader(apart=True)(packed(), np.arange(40))
     assert documents is not None
     assert (documents[:, :70] == 1).all()
-    assert (documents[:, 70:] == 2).all()
-    assert (labels[:, 69] == IGNORED).all()
+    assert (documents[:, 70:121] == 2).all()
+    assert (documents[:, 121:] == 3).all()
+    assert (labels[:, [69, 120]] == IGNORED).all()
     assert (reader()(packed(), np.arange(40)).labels[:, 69] == BEGIN).all()
+
+
+def test_masked_tokens_of_the_rest_of_a_longer_document_are_told_from_that_rest_alone() -> None:
+    *_, documents, _, _ = reader(apart=True, kind="masked")(packed(), np.arange(40))
+    assert documents is not None
+    assert (documents[:, :121] == [1] * 70 + [2] * 51).all()
+    assert (documents[::2, 121:] == -1).all()
+    assert (documents[1::2, 121:] == 3).all()
+
+
+def test_nothing_is_filled_in_across_the_end_of_a_document() -> None:
+    inputs, *_ = reader(fill_in_the_middle=1.0)(packed(), np.arange(40))
+    for row in inputs[1::2]:
+        for told in np.split(row, np.flatnonzero(row == END) + 1)[:2]:
+            assert ((told == PREFIX).sum(), (told == SUFFIX).sum(), (told == MIDDLE).sum()) == (1, 1, 1)
 
 
 def test_filling_in_belongs_to_the_causal_objective() -> None:
