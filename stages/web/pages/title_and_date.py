@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from email.utils import parsedate
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -30,18 +31,21 @@ _DATE_NAMES = (
     "article:published_time", "og:published_time", "datepublished", "article:published", "og:article:published_time",
     "pubdate", "publishdate", "publish-date", "publish_date", "publication_date", "published", "parsely-pub-date",
     "sailthru.date", "dc.date.issued", "dcterms.issued", "dcterms.created", "dc.date.created", "dc.date",
-    "dcterms.date", "citation_publication_date", "date", "article.created", "created",
+    "dcterms.date", "citation_publication_date", "citation_date", "citation_online_date", "date", "article.created",
+    "created",
     "cxenseparse:recs:publishtime", "displaydate",
 )  # fmt: skip
 _TITLE_NAMES = ("og:title", "twitter:title", "dc.title")
 _SITE_NAME = "og:site_name"
 _NAMES = frozenset((*_DATE_NAMES, *_TITLE_NAMES, _SITE_NAME))
-# Of structured data, the surest first, too.
-_JSON_DATES = ('"datePublished"', '"dateCreated"', '"uploadDate"')
+# Of structured data; what was created or uploaded may be a picture.
+_JSON_PUBLISHED = ('"datePublished"',)
+_JSON_CREATED = ('"dateCreated"', '"uploadDate"')
 _JSON_DAY = re.compile(r'\s*:\s*"([^"]{8,40})"')
 _URL_DATE = re.compile(r"/((?:19|20)\d\d)[/-]([01]?\d)[/-]([0-3]?\d)(?:[/-]|$)")
 _NUMBERS = re.compile(r"\s*((?:19|20)\d\d)(?:([-/.])([01]?\d)\2([0-3]?\d)|([01]\d)([0-3]\d))(?!\d)")
 _DAY_FIRST = re.compile(r"\s*([0-3]?\d)\. ?([01]?\d)\. ?((?:19|20)\d\d)(?!\d)")
+_ORDINAL = re.compile(r"(?<=\d)(?:st|nd|rd|th)\b")
 
 
 @dataclass
@@ -101,19 +105,23 @@ def published(stated: Stated, html: str, url: str, captured: str) -> str:
         url: Many sites write the day into the address.
         captured: When the page was fetched, ISO 8601: what claims to be later is no date of publication. May be "".
     """
-    claims = [stated.named[name] for name in _DATE_NAMES if name in stated.named]
-    if structured := next(_structured(html), ""):  # a page is long: no further look once there is one
-        claims.insert(0, structured)
-    claims += stated.times
-    if in_url := _URL_DATE.search(url):
-        claims.append("-".join(in_url.groups()))
-    days = (_day(claim) for claim in claims)
+    days = (_day(claim) for claim in _claims(stated, html, url))
     return next((day for day in days if day and (not captured or day <= captured[:10])), "")
 
 
-def _structured(html: str) -> Iterator[str]:
+def _claims(stated: Stated, html: str, url: str) -> Iterator[str]:
+    """Days, the surest first; a page is long, and is not looked at further once there is one."""
+    yield from islice(_structured(html, _JSON_PUBLISHED), 1)
+    yield from (stated.named[name] for name in _DATE_NAMES if name in stated.named)
+    yield from islice(_structured(html, _JSON_CREATED), 1)
+    yield from stated.times
+    if in_url := _URL_DATE.search(url):
+        yield "-".join(in_url.groups())
+
+
+def _structured(html: str, names: Sequence[str]) -> Iterator[str]:
     """Days in structured data, the surest first."""
-    for name in _JSON_DATES:
+    for name in names:
         at = html.find(name)
         while at >= 0:
             if day := _JSON_DAY.match(html, at + len(name)):
@@ -157,7 +165,7 @@ def _times(tree: FlatTree, tokens: Sequence[int]) -> list[str]:
     for attributes in tree.attributes_of(tokens):
         stated = re.search(r'\sdatetime="([^"]*)"', attributes)
         if stated:
-            (marked if re.search(r"pubdate|publish|datePublished", attributes) else other).append(stated[1])
+            (marked if re.search(r"pubdate|publish|datePublished|dateCreated", attributes) else other).append(stated[1])
     return marked or (other if len(set(other)) == 1 else [])
 
 
@@ -176,7 +184,7 @@ def _day(claim: str) -> str:
         year, month, day = (int(part) for part in match.groups() if part and part.isdecimal())
     elif match := _DAY_FIRST.match(claim):
         day, month, year = map(int, match.groups())
-    elif parsed := parsedate(claim):
+    elif parsed := parsedate(claim) or parsedate(f"{_ORDINAL.sub('', claim)} 00:00"):
         year, month, day = parsed[:3]
     else:
         return ""

@@ -43,6 +43,10 @@ def test_titles(page: str, title: str) -> None:
         ('<meta name="date" content="6.05.2023, 10:00">', "2023-05-06"),
         ('<script>[{"dateCreated":"2001-01-01"},{"datePublished":"2019-01-07"}]</script>', "2019-01-07"),
         ('<script>{"@id":"datePublished"},{"datePublished": "2019-01-07"}</script>', "2019-01-07"),
+        ('<script>{"datePublished": "Jan 7, 2019"}</script>', "2019-01-07"),
+        ('<meta name="published" content="January 7th, 2019">', "2019-01-07"),
+        ('<meta name="date" content="05/06/2023">', ""),  # May or June
+        ('<script>{"dateCreated":"2001-01-01"}</script><meta name="date" content="2019-01-07">', "2019-01-07"),
         ("", ""),
     ],
 )
