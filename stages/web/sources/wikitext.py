@@ -30,10 +30,30 @@ _VERBATIM = {"nowiki", "math", "chem", "ce"}
 _CODE = {"pre", "syntaxhighlight", "source"}
 _BLOCKS = {"p", "div", "blockquote", "center", "poem", "table", "tr", "dl", "dt", "dd", "ul", "ol", "li"}
 
-# Templates that show words of the sentence they stand in: their last, their first, or a number with its unit.
-_LAST = {"lang", "transl", "translit", "transliteration", "nowrap", "nobr", "nobreak", "small"}
-_FIRST = {"abbr", "tooltip", "quote", "blockquote", "cquote", "zitat", "citation bloc", "cita"}
+# Templates that show words of the sentence they stand in: which of what they are given, and what is set between.
+_LAST, _FIRST, _BOTH = slice(-1, None), slice(1), slice(2)
+_SHOWN = {
+    **dict.fromkeys(
+        ("lang", "transl", "translit", "transliteration", "nowrap", "nobr", "nobreak", "small"), (_LAST, "")
+    ),
+    **dict.fromkeys(("sub", "sup", "num", "langx"), (_LAST, "")),
+    **dict.fromkeys(
+        ("abbr", "tooltip", "quote", "blockquote", "cquote", "zitat", "citation bloc", "cita"), (_FIRST, "")
+    ),
+    # Names of those who have no article here but one elsewhere, or one in two scripts.
+    **dict.fromkeys(("ill", "interlanguage link", "仮リンク", "le", "link-en", "link-ja", "nihongo"), (_FIRST, "")),
+    **dict.fromkeys(("flag", "flagcountry", "nb", "nombre", "s", "s-", "siècle"), (_FIRST, "")),
+    **dict.fromkeys(("sortname", "ship"), (_BOTH, " ")),
+    **dict.fromkeys(("date", "date-", "date de naissance", "date de décès"), (slice(3), " ")),
+    "chem": (slice(None), ""),
+}
+_UNTRANSLATED = {"не переведено", "не переведено 3", "не переведено 5", "нп3", "нп5"}  # a title, and what to show of it
+_SHIPS = {"hmas", "hmcs", "hms", "rms", "sms", "ss", "uss"}  # named behind the template's own name
 _MEASURES = {"convert", "cvt", "unité", "unit"}
+_SIGNS = {
+    "snd": " – ", "spaced ndash": " – ", "spaced en dash": " – ", "dash": " – ", "ndash": "–", "mdash": "—",
+    "nbsp": " ", "'": "'", "1er": "1er", "1re": "1re",
+}  # fmt: skip
 _PLACE = re.compile(r"\s*\d\s*=")
 
 # A file, also where its namespace goes by an old name, which a dump does not tell.
@@ -140,12 +160,15 @@ def _said(template: str) -> str:
     name = name.strip().lower().replace("_", " ")
     if name.startswith("formatnum:"):
         return name.removeprefix("formatnum:").strip()
-    if name not in _LAST | _FIRST | _MEASURES:
-        return ""
     places = [_PLACE.sub("", one, count=1).strip() for one in given if "=" not in one or _PLACE.match(one)]
     if name in _MEASURES:
         return " ".join(places[: 4 if len(places) > 3 and places[2].isdecimal() else 2])
-    return "".join(places[:1] if name in _FIRST else places[-1:])
+    if name in _UNTRANSLATED:
+        return next(filter(None, [*places[1:2], *places[:1]]), "")
+    if name in _SHIPS:
+        return " ".join([name.upper(), *places[:1]])
+    chosen, between = _SHOWN.get("lang" if name.startswith("lang-") else name, (slice(0), ""))
+    return _SIGNS.get(name, between.join(places[chosen]))
 
 
 def _close_link(stack: list[_Frame], bracket: str, hidden: Collection[str]) -> int:

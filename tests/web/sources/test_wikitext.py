@@ -74,6 +74,18 @@ def test_structure_stays_and_markup_goes() -> None:
             "{{convert|5|to|10|km|mi}}, {{cvt|6|ft|2|in|m}}, {{formatnum:12345}}{{efn|no}}",
             "5 to 10 km, 6 ft 2 in, 12345",
         ),
+        ("{{nihongo|'''Naruto'''|ナルト|Naruto}} met {{ill|Hans|de|Hans (Maler)}}.", "Naruto met Hans."),
+        ("{{仮リンク|ハンス|de|Hans}}は{{le|漢斯|Hans}}", "ハンスは漢斯"),
+        ("{{нп5|Мюллер, Ханс|Ханса|de}}, {{не переведено|Ханс||de}}, {{lang-de|Köln}}", "Ханса, Ханс, Köln"),
+        (
+            "le {{1er}} mai, {{date|14|juillet|1789}}, {{s|XIX}} : {{nb|1000}}",
+            "le 1er mai, 14 juillet 1789, XIX : 1000",
+        ),
+        ("a{{snd}}b{{mdash}}10{{nbsp}}km of CO{{sub|2}}, {{chem|H|2|O}}", "a – b—10 km of CO2, H2O"),
+        (
+            "{{HMS|Victory|1765|6}}, {{ship|RMS|Titanic}}, {{sortname|John|Smith}}",
+            "HMS Victory, RMS Titanic, John Smith",
+        ),
         (
             "Text:\n  '''if''' a &lt; b\n    [[print|say]] a\n  done\nmore",
             "Text:\n\n```\nif a < b\n  say a\ndone\n```\n\nmore",
