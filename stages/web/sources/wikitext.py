@@ -36,7 +36,7 @@ _SHOWN = {
     **dict.fromkeys(
         ("lang", "transl", "translit", "transliteration", "nowrap", "nobr", "nobreak", "small"), (_LAST, "")
     ),
-    **dict.fromkeys(("sub", "sup", "num", "langx"), (_LAST, "")),
+    **dict.fromkeys(("sub", "num", "langx"), (_LAST, "")),
     **dict.fromkeys(
         ("abbr", "tooltip", "quote", "blockquote", "cquote", "zitat", "citation bloc", "cita"), (_FIRST, "")
     ),
@@ -54,6 +54,7 @@ _SIGNS = {
     "snd": " – ", "spaced ndash": " – ", "spaced en dash": " – ", "dash": " – ", "ndash": "–", "mdash": "—",
     "nbsp": " ", "'": "'", "1er": "1er", "1re": "1re",
 }  # fmt: skip
+_EXPONENT = re.compile(r"(?:[+\-\u2212\u2013]|&minus;)?[0-9]+\s*</")  # 10<sup>6</sup> is not 106
 _PLACE = re.compile(r"\s*\d\s*=")
 
 # A file, also where its namespace goes by an old name, which a dump does not tell.
@@ -222,4 +223,6 @@ def _tag(text: str, found: re.Match[str], unclosed: set[str], kept: list[str]) -
         return f"\x00{len(kept) - 1}\x00", at
     if name in _BLOCKS:
         return "\n", at
+    if name == "sup" and _EXPONENT.match(text, at) and text[found.start() - 1].isalnum():
+        return "^", at
     return (" " if name in ("br", "td", "th", "hr") else ""), at
