@@ -85,10 +85,12 @@ def pieces(text: str) -> list[Piece]:
 
 
 def paragraphs(text: str, least: int, hashes: WordHashes) -> Iterator[tuple[Piece, int]]:
-    """The pieces of at least ``least`` characters, without headings, and a hash of the words of each."""
+    """The pieces of at least ``least`` characters that have words, without headings, and a hash of the words of each."""
     for piece in pieces(text):
         if piece.end - piece.body >= least and not piece.level:
-            yield piece, xxhash.xxh3_64_intdigest(hashes.of(text[piece.body : piece.end]).tobytes())
+            words = hashes.of(text[piece.body : piece.end])
+            if len(words):  # all drawings of lines and boxes would be the same
+                yield piece, xxhash.xxh3_64_intdigest(words.tobytes())
 
 
 def runs(text: str, n: int, hashes: WordHashes) -> tuple[npt.NDArray[np.int64], Hashes]:

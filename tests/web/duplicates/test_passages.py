@@ -116,3 +116,8 @@ def test_runs_of_scripts_without_spaces() -> None:
 def test_an_open_block_of_code_ends_with_the_text() -> None:
     assert len(pieces("```\none\n\ntwo")) == 1
     assert [one.whole for one in pieces("````\n```\n````\ntext")] == [True, False]
+
+
+def test_drawings_without_words_are_not_all_the_same() -> None:
+    boxes, arrows = "┌────┐ └────┘", "──▶ ──▶ ◀── ↕"
+    assert cut(f"one\n\n{boxes}", arrows) == f"one\n\n{boxes}"
