@@ -5,7 +5,6 @@ import heapq
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from pydantic import PositiveInt
 
@@ -13,6 +12,7 @@ from stages.core import documents
 from stages.core.errors import HeadwaterError
 from stages.core.params import params
 from stages.core.shards import Metrics
+from stages.core.takedown import host
 
 
 @params
@@ -52,14 +52,6 @@ def select(sample: Sample, inputs: Sequence[Path], outputs: Mapping[str, Path]) 
                     writer.write(document)
     dropped = {"empty": empty, "not_sampled": total - empty - writer.count}
     return {"in": total, "out": writer.count, "dropped": {reason: n for reason, n in dropped.items() if n}}
-
-
-def host(url: str) -> str:
-    """Host of a URL, lower-cased; empty where the URL has none or is none."""
-    try:
-        return urlsplit(url).hostname or ""
-    except ValueError:
-        return ""
 
 
 def groups(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, list[int]]]:

@@ -12,7 +12,6 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
-from urllib.parse import urlsplit
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +23,7 @@ from stages.core import documents as document_shards
 from stages.core.errors import HeadwaterError
 from stages.core.params import nearest, params
 from stages.core.shards import Metrics
+from stages.core.takedown import host
 
 HOST = "host"
 """The field that is no column: the host name of a document's URL."""
@@ -173,14 +173,7 @@ def _read(shard: Path, mix: Mix) -> Iterator[dict[str, Any]]:
             f"params.yaml: pack.mix.weights: documents have no field {field}{nearest(field, held | {HOST})}"
         )
     for document in document_shards.read(shard, sorted({"id", "url"} | wanted)):
-        yield document | {HOST: _host(document["url"])}
-
-
-def _host(url: str) -> str:
-    try:
-        return urlsplit(url).hostname or ""
-    except ValueError:  # a bracket that is no IPv6 address
-        return ""
+        yield document | {HOST: host(document["url"])}
 
 
 def _meets(document: Mapping[str, Any], rule: Match | Band) -> bool:
