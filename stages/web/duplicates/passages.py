@@ -85,7 +85,7 @@ def pieces(text: str) -> list[Piece]:
 
 
 def paragraphs(text: str, least: int, hashes: WordHashes) -> Iterator[tuple[Piece, int]]:
-    """The pieces of at least ``least`` characters that have words, without headings, and a hash of the words of each."""
+    """The pieces of at least ``least`` characters with words, without headings, and a hash of the words of each."""
     for piece in pieces(text):
         if piece.end - piece.body >= least and not piece.level:
             words = hashes.of(text[piece.body : piece.end])
