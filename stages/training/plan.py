@@ -14,6 +14,7 @@ from stages.core import recipe
 from stages.core.errors import HeadwaterError
 from stages.core.params import FILE, read
 from stages.core.progress import console
+from stages.core.runtime import profile
 from stages.training.planning import budget, fitting, gpus, launch, sheet
 from stages.training.planning.fitting import Fit, Followers, Line
 from stages.training.planning.setup import Setup, Size, setup
@@ -145,6 +146,7 @@ def _pace(gpu: gpus.Gpu, count: int, size: Size, fit: Fit, arguments: Any) -> bu
         parameters=size.parameters,
         flops_per_token=size.flops_per_token,
         passes=fit.passes,
+        sums=fit.passes if profile().gradient_sync == "pass" else 1,
         recomputed=fit.checkpointing,
     )
 

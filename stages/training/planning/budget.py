@@ -41,6 +41,7 @@ def pace(
     parameters: int,
     flops_per_token: int,
     passes: int,
+    sums: int,
     recomputed: bool,
 ) -> Pace:
     """The speed of ``count`` GPUs.
@@ -52,14 +53,15 @@ def pace(
         parameters: Of the model.
         flops_per_token: Of the model, forward and backward.
         passes: Forward passes of a step of each GPU.
+        sums: How often a step sums gradients over all GPUs.
         recomputed: Whether activations are computed again.
     """
     useful = mfu / _RECOMPUTED if recomputed else mfu
     sent = 4 * parameters * (count - 1) / count  # float32; each GPU sends and receives as much
-    gathered = passes * (2 * sent + sent)  # weights forward and backward, gradients
+    exchanged = 2 * passes * sent + sums * sent  # weights forward and backward, gradients
     return Pace(
         tokens_per_second=count * gpu.peak * useful / flops_per_token,
-        exchange=gathered / (gpu.link_gb_s * 1e9 / 2),
+        exchange=exchanged / (gpu.link_gb_s * 1e9 / 2),
         # AdamW reads weight, gradient and two means and writes all but the gradient, each of 4 bytes.
         update=7 * 4 * parameters / count / (gpu.memory_gb_s * 1e9),
     )

@@ -9,8 +9,10 @@ LLAMA_8B = {"parameters": 8_030_261_248, "flops_per_token": 58_000_000_000}
 """At a context of 8,192: 6 for each weight but those of the embedding, and 12 · 32 · 4,096 · 8,192 for attention."""
 
 
-def pace(count: int = 8, mfu: float = budget.MFU, recomputed: bool = False, passes: int = 1) -> budget.Pace:
-    return budget.pace(gpu("h100"), count=count, mfu=mfu, passes=passes, recomputed=recomputed, **LLAMA_8B)
+def pace(
+    count: int = 8, mfu: float = budget.MFU, recomputed: bool = False, passes: int = 1, sums: int = 1
+) -> budget.Pace:
+    return budget.pace(gpu("h100"), count=count, mfu=mfu, passes=passes, sums=sums, recomputed=recomputed, **LLAMA_8B)
 
 
 def test_the_default_speed_is_what_torchtitan_measured() -> None:
@@ -35,6 +37,7 @@ def test_without_a_price_there_is_no_cost() -> None:
     assert budget.bill(10**9, pace=pace(), flops_per_token=1, count=8, price=None).usd is None
 
 
-def test_every_pass_sends_the_weights_again() -> None:
-    assert pace(passes=4).exchange == pytest.approx(4 * pace().exchange)
+def test_every_pass_sends_the_weights_again_and_every_sum_the_gradients() -> None:
+    assert pace(passes=4, sums=4).exchange == pytest.approx(4 * pace().exchange)
+    assert pace(passes=4).exchange == pytest.approx((4 * 2 + 1) / 3 * pace().exchange)
     assert pace(count=1).exchange == 0
