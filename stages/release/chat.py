@@ -110,7 +110,8 @@ def _talk(model: Any, tokenizer: Any, options: argparse.Namespace) -> None:
 
 
 def _answer(model: Any, tokenizer: Any, ids: list[int], length: int, options: argparse.Namespace) -> str:
-    sampling = {"do_sample": True, "temperature": options.temperature, "top_p": options.top_p}
+    # Where top_k is not said, it is 50.
+    sampling = {"do_sample": True, "temperature": options.temperature, "top_p": options.top_p, "top_k": 0}
     inputs = torch.tensor([ids], device=model.device)
     with torch.inference_mode():
         output = model.generate(

@@ -200,6 +200,7 @@ def _handler(folder: Path) -> Any:
         def _build_generation_config(self, body: dict[str, Any], *arguments: Any, **named: Any) -> Any:
             config = super()._build_generation_config(body, *arguments, **named)
             config.do_sample = body.get("temperature") != 0  # else a temperature would be passed over
+            config.top_k = config.top_k or 0  # else 50, of which OpenAI's API says nothing
             return config
 
     logging.set_verbosity_error()

@@ -78,7 +78,7 @@ def _read(shard: Path, samples: Samples) -> list[dict[str, Any]]:
 def _write(
     model: str, scorer: Scorer, prompts: Sequence[tuple[str, str, list[int]]], samples: Samples, path: Path
 ) -> Metrics:
-    sampling = {"temperature": samples.temperature, "top_p": samples.top_p} if samples.temperature else {}
+    sampling = drawing(samples)
     limit = min(samples.max_tokens, scorer.context - 1)
     lines = []
     for number, (url, prompt, ids) in enumerate(prompts):
@@ -89,6 +89,14 @@ def _write(
     content = "".join(json.dumps(line, ensure_ascii=False, sort_keys=True) + "\n" for line in lines)
     path.write_text(content, "utf-8")
     return {"in": len(lines), "out": len(lines)}
+
+
+def drawing(samples: Samples) -> dict[str, float]:
+    """What ``generate`` of transformers is told so that it draws; nothing where the likeliest token is taken."""
+    if not samples.temperature:
+        return {}
+    # Where top_k is not said, it is 50.
+    return {"do_sample": True, "temperature": samples.temperature, "top_p": samples.top_p, "top_k": 0}
 
 
 def _scorer(folder: Path) -> Scorer:
@@ -241,7 +249,6 @@ def _continue(
         max_new_tokens=limit,
         stopping_criteria=[_Until(scorer.tokenizer, longest, strings)] if strings else None,
         pad_token_id=filling,
-        do_sample=bool(sampling),
-        **sampling,
+        **(sampling or {"do_sample": False}),
     )
     return [list(takewhile(lambda token: token not in closing, row)) for row in written[:, longest:].tolist()]

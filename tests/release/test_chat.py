@@ -1,5 +1,6 @@
 """A conversation in the terminal: it begins, answers and ends as people expect, and text in it stays text."""
 
+import argparse
 import signal
 import subprocess
 import sys
@@ -45,6 +46,12 @@ def test_an_answer_to_each_line_until_the_end(
     assert first.strip()
     assert both.startswith(first.rstrip("\n"))
     assert len(both) > len(first)
+
+
+def test_answers_are_drawn_from_all_tokens_that_top_p_leaves(profile: Path, model: Path) -> None:
+    loaded, tokenizer = chat._load(model)
+    options = argparse.Namespace(temperature=100.0, top_p=1.0)
+    assert len({chat._answer(loaded, tokenizer, [1], 1, options) for _ in range(400)}) > 100
 
 
 def test_bytes_that_are_no_text_are_answered_and_interrupt_ends_it_cleanly(model: Path) -> None:

@@ -1,9 +1,11 @@
 """Generated text: repeatable, stopped where it should stop, and asked in the template's own control tokens."""
 
+import dataclasses
 import json
 from pathlib import Path
 
 import pytest
+import torch
 
 from stages.scoring import generation
 from stages.scoring.likelihood import Scorer, Windows
@@ -38,6 +40,12 @@ def test_samples_repeat_and_name_their_page(model: Path, profile: Path, tmp_path
     assert [sample["model"] for sample in samples] == ["pretrained", "pretrained", "tuned", "tuned"]
     assert all(sample["url"].startswith("https://en.example.org/") for sample in samples)
     assert all(sample["prompt"].startswith("What is What ") for sample in samples[2:])
+
+
+def test_samples_are_drawn_from_all_tokens_that_top_p_leaves(scorer: Scorer) -> None:
+    flat = dataclasses.replace(SAMPLES, temperature=1000.0, top_p=1.0)
+    drawn = scorer.model.generate(torch.ones(400, 1, dtype=torch.long), max_new_tokens=1, **generation.drawing(flat))
+    assert len(drawn[:, 1].unique()) > 100
 
 
 def test_a_question_cannot_speak_for_the_assistant(scorer: Scorer) -> None:
