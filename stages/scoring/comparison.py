@@ -17,7 +17,7 @@ from stages.scoring.questions import Measure
 HELD_OUT = "held_out"
 """What stands for the name of a task where held-out documents are the questions."""
 
-# Below this a bootstrap's intervals are far too narrow: of two documents it draws but three different samples.
+# Draws. Below this a bootstrap's intervals are far too narrow: of two documents it draws but three different samples.
 _FEWEST = 10
 
 
@@ -41,19 +41,22 @@ class Difference:
 def compare(before: Measure, after: Measure) -> Difference | None:
     """What became of a figure, over the questions that both were asked; None if there are none.
 
-    The same questions are drawn for both models (Koehn 2004, "Statistical Significance Tests for Machine Translation
-    Evaluation"), so what makes a question hard for both does not count; the interval is that of the percentiles.
+    The same questions, or groups of them, are drawn for both models (Koehn 2004, "Statistical Significance Tests for
+    Machine Translation Evaluation"), so what makes a question hard for both does not count; the interval is that of the
+    percentiles.
     """
     places = {question: place for place, question in enumerate(after.questions)}
     shared = [(place, places[name]) for place, name in enumerate(before.questions) if name in places]
     if not shared:
         return None
+    groups = [after.groups[second] for _, second in shared] if after.groups else ()
     rows = before.statistics[[first for first, _ in shared]], after.statistics[[second for _, second in shared]]
     old, new = (one.figure(part.sum(axis=0)[None]).item() for one, part in zip((before, after), rows, strict=True))
     low = high = None
     verdict = "not told apart"
-    if len(shared) >= _FEWEST:
-        sums = questions.draw(np.hstack(rows))
+    drawn = questions.grouped(np.hstack(rows), groups)
+    if len(drawn) >= _FEWEST:
+        sums = questions.draw(drawn)
         width = rows[0].shape[1]
         change = after.figure(sums[:, width:]) - before.figure(sums[:, :width])
         low, high = (float(bound) for bound in np.percentile(change, (2.5, 97.5)))

@@ -8,6 +8,7 @@ import os
 import statistics
 from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager, redirect_stdout
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -199,12 +200,13 @@ def _measures(task: Task, asked: Sequence[Mapping[str, Any]]) -> Iterator[questi
     for rule in sorted({sample["filter"] for sample in asked}):
         samples = [sample for sample in asked if sample["filter"] == rule]
         names = [sample["doc_hash"][:16] for sample in samples]
+        groups = [sample["doc"]["id"] for sample in samples] if task.task_name == cloze.NAME else ()
         for metric in samples[0]["metrics"]:
             aggregation = getattr(task.aggregation().get(metric), "__name__", "")
             values = [sample[metric] for sample in samples]
             better = bool(task.higher_is_better().get(metric, True))
             if one := questions.measure(task.task_name, _name(metric, rule), aggregation, better, names, values):
-                yield one
+                yield replace(one, groups=groups)
 
 
 def _answers(task: Task, asked: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, str]]:

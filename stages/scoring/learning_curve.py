@@ -104,7 +104,9 @@ def _wanted(known: Known) -> Iterator[Measure]:
 
 def _only(one: Measure, names: set[str]) -> Measure:
     places = [place for place, name in enumerate(one.questions) if name in names]
-    return replace(one, questions=[one.questions[place] for place in places], statistics=one.statistics[places])
+    groups = [one.groups[place] for place in places] if one.groups else ()
+    asked = [one.questions[place] for place in places]
+    return replace(one, questions=asked, statistics=one.statistics[places], groups=groups)
 
 
 def _cells(one: Measure | None) -> tuple[float | None, float | None]:

@@ -33,6 +33,7 @@ _SCHEMA = pa.schema(
         pa.field("higher_is_better", pa.bool_(), nullable=False),
         pa.field("question", pa.string(), nullable=False),
         pa.field("statistics", pa.list_(pa.float64()), nullable=False),
+        pa.field("group", pa.string()),  # null where each question is drawn by itself
     ]
 )
 
@@ -53,6 +54,8 @@ class Measure:
     """Names of the questions, each once; the same in every build that asks the same."""
     statistics: Floats
     """What each question adds; shape (questions, sums)."""
+    groups: Sequence[str] = ()
+    """Of each question what was drawn as a whole, such as the document that it was made from; none: the question."""
 
     def figure(self, sums: Floats) -> Floats:
         """Figures from sums of shape (draws, sums)."""
@@ -69,17 +72,30 @@ class Measure:
     def error(self) -> float | None:
         """Standard error over questions: of a ratio by its formula, else by bootstrap; None for a single question.
 
+        Questions of a group stand or fall together, and count as one draw (Miller 2024, arXiv 2411.00640).
+
         The formula is that of the ratio estimator (Cochran, Sampling Techniques, 3rd ed., section 2.11): questions are
         drawn, and those that weigh more count for more. Of a mean it is the deviation over the root of their number.
         """
-        count = len(self.questions)
+        drawn = grouped(self.statistics, self.groups)
+        count = len(drawn)
         if count < 2:
             return None
         if self.rule != "ratio":
-            return float(self.figure(draw(self.statistics)).std(ddof=1))
-        above, below = self.statistics.T
+            return float(self.figure(draw(drawn)).std(ddof=1))
+        above, below = drawn.T
         residual = math.fsum((above - self.value() * below) ** 2)
         return math.sqrt(residual * count / (count - 1)) / math.fsum(below)
+
+
+def grouped(statistics: Floats, groups: Sequence[str]) -> Floats:
+    """Sums over the questions of each group, in the order of the groups' names; shape (groups, sums)."""
+    if not groups:
+        return statistics
+    names, places = np.unique(np.asarray(groups), return_inverse=True)
+    sums = np.zeros((len(names), statistics.shape[1]))
+    np.add.at(sums, places, statistics)
+    return sums
 
 
 def draw(statistics: Floats) -> Floats:
@@ -155,18 +171,23 @@ def write(path: Path, measures: Sequence[Measure]) -> None:
             "higher_is_better": one.higher_is_better,
             "question": question,
             "statistics": statistics,
+            "group": group,
         }
         for one in measures
-        for question, statistics in zip(one.questions, one.statistics.tolist(), strict=True)
+        for question, statistics, group in zip(
+            one.questions, one.statistics.tolist(), one.groups or len(one.questions) * (None,), strict=True
+        )
     ]
     pq.write_table(pa.Table.from_pylist(rows, schema=_SCHEMA), path, compression="zstd")
 
 
 def read(path: Path) -> Iterator[Measure]:
     """The measures of a file, in its order."""
-    together: dict[tuple[str, str, str, bool], list[tuple[str, list[float]]]] = {}
+    together: dict[tuple[str, str, str, bool], list[tuple[str, list[float], str | None]]] = {}
     for row in pq.read_table(path, schema=_SCHEMA).to_pylist():
         key = (row["task"], row["metric"], row["rule"], row["higher_is_better"])
-        together.setdefault(key, []).append((row["question"], row["statistics"]))
+        together.setdefault(key, []).append((row["question"], row["statistics"], row["group"]))
     for key, answers in together.items():
-        yield Measure(*key, [name for name, _ in answers], np.array([sums for _, sums in answers], np.float64))
+        names, sums, groups = zip(*answers, strict=True)
+        whole = [group for group in groups if group is not None]
+        yield Measure(*key, list(names), np.array(sums, np.float64), whole)

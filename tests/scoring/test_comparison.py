@@ -84,6 +84,41 @@ def test_of_equal_models_one_in_twenty_changes_is_called_one() -> None:
     assert 2 <= 200 - verdicts.count("not told apart") <= 20
 
 
+def test_questions_of_one_document_are_drawn_together() -> None:
+    generator = random.Random(1)
+    groups = [f"document {number // 10}" for number in range(300)]
+    found = []
+    for _ in range(200):
+        # In each document both models know as much in the mean over all documents, and one knows more in this one.
+        shares = [generator.choice([(0.3, 0.6), (0.6, 0.3)]) for _ in range(30)]
+        before, after = (
+            dataclasses.replace(
+                answers([generator.random() < shares[number // 10][model] for number in range(300)]), groups=groups
+            )
+            for model in range(2)
+        )
+        found.append(comparison.compare(before, after))
+    assert 2 <= sum(one is not None and one.verdict != "not told apart" for one in found) <= 20
+    assert found[0] is not None
+    assert found[0].questions == 300
+    of_documents = np.array([before.statistics[ten : ten + 10, 0].mean() for ten in range(0, 300, 10)])
+    assert before.error() == pytest.approx(of_documents.std(ddof=1) / 30**0.5)
+
+
+def test_answers_that_were_kept_without_their_documents_are_still_compared(tmp_path: Path) -> None:
+    right = [number % 3 == 0 for number in range(40)]
+    groups = [f"document {number // 2}" for number in range(40)]
+    new = dataclasses.replace(answers(right), groups=groups)
+    questions.write(tmp_path / "new.parquet", [new])
+    (again,) = questions.read(tmp_path / "new.parquet")
+    assert again.groups == groups
+    table = pq.read_table(tmp_path / "new.parquet").drop_columns(["group"])
+    pq.write_table(table, tmp_path / "old.parquet")
+    (old,) = questions.read(tmp_path / "old.parquet")
+    assert not old.groups
+    assert comparison.compare(old, new) == comparison.compare(new, new)
+
+
 def test_only_questions_of_both_are_compared_and_few_of_them_tell_nothing() -> None:
     before = answers([False] * 12, [f"old {number}" for number in range(3)] + [f"q{number}" for number in range(9)])
     after = answers([True] * 12, [f"q{number}" for number in range(9)] + [f"new {number}" for number in range(3)])
