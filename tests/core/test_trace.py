@@ -254,6 +254,25 @@ def test_pages_to_be_taken_down_are_found_until_the_build_is_made_again(built: P
     assert [fact["tag"] for fact in _of(facts, "earlier")] == ["model@v1.0.0"]
 
 
+def test_a_page_that_is_not_there_because_the_list_names_it_is_told_so(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, built: Path
+) -> None:
+    monkeypatch.chdir(built)
+    listed = built / "incoming" / "takedown.txt"
+    before = listed.read_text("utf-8")
+    said = {"url": "https://gone.example/a%20page", "host": "www.gone.org", "id": "0" * 32}
+    try:
+        listed.write_text(f"http://gone.example/a%20page\ngone.org\n{said['id']}\n", "utf-8")
+        for asked, value in said.items():
+            monkeypatch.setattr(sys, "argv", ["trace", asked, value])
+            assert trace.main() == 1
+            assert (
+                capsys.readouterr().err == f"error: no page with the {asked} {value}: incoming/takedown.txt names it\n"
+            )
+    finally:
+        listed.write_text(before, "utf-8")
+
+
 def test_the_copies_of_a_page_are_named(built: Path, ask: Ask) -> None:
     dropped = next(row for row in _documents(built / "data/dedup/dropped") if row["duplicate_of"])
     kept = next(row for row in _documents(built / "data/dedup/kept") if row["id"] == dropped["duplicate_of"])

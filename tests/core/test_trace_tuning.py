@@ -74,6 +74,9 @@ def test_what_a_step_was_made_of(
     assert made[0] | {"fact": "seen", "id": build[0]["id"], "url": build[0]["url"]} == made[0]
     assert made[1]["made_of"] == "mine.jsonl, row 7"
     assert ask(capsys, monkeypatch, "step", "data/finetune/model", "2")[0]["fact"] == "skipped"
+    monkeypatch.setattr(sys, "argv", ["trace", "step", "data/export", "2"])
+    trace.main()
+    assert "no model that was trained here; these were: data/finetune/model" in capsys.readouterr().err
 
 
 def test_a_run_that_tells_its_sources_is_not_taken_for_one_over_packed_rows(build: list[dict[str, Any]]) -> None:

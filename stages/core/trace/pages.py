@@ -10,9 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from stages.core import arrow, shards
+from stages.core import arrow, shards, takedown
 from stages.core.errors import HeadwaterError
-from stages.core.takedown import host, text_hash
 from stages.core.trace.lineage import Fact, Lineage, Stage
 
 _EXCERPT = 300  # characters of a text that are told
@@ -24,10 +23,10 @@ def find(lineage: Lineage, column: str, value: str) -> list[str]:
     """Ids of the documents whose ``url``, ``id`` or ``host`` is ``value``, in order of capture.
 
     Raises:
-        HeadwaterError: there is none; names the nearest.
+        HeadwaterError: there is none; names the list of takedowns if that is why, else the nearest.
     """
     if column == "host":
-        value = host(f"//{value}") or value
+        value = takedown.host(f"//{value}") or value
     first = lineage.documents[0][0] if lineage.documents else None
     found: list[str] = []
     known: set[str] = set()
@@ -35,13 +34,21 @@ def find(lineage: Lineage, column: str, value: str) -> list[str]:
         table = arrow.read(path, ["id", "url"])
         names = table.column("id" if column == "id" else "url").to_pylist()
         if column == "host":
-            names = [host(name) for name in names]
+            names = [takedown.host(name) for name in names]
         known |= set(names)
         found += [one for name, one in zip(names, table.column("id").to_pylist(), strict=True) if name == value]
     if not found:
         near = ", ".join(_nearest(value, sorted(known)))
-        raise HeadwaterError(f"no page with the {column} {value}" + f"; the nearest: {near}" * bool(near))
+        said = _taken_down(lineage, column, value) or f"; the nearest: {near}" * bool(near)
+        raise HeadwaterError(f"no page with the {column} {value}{said}")
     return list(dict.fromkeys(found))
+
+
+def _taken_down(lineage: Lineage, column: str, value: str) -> str:
+    url, identity = {"url": (value, ""), "host": (f"//{value}", ""), "id": ("", value)}[column]
+    lists = {path for stage in lineage.stages for path in stage.inputs if Path(path).name == "takedown.txt"}
+    naming = [path for path in sorted(lists) if takedown.read(Path(path)).names(url, identity)]
+    return f": {naming[0]} names it" if naming else ""
 
 
 def stories(lineage: Lineage, ids: Sequence[str]) -> Iterator[tuple[str, Iterator[Fact]]]:
@@ -130,7 +137,7 @@ def _told(lineage: Lineage, stage: Stage, folder: Path, row: dict[str, Any], url
     told |= {name: value for name, value in row.items() if name not in {*before, *told, "stage", "text"}}
     text = row["text"]
     return told | {
-        "text_hash": text_hash(text),
+        "text_hash": takedown.text_hash(text),
         "characters": len(text),
         "text": text[:_EXCERPT] + "…" * (len(text) > _EXCERPT),
     }

@@ -20,6 +20,7 @@ from stages.core.trace.lineage import Fact, Lineage, Stage
 
 SEEN = "seen.parquet"
 """File name of the table in which a run tells what its batches were made of, see :mod:`stages.training.seen`."""
+_LOG = "log.csv"
 
 
 class Packed(NamedTuple):
@@ -131,10 +132,9 @@ def _trained(lineage: Lineage, path: str) -> Stage:
         for trainer in trainers(lineage, folder):
             if path.rstrip("/") == model(trainer).as_posix():
                 return trainer
-    known = [model(one).as_posix() for _, folder in lineage.tokens for one in trainers(lineage, folder)]
-    raise HeadwaterError(
-        f"{path}: no model that was trained here; these were: {', '.join(known) or 'none whose tokens are here'}"
-    )
+    logged = (folder for stage, folder in lineage.models if any(made.endswith(_LOG) for made in stage.makes))
+    known = ", ".join(folder.as_posix() for folder in logged)
+    raise HeadwaterError(f"{path}: no model that was trained here; these were: {known or 'none'}")
 
 
 def model(trainer: Stage) -> Path:
@@ -144,7 +144,7 @@ def model(trainer: Stage) -> Path:
 
 def steps(trainer: Stage) -> int:
     """Of the run, as its log says."""
-    log = next(Path(path) for path in trainer.makes if path.endswith("log.csv"))
+    log = next(Path(path) for path in trainer.makes if path.endswith(_LOG))
     return int(log.read_text("utf-8").splitlines()[-1].split(",")[0])
 
 
