@@ -2,7 +2,7 @@
 
 import hashlib
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from stages.core.errors import HeadwaterError
@@ -45,6 +45,8 @@ def identity(paths: Iterable[str]) -> str:
     return hashlib.sha256(git("ls-tree", "-r", "HEAD", "--", *sorted(set(paths))).encode()).hexdigest()
 
 
-def untracked(paths: Iterable[str]) -> list[str]:
-    """Those of ``paths`` with files that git does not track, such as a crawl that a user has put there."""
-    return sorted({path for path in paths if git("ls-files", "--others", "--", path)})
+def untracked(paths: Sequence[str]) -> list[str]:
+    """Files and folders under ``paths`` of which git tracks nothing, such as a crawl that a user has put there."""
+    found = ("ls-files", "-z", "--others", "--directory", "--no-empty-directory")
+    listed = git(*found, "--", *paths) if paths else ""
+    return sorted({path.rstrip("/") for path in listed.split("\0") if path})

@@ -164,6 +164,21 @@ def test_a_trial_that_is_behind_is_ended_and_one_that_fails_is_told_of(searched:
     assert "no such kind" in messages
 
 
+def test_trials_have_what_was_brought_into_folders_that_git_tracks(searched: "Project", server: "Server") -> None:
+    brought = searched.root / "brought"
+    (brought / "mine").mkdir(parents=True)
+    for name in ("README.md", "mine/büch 1.warc", "one.warc"):
+        (brought / name).write_text("page")
+    needed = PIPELINE.replace(
+        "python work.py source", "cat brought/mine/*.warc brought/one.warc && python work.py source"
+    )
+    searched.write("dvc.yaml", needed.replace("[incoming]", "[incoming, brought]"))
+    searched.write(".gitignore", "/data/\n/brought/*\n!/brought/README.md\n")
+    searched.commit()
+    sweep(searched, trials=1)
+    assert len(rows(server)) == 1
+
+
 def test_what_is_not_committed_is_refused(searched: "Project") -> None:
     searched.write("incoming", "changed ")
     assert sweep(searched, status=1) == "error: incoming is not committed; commit it or take it back before a sweep\n"
