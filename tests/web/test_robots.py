@@ -12,6 +12,9 @@ Disallow: /private/
 Allow: /private/open.html
 Disallow: /*.gif$
 Disallow: /shop/*/basket
+Disallow: /whole$
+Disallow: */print*/all
+Disallow: /t*/t*/t
 
 user-agent: *
 disallow: /everyone
@@ -31,6 +34,12 @@ Disallow: /caf%C3%A9
         ("/a.gif?x=1", "ExampleBot", False),
         ("/shop/1/2/basket/3", "ExampleBot", True),
         ("/shop/basket", "ExampleBot", False),
+        ("/whole", "ExampleBot", True),
+        ("/whole/part", "ExampleBot", False),
+        ("/print/1/all", "ExampleBot", True),
+        ("/1/print", "ExampleBot", False),
+        ("/to/to/to", "ExampleBot", True),
+        ("/to/to", "ExampleBot", False),
         ("/everyone", "ExampleBot", False),
         ("/everyone", "Headwater", True),
         ("/private/a", "Headwater", False),
