@@ -14,6 +14,7 @@ def content(page: str, url: str = "http://a.example/x", captured: str = "2024-05
     [
         ("<title>A long story | The Daily</title><h1>The Daily</h1><h1>A long story</h1>", "A long story"),
         ("<title>A long story – The Daily</title>", "A long story"),
+        ("<title>The Daily</title><h1>A long story</h1>", "A long story"),
         ("<title>A long story | The Daily</title><h1>The Daily</h1>", "A long story"),
         ("<title>A long story</title><meta property=og:site_name content=Daily><h1>DAILY</h1>", "A long story"),
         ("<title>長い話 - 新聞</title><h1>新聞</h1><h1>長い話</h1>", "長い話"),
