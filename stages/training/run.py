@@ -112,7 +112,7 @@ class Run:
         self.learner.eval()
         total, targets = 0.0, 0
         for rows in self._micro_batches(indices, positions):
-            total += self._losses(rows).cross_entropy.item()
+            total += self._losses(self._prepared, rows).cross_entropy.item()
             targets += self.learner.targets(rows)
         self.learner.train()
         total, count = self._summed([total, targets])
@@ -136,17 +136,20 @@ class Run:
     def _backward(self, batches: list[Rows], targets: int) -> float:
         """Add up the gradients of the mean objective over ``targets``; this process's part of the cross-entropy."""
         entropies = []
+        adversarial = self.training.adversarial
+        # DDP gives copies of the embeddings, which get no gradient; what it is there for comes with the second pass.
+        module = self.learner if adversarial else self._prepared
         for number, rows in enumerate(batches):
             last = number + 1 == len(batches)
-            with self._summing(last and not self.training.adversarial):
-                losses = self._losses(rows)
-                if self.training.adversarial:
+            with self._summing(last and not adversarial):
+                losses = self._losses(module, rows)
+                if adversarial:
                     losses.embedded.retain_grad()
                 self._add_gradient(losses, targets)
-            if self.training.adversarial:
-                change = worst(losses.embedded.grad, self.training.adversarial)
+            if adversarial:
+                change = worst(losses.embedded.grad, adversarial)
                 with self._summing(last):
-                    self._add_gradient(self._losses(rows, change), targets)
+                    self._add_gradient(self._losses(self._prepared, rows, change), targets)
             entropies.append(losses.cross_entropy.detach())
         total = 0.0
         for entropy in entropies:  # only now: an accelerator need not end one pass before it is given the next
@@ -165,8 +168,8 @@ class Run:
         # FSDP2 and DDP take the mean of the processes' gradients; the loss is a sum over all of them.
         self.accelerator.backward(losses.objective / targets * self.accelerator.num_processes)
 
-    def _losses(self, rows: Rows, change: torch.Tensor | None = None) -> Losses:
-        losses: Losses = self._prepared(*self.learner.arguments(rows, self.accelerator.device), change)
+    def _losses(self, module: Any, rows: Rows, change: torch.Tensor | None = None) -> Losses:
+        losses: Losses = module(*self.learner.arguments(rows, self.accelerator.device), change)
         return losses
 
     def _summed(self, values: Sequence[float]) -> list[float]:

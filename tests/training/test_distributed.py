@@ -75,6 +75,18 @@ def test_a_checkpoint_of_two_processes_continues_on_one_on_four_and_on_copies(tm
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_change_that_hurts_is_learned_against_the_same_by_one_process_and_by_two(tmp_path: Path) -> None:
+    training = TRAINING | {"adversarial": 1.0}
+    whole = trained(small_run.prepare(tmp_path / "one", steps=STEPS, training=training), 1, "run", "")
+    for execution in ("parallel: fsdp2\n", "parallel: ddp\n"):
+        folder = small_run.prepare(tmp_path / execution.split()[-1], steps=STEPS, training=training)
+        for step, other in zip(whole, trained(folder, 2, "run", execution), strict=True):
+            for column in ("loss", "gradient_norm", "held_out_loss"):
+                assert float(other[column]) == pytest.approx(float(step[column]), rel=1e-3), (execution, step["step"])
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("execution", "sums"), [("gradient_sync: step\n", 1), ("gradient_sync: pass\n", 4), ("parallel: ddp\n", 1)]
 )
