@@ -29,6 +29,8 @@ _AS_BROWSERS = {
 
 # The first two bytes of a character in UTF-8, read as Windows-1252 or Latin-1.
 _MISREAD = re.compile("[\u00c2-\u00f4][\u0080-\u00bf\u0152-\u0192\u02c6-\u02dc\u2013-\u203a\u20ac\u2122]")
+# О and а, without which there is hardly a line of Russian, in UTF-8 and read as Windows-1251: in no word.
+_MISREAD_CYRILLIC = ("Рѕ", "Р°")
 
 # Share of the characters beyond ASCII that may be broken in an encoding that a page is in, 0–1: a page that was cut off
 # or has a piece in another encoding has few, one in another encoding nearly all.
@@ -82,10 +84,15 @@ def _likely(body: bytes, claimed: Iterable[str]) -> Iterator[str]:
 def mended(text: str) -> str:
     """Text in which lines are repaired that were UTF-8 and were decoded as something else, where that is certain.
 
-    ``Ã¼`` becomes ``ü`` and ``â€™`` an apostrophe; ftfy leaves alone what could be meant (Speer, ftfy, 2019).
+    ``Ã¼`` becomes ``ü``, ``â€™`` an apostrophe and ``Р°`` а; ftfy leaves alone what could be meant (Speer, ftfy, 2019).
     """
-    if text.isascii() or not _MISREAD.search(text):
+    if text.isascii() or not _misread(text):
         return text
     import ftfy  # takes a seventh of the start of extract, and most crawls have nothing to repair
 
-    return "\n".join(ftfy.fix_encoding(line) if _MISREAD.search(line) else line for line in text.split("\n"))
+    return "\n".join(ftfy.fix_encoding(line) if _misread(line) else line for line in text.split("\n"))
+
+
+def _misread(text: str) -> bool:
+    """Whether there is something to look at."""
+    return any(pair in text for pair in _MISREAD_CYRILLIC) or _MISREAD.search(text) is not None

@@ -84,6 +84,13 @@ def test_text_that_was_decoded_wrongly_is_mended_where_that_is_certain(encoding:
     assert charset.mended(f"# Kept\n{misread}\nÂ© or Ã, who knows") == f"# Kept\n{german}\n© or Ã, who knows"
 
 
-@pytest.mark.parametrize("text", [FRENCH, RUSSIAN, "Ó MÃE, Â", "naïve café à la carte – “ça va”", "PÃO DE AÇÚCAR"])
+def test_cyrillic_that_was_decoded_wrongly_is_mended_too() -> None:
+    misread = RUSSIAN.encode().decode("windows-1251")
+    assert charset.mended(f"# Рамки\n{misread}\nи") == f"# Рамки\n{RUSSIAN}\nи"
+
+
+@pytest.mark.parametrize(
+    "text", [FRENCH, RUSSIAN, RUSSIAN.upper(), "Ó MÃE, Â", "naïve café à la carte – “ça va”", "PÃO DE AÇÚCAR"]
+)
 def test_text_that_is_right_is_left_alone(text: str) -> None:
     assert charset.mended(text) == text
