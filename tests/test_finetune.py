@@ -307,7 +307,9 @@ def test_numbers_are_learned_folds_say_how_much_it_varies_and_their_models_are_m
 
 
 @pytest.mark.parametrize("packed", [True, False])
-def test_completions_are_learned_packed_or_not_and_compared_as_texts(packed: bool, paths: dict[str, Path]) -> None:
+def test_completions_are_learned_packed_or_not_and_compared_as_texts(
+    packed: bool, paths: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
     rows = [f'"{text}"," {text.split()[-1]} so, as one"' for text in sentences(80)]
     (paths["conversations"] / "a.csv").write_text("prompt,completion\n" + "\n".join(rows), "utf-8")
     params = labelled("completion", packed=packed)
@@ -315,6 +317,8 @@ def test_completions_are_learned_packed_or_not_and_compared_as_texts(packed: boo
     training = dataclasses.replace(params.training, batch_sequences=size, micro_batch=size)
     metrics = finetune.run(dataclasses.replace(params, training=training), **paths)
     assert (metrics["rows"] == 60) == (not packed)
+    output = "".join(capsys.readouterr())
+    assert (f"60 examples packed into {metrics['rows']} rows" in output) == packed
     test = metrics["test"]
     assert test["rows"] == 20
     assert test["loss"] < metrics["first_loss"] / 2

@@ -1,9 +1,10 @@
 """Serve an exported model by OpenAI's chat completions API, with the handlers of `transformers serve`.
 
 ``python -m stages.release.serve --model data/export``; then any client of that API talks to
-http://127.0.0.1:8000/v1. Only this model is served, no code from its folder is run, and what people write stays text: a
-control token spelled out in a message is none. An address that others reach is bound only with a key, which clients
-send as theirs: it is read from the variable HEADWATER_API_KEY, where a list of processes does not show it.
+http://127.0.0.1:8000/v1, and names the model as the folder is named here. Only this model is served, no code from its
+folder is run, and what people write stays text: a control token spelled out in a message is none. An address that
+others reach is bound only with a key, which clients send as theirs: it is read from the variable HEADWATER_API_KEY,
+where a list of processes does not show it.
 """
 
 import argparse
@@ -128,8 +129,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     about = (__doc__ or "").split("\n\n")[0]
     parser = argparse.ArgumentParser(prog="python -m stages.release.serve", description=about)
     parser.add_argument("--model", type=Path, required=True, metavar="PATH", help="folder with the exported model")
-    parser.add_argument("--host", default="127.0.0.1", help=f"address to bind; others than loopback need {KEY}")
-    parser.add_argument("--port", type=int, default=8000, help="%(default)s")
+    parser.add_argument(
+        "--host", default="127.0.0.1", help=f"address to bind (%(default)s); others than loopback need {KEY}"
+    )
+    parser.add_argument("--port", type=int, default=8000, help="port to bind (%(default)s)")
     options = parser.parse_args(arguments)
     try:
         key = os.environ.get(KEY)

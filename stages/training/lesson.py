@@ -85,6 +85,8 @@ def learn(lesson: Lesson, course: Course, part: Padded, area: Path) -> Learned:
         HeadwaterError: see :func:`stages.training.loop.train`.
     """
     rows = lesson.packed(part.examples) if lesson.packed else part
+    if lesson.packed:  # a batch is of these
+        log(f"{course.label}: {len(part.examples):,} examples packed into {len(rows):,} rows")
     model, tuning = lesson.model(), course.tuning(len(rows))
     ranks = adapters.attach(model, tuning)
     describe = functools.partial(models.describe, tokenizer=lesson.base, stop=lesson.stop)
