@@ -18,8 +18,8 @@ class Example(NamedTuple):
     ids: Sequence[int]
     """What the model reads."""
     labels: Sequence[int] = ()
-    """For each id, what is to be learned there: the id itself, the number of its tag, or ``IGNORED``; empty where it is
-    the whole row that has a label."""
+    """For each id, what is to be learned there: the id that follows, the number of its tag, or ``IGNORED``; empty where
+    it is the whole row that has a label."""
     value: float = 0.0
     """Of the whole row: the number of its class, or its score."""
     cut: bool = False

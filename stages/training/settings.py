@@ -15,8 +15,6 @@ from pydantic import (
 from stages.core.params import LesserShare, params
 from stages.training.schedule import Schedule
 
-"""From 0 up to, but not including, 1."""
-
 
 @params
 class Averaging:
