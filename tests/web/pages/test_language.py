@@ -35,8 +35,13 @@ def by_py3langid(reference: LanguageIdentifier, text: str, windows: int, charact
     scores: Counter[str] = Counter()
     for window in language._spread(text, windows, characters):
         scores.update({code: float(score) for code, score in reference.rank(window)})
-    code, score = max(scores.items(), key=lambda item: (item[1], item[0]))
-    return code, score / scores.total()
+    of = {member: whole for whole, members in language._MEMBERS.items() for member in members}
+    wholes: Counter[str] = Counter()
+    for code, score in scores.items():
+        wholes[of.get(code, code)] += score
+    whole = max(wholes, key=lambda code: (wholes[code], code))
+    members = {code for code in scores if of.get(code, code) == whole}
+    return max(members, key=lambda code: (scores[code], code)), wholes[whole] / scores.total()
 
 
 def assert_same(told: list[tuple[str, float]], expected: list[tuple[str, float]]) -> None:
@@ -120,3 +125,13 @@ def test_scores_are_the_same_whatever_the_processor_adds_with() -> None:
         told.append(subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout)
     assert told[0] == told[1]
     assert told[0].count("(") == 4000
+
+
+INDONESIAN = "Setiap pagi tukang roti menguleni adonan sebelum seluruh desa bangun, lalu menunggu satu jam di dapur."
+CHINESE = "每天早上，面包师在村子醒来之前揉面，然后等一个小时。"
+
+
+def test_a_language_is_certain_though_it_has_near_relatives(identify: language.Identifier) -> None:
+    (indonesian, certain), (chinese, as_certain) = identify([INDONESIAN, CHINESE], 5, 300)
+    assert (indonesian, chinese) == ("id", "zh")
+    assert min(certain, as_certain) > 0.95
