@@ -9,8 +9,8 @@ from stages import export, finetune, pretrain
 from stages.core import recipe
 from stages.core.params import FILE, check, read
 
-SMOKE = "smoke"
-"""Makes the whole graph small; the others choose a model."""
+OVER_OTHERS = ["encoder", "smoke"]
+"""Go over what another chose: they make a reader of it, or the whole graph small. The others choose a model's size."""
 
 PARAMETERS = {
     "tiny": (2.5e6, 2.6e6),
@@ -34,10 +34,10 @@ def _names(values: dict[str, Any], prefix: str = "") -> set[str]:
 
 
 def test_every_recipe_is_tested_here() -> None:
-    assert sorted(path.stem for path in recipe.RECIPES.glob("*.yaml")) == sorted([*PARAMETERS, SMOKE])
+    assert sorted(path.stem for path in recipe.RECIPES.glob("*.yaml")) == sorted([*PARAMETERS, *OVER_OTHERS])
 
 
-@pytest.mark.parametrize("name", [*MODELS, SMOKE])
+@pytest.mark.parametrize("name", [*MODELS, *OVER_OTHERS])
 def test_a_recipe_sets_what_params_yaml_has_and_the_stages_take(name: str) -> None:
     values = recipe.values(name)  # an unknown key is refused
     assert _names(values) == _names(read(FILE))

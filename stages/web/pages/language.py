@@ -92,8 +92,8 @@ class Identifier:
         """ISO 639 code of the language that most of each text is in, and how certain that is of all of it, 0–1.
 
         A page that is half translated has two languages; its score says so, because it is the mean over windows spread
-        evenly over the text. Members of one macrolanguage, such as Indonesian and Malay or Mandarin and Cantonese, share
-        theirs: what is doubtful between them is not doubtful beside others.
+        evenly over the text. Members of one macrolanguage, such as Indonesian and Malay or Mandarin and Cantonese,
+        share theirs: what is doubtful between them is not doubtful beside others.
 
         Args:
             texts: Any texts, in NFC.
@@ -110,7 +110,7 @@ class Identifier:
         sums = np.add.reduceat(chances, starts, axis=0)
         rows = np.arange(len(texts))
         wholes = np.zeros_like(sums)
-        np.add.at(wholes, (slice(None), self._wholes), sums)
+        np.add.at(wholes.T, self._wholes, sums.T)
         likeliest = wholes.argmax(axis=1)
         best = np.where(self._wholes == likeliest[:, None], sums, -1).argmax(axis=1)
         certain = wholes[rows, likeliest] / sums.sum(axis=1)
