@@ -7,6 +7,7 @@ scores stay in the shards as columns.
 """
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -67,13 +68,17 @@ def run(params: Params, *, documents: Path, examples: Path, kept: Path, dropped:
     shards.publish(results, "dropped", dropped)
     metrics |= shards.total(one.metrics for one in results)
     if not metrics.get("out"):
-        reasons: Counter[str] = Counter(metrics.get("dropped", {}))
-        taken = ", ".join(f"{reason} {count:,}" for reason, count in reasons.most_common())
+        languages = Counter(one["language"] for path in found for one in document_shards.read(path, ["language"]))
         raise HeadwaterError(
-            f"no document is left of {metrics.get('in', 0):,}; dropped: {taken or 'none'}; "
-            "loosen those rules in params.yaml, section filter"
+            f"no document is left of {metrics.get('in', 0):,}; dropped: {_told(metrics.get('dropped', {}))}; "
+            f"languages: {_told(languages)}; loosen those rules in params.yaml, section filter"
         )
     return metrics
+
+
+def _told(counts: Mapping[str, int]) -> str:
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    return ", ".join(f"{name} {count:,}" for name, count in ordered) or "none"
 
 
 def _task(params: Params) -> annotation.Task:

@@ -106,7 +106,10 @@ def test_marks_without_a_text_are_no_text(profile: Path, tmp_path: Path, text: s
 
 
 def test_no_document_left_names_the_rules(profile: Path, tmp_path: Path) -> None:
-    with pytest.raises(HeadwaterError, match="no document is left of 3; dropped: language 2, gopher_too_few_words 1"):
+    with pytest.raises(
+        HeadwaterError,
+        match="no document is left of 3; dropped: language 2, gopher_too_few_words 1; languages: de 1, en 1, fr 1;",
+    ):
         run(
             tmp_path,
             [document(1, GOOD, language="de"), document(2, GOOD, language="fr"), document(3, " ".join(SENTENCES[:2]))],

@@ -16,7 +16,7 @@ PORT = 29500
 """Where the processes of several machines find each other."""
 
 GRACE = 600
-"""Seconds that a run has to end its step and write a checkpoint when Slurm's time is over."""
+"""Seconds that a run has to end its step and write a checkpoint when it is told to stop; torchrun's own are 30."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def stage(file: Path = PIPELINE) -> list[str]:
     return words[words.index("-m") + 1 :]
 
 
-def torchrun(place: Machines, *, rank: str = "$RANK", patience: int | None = None) -> str:
+def torchrun(place: Machines, *, rank: str = "$RANK") -> str:
     """A command to be run on every machine.
 
     Machines are told their numbers. Where they agree on them by themselves (torchrun's c10d), the launcher of a machine
@@ -66,14 +66,12 @@ def torchrun(place: Machines, *, rank: str = "$RANK", patience: int | None = Non
     Args:
         place: The machines.
         rank: The number of a machine; 0 is the one that HEAD names, at which they meet.
-        patience: Seconds that processes have to end when they are told to; torchrun's own 30 where it is not given.
     """
     meeting = ["--standalone"]
     if place.count > 1:
         meeting = [f"--nnodes={place.count}", f'--node-rank="{rank}"', '--master-addr="$HEAD"', f"--master-port={PORT}"]
-    if patience is not None:
-        meeting.append(f"--shutdown-timeout={patience}")
-    words = ["torchrun", *meeting, f"--nproc-per-node={place.processes_each}", "-m", "--", *stage()]
+    processes = [f"--nproc-per-node={place.processes_each}", f"--shutdown-timeout={GRACE}"]
+    words = ["torchrun", *meeting, *processes, "-m", "--", *stage()]
     return _wrapped(words)
 
 
@@ -128,7 +126,7 @@ def sbatch(place: Machines, name: str) -> str:
         "#SBATCH --output=%x-%j.log",
         "",
         'export HEAD=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)',
-        f"srun bash -c 'exec {torchrun(place, rank='$SLURM_NODEID', patience=GRACE)}' &",
+        f"srun bash -c 'exec {torchrun(place, rank='$SLURM_NODEID')}' &",
         "run=$! told=",
         "tell() {  # through Slurm: told by itself, srun would kill the run",
         '    [ "$(squeue --noheader --jobs="$SLURM_JOB_ID" --format=%T)" = RUNNING ] || return  # Slurm ends it',
