@@ -98,7 +98,7 @@ def address(url: str) -> str:
     if parts is None or not parts.hostname:
         return url
     name, *port = parts.netloc.rpartition("@")[2].lower().removesuffix(":80").removesuffix(":443").split(":", 1)
-    place = ":".join([_ascii(name), *port])
+    place = ":".join([in_ascii(name), *port])
     return f"{place}{_escaped(parts.path or '/')}" + f"?{_escaped(parts.query)}" * bool(parts.query)
 
 
@@ -112,12 +112,12 @@ def _escaped(part: str) -> str:
 
 
 def host(url: str) -> str:
-    """The host of a URL in lower case, as :func:`_ascii` writes it; empty if there is none."""
+    """The host of a URL in lower case, as :func:`in_ascii` writes it; empty if there is none."""
     parts = _split(url)
-    return _ascii(parts.hostname or "") if parts else ""
+    return in_ascii(parts.hostname or "") if parts else ""
 
 
-def _ascii(name: str) -> str:
+def in_ascii(name: str) -> str:
     """A host as DNS has it: browsers show ``bücher.example`` where crawlers have ``xn--bcher-kva.example`` (UTS 46)."""
     try:
         return name if name.isascii() else idna.encode(name, uts46=True).decode()
@@ -140,7 +140,7 @@ def _entry(words: list[str], where: str) -> tuple[str, str, float | None]:
             return "ids", said, limit
         if re.fullmatch(r"[0-9a-f]{64}", said):
             return "texts", said, limit
-        named = _ascii(said.lower().removeprefix("*."))
+        named = in_ascii(said.lower().removeprefix("*."))
         if _HOST.fullmatch(named):
             return "hosts", named, limit
     raise HeadwaterError(

@@ -20,6 +20,7 @@ from pydantic import NonNegativeInt, field_validator
 
 from stages.core import arrays
 from stages.core.params import params
+from stages.core.takedown import in_ascii
 from stages.web.rules.rule import AtMost
 
 
@@ -165,7 +166,7 @@ class Hosts:
     """The hosts that the user refuses."""
 
     def __init__(self, hosts: Iterable[str]) -> None:
-        self._hosts = {host.lower().strip(".") for host in hosts}
+        self._hosts = {in_ascii(host.lower().strip(".")) for host in hosts}
 
     def have(self, url: str) -> bool:
         """Whether ``url`` is on one of the hosts or below it."""
@@ -175,7 +176,7 @@ class Hosts:
 def _above(url: str) -> list[str]:
     """The host of ``url`` and every name above it."""
     host = _HOST.match(url)
-    labels = host[1].lower().strip(".").split(".") if host else []
+    labels = in_ascii(host[1].lower().strip(".")).split(".") if host else []
     return [".".join(labels[first:]) for first in range(len(labels))]
 
 

@@ -59,3 +59,12 @@ def test_judges_urls(url: str, reason: str | None, listed: Path) -> None:
     own = "url_host" if Hosts(URLS.hosts).have(url) else None
     _, scores = Blocklist(listed).scores(["https://bad.net/", url])
     assert (own or first_broken(RULES, scores, SimpleNamespace(urls=URLS))) == reason
+
+
+@pytest.mark.parametrize("host", ["Bücher.example", "xn--bcher-kva.example"])
+@pytest.mark.parametrize(
+    "url", ["https://bücher.example/", "https://www.xn--bcher-kva.example/a", "http://BÜCHER.example"]
+)
+def test_an_international_host_is_the_same_however_it_is_written(host: str, url: str) -> None:
+    assert Hosts(Urls(blocklists=False, max_soft_words=1, hosts=[host]).hosts).have(url)
+    assert not Hosts([host]).have("https://bucher.example/")
