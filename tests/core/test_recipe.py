@@ -98,4 +98,5 @@ def test_without_a_recipe_or_a_value_the_recipes_are_named(
     monkeypatch.setattr(sys, "argv", ["recipe"])
     with pytest.raises(SystemExit, match="2"):
         recipe.main()
-    assert "name a recipe, 125m, 1b, 30m, 350m, 3b, 7b, encoder, smoke, tiny, or --set values" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "name a recipe, 125m, 1b, 30m, 350m, 3b, 7b, encoder, smoke, tiny, or --set values" in said
