@@ -10,23 +10,23 @@ from typing import Any, Literal
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs, FullyShardedDataParallelPlugin, PartialState
 from accelerate.utils import DistributedType
-from torch.distributed.fsdp import FSDPModule
+from torch import nn
+from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 from torch.nn.parallel import DistributedDataParallel
 
 from stages.core.errors import HeadwaterError
 from stages.core.runtime import profile
+from stages.training.learner import is_matrix
 from stages.training.settings import Training
 
 
-def start(training: Training, wrapped: str, parallel: Literal["fsdp2", "ddp"]) -> Accelerator:
+def start(training: Training, parallel: Literal["fsdp2", "ddp"]) -> Accelerator:
     """Join the other processes of this training, if any, and set how arithmetic is done.
 
-    Precision is left to the loop, which casts by autocast: so the weights are float32 on one process and, sharded, on
-    many, and a run differs between them in the order of sums only.
+    Precision is left to the loop, which casts by autocast, and to :func:`laid`.
 
     Args:
         training: Precision, and whether the run is to repeat itself.
-        wrapped: Class name of the modules that FSDP2 gathers and frees one by one, the model's layers.
         parallel: How the model lies across several processes.
 
     Raises:
@@ -36,7 +36,37 @@ def start(training: Training, wrapped: str, parallel: Literal["fsdp2", "ddp"]) -
     joined()
     if place()[1] == 1:
         return Accelerator(mixed_precision="no")
-    return _sharded(wrapped) if parallel == "fsdp2" else _copied()
+    return _sharded() if parallel == "fsdp2" else _copied()
+
+
+def laid(accelerator: Accelerator, module: nn.Module, layers: nn.ModuleList, training: Training) -> Any:
+    """``module`` as it lies across the processes of this training: cut up, copied, or whole where there is one.
+
+    Cut up (FSDP2), each process's part of weights, summed gradients and the optimizer's state is float32. In precision
+    bf16 the matrices of layers are gathered in bf16: half to send, and nothing of them is kept for the backward pass,
+    while autocast's own copies of float32 would be. All other casts are autocast's, so a run differs from one of a
+    single process in the order of sums only.
+
+    Args:
+        accelerator: From :func:`start`.
+        module: What is trained.
+        layers: Of the module; FSDP2 gathers and frees them one by one.
+        training: Its precision.
+    """
+    if accelerator.distributed_type != DistributedType.FSDP:
+        return accelerator.prepare(module)
+    policy, beside = MixedPrecisionPolicy(), nn.ParameterList()
+    if training.precision == "bf16":
+        policy = MixedPrecisionPolicy(torch.bfloat16, reduce_dtype=torch.float32, cast_forward_inputs=False)
+        # Those of norms are used in float32, and a layer is gathered in one type: they go with the rest of the module,
+        # embeddings and output layer, which is gathered once a pass.
+        beside.extend(weights for layer in layers for weights in layer.parameters() if not is_matrix(weights))
+    for layer in layers:
+        fully_shard(layer, mp_policy=policy, ignored_params=set(beside))
+    module.beside = beside
+    fully_shard(module)
+    del module.beside
+    return module
 
 
 def arithmetic(training: Training) -> None:
@@ -85,15 +115,10 @@ def place() -> tuple[int, int]:
     return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
 
 
-def _sharded(wrapped: str) -> Accelerator:
+def _sharded() -> Accelerator:
     """FSDP2: each process keeps a part of the weights, their gradients and the optimizer's state."""
-    plugin = FullyShardedDataParallelPlugin(
-        fsdp_version=2,
-        auto_wrap_policy="transformer_based_wrap",
-        transformer_cls_names_to_wrap=[wrapped],
-        # Every rank makes the same weights from the seed, so there is nothing to send.
-        cpu_ram_efficient_loading=False,
-    )
+    # Every rank makes the same weights from the seed, so there is nothing to send.
+    plugin = FullyShardedDataParallelPlugin(fsdp_version=2, cpu_ram_efficient_loading=False)
     accelerator = Accelerator(mixed_precision="no", fsdp_plugin=plugin, cpu=not torch.accelerator.is_available())
     if accelerator.distributed_type == DistributedType.MULTI_CPU:
         # Accelerate shards on accelerators only; its FSDP2 code runs on a CPU over gloo once the state says so: in both

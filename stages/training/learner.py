@@ -145,6 +145,11 @@ def layers(model: Any) -> nn.ModuleList:
     return next(module for module in model.modules() if isinstance(module, nn.ModuleList) and len(module) == count)
 
 
+def is_matrix(weights: torch.Tensor) -> bool:
+    """Whether weights are one, and no vector, such as a norm's; IA³'s are written as matrices of a row or column."""
+    return weights.ndim > 1 and min(weights.shape) > 1
+
+
 def trained(module: nn.Module, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Those of some weights by name that are not frozen in ``module``, under any of their names."""
     names = module.named_parameters(remove_duplicate=False)

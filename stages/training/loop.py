@@ -33,7 +33,7 @@ from stages.core.errors import HeadwaterError, PreemptedError
 from stages.core.progress import log, meter
 from stages.core.runtime import profile
 from stages.core.shards import Metrics
-from stages.training import distributed, held_out, learner, spikes
+from stages.training import distributed, held_out, spikes
 from stages.training.checkpoint import Checkpoints
 from stages.training.course import DESCRIBED, LOG, Course
 from stages.training.data import Data, Split
@@ -99,7 +99,7 @@ def train(
             another process is gone.
         PreemptedError: the process was told to stop (SIGTERM); a checkpoint was saved.
     """
-    accelerator = distributed.start(training, type(learner.layers(model)[0]).__name__, profile().parallel)
+    accelerator = distributed.start(training, profile().parallel)
     _check(training, len(data), accelerator.num_processes, f"params.yaml: {label}.training")
     flops, sizes = flops_per_token(model, model.config.max_position_embeddings), _sizes(model)
     run = Run(

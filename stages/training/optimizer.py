@@ -18,7 +18,7 @@ _MATCHED = "match_rms_adamw"
 def make(module: learner.Learner, training: Training) -> list[torch.optim.Optimizer]:
     """The optimizers of a run; every parameter belongs to one of them."""
     parameters = {name: parameter for name, parameter in module.named_parameters() if parameter.requires_grad}
-    inner = {id(p) for p in learner.layers(module.model).parameters() if p.ndim == 2 and min(p.shape) > 1}
+    inner = {id(p) for p in learner.layers(module.model).parameters() if learner.is_matrix(p)}
     matrices = [p for p in parameters.values() if id(p) in inner] if training.optimizer == "muon" else []
     rest = [p for p in parameters.values() if training.optimizer == "adamw" or id(p) not in inner]
     decay = training.weight_decay

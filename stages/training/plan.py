@@ -94,7 +94,7 @@ def _planned(arguments: argparse.Namespace) -> str:
             return _compared(followers, chosen, setups, size, tokens, arguments)
         ((name, gpu),), ((count, run),) = chosen.items(), setups.items()
         if arguments.launch:
-            return _launch(launch.machines(count, arguments.gpus_per_node), size, arguments)
+            return _launch(launch.machines(count, arguments.gpus_per_node), arguments)
         found = fitting.fits(followers, run, fitting.room(gpu, arguments.usable))
     return _plan(name, gpu, run, size, found, tokens, values["pretrain"]["steps"], arguments)
 
@@ -123,7 +123,7 @@ def _plan(
     if chosen is None:
         return "\n\n".join([*parts, "No plan: it does not fit."])
     assumed = _assumed(gpu, arguments)
-    pace = _pace(gpu, run.ranks, size, chosen, arguments)
+    pace = _pace(gpu, run, size, chosen, arguments)
     step = run.training.batch_sequences * run.context / pace.tokens_per_second
     bills = [
         (what, _bill(count, pace, size, run.ranks, assumed.price))
@@ -138,12 +138,14 @@ def _plan(
     return "\n\n".join(parts)
 
 
-def _pace(gpu: gpus.Gpu, count: int, size: Size, fit: Fit, arguments: Any) -> budget.Pace:
+def _pace(gpu: gpus.Gpu, run: Setup, size: Size, fit: Fit, arguments: Any) -> budget.Pace:
     return budget.pace(
         gpu,
-        count=count,
+        count=run.ranks,
         mfu=arguments.mfu,
         parameters=size.parameters,
+        matrices=size.matrices,
+        precision=run.training.precision,
         flops_per_token=size.flops_per_token,
         passes=fit.passes,
         sums=fit.passes if profile().gradient_sync == "pass" else 1,
@@ -178,11 +180,11 @@ def _preparation(recipe: str | None, settings: Sequence[str] = ()) -> list[str]:
     return [*([" ".join(words)] if recipe or settings else []), "dvc repro pack"]
 
 
-def _launch(place: launch.Machines, size: Size, arguments: Any) -> str:
+def _launch(place: launch.Machines, arguments: Any) -> str:
     if arguments.launch == "torchrun":
         return launch.torchrun(place)
     if arguments.launch == "accelerate":
-        return launch.accelerate(place, size.layer).rstrip()
+        return launch.accelerate(place).rstrip()
     return launch.sbatch(place, f"headwater-{arguments.recipe or 'pretrain'}").rstrip()
 
 
@@ -199,14 +201,14 @@ def _compared(
     rows = [["GPU", "count", "micro-batch", "activations", "memory", "tokens/day", "days", "USD"]]
     for name, gpu in chosen.items():
         room, assumed = fitting.room(gpu, arguments.usable), _assumed(gpu, arguments)
-        for count in setups:
+        for count, run in setups.items():
             tried = (fitting.fit(line, room) for line in lines[count])  # the second only where the first does not fit
             fit = next((one for one in tried if one.fits), None)
             if fit is None:
                 short = sheet.gib(fitting.fit(lines[count][1], room).short)
                 rows.append([name, str(count), "none", "", f"{short} short", "", "", ""])
                 continue
-            pace = _pace(gpu, count, size, fit, arguments)
+            pace = _pace(gpu, run, size, fit, arguments)
             bill = _bill(tokens, pace, size, count, assumed.price)
             cost = "no price" if bill.usd is None else f"{bill.usd:,.0f}"
             how = "again" if fit.checkpointing else "kept"

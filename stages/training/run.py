@@ -64,10 +64,10 @@ class Run:
     ) -> None:
         self.accelerator, self.split, self.training, self.steps, self.seed = accelerator, split, training, steps, seed
         whole = making(model.train(), training)
-        # Scheduler and loader are not prepared: Accelerate would step and shard them once more for each process.
-        self._prepared, *prepared = accelerator.prepare(whole, *optimizer.make(whole, training))
+        # The model alone: scheduler and loader Accelerate would step and shard once more for each process.
+        self._prepared = distributed.laid(accelerator, whole, learner.layers(model), training)
         self.learner = distributed.bare(self._prepared)
-        self.optimizers = [one.optimizer for one in prepared]
+        self.optimizers = optimizer.make(self.learner, training)
         self.parameters = list(self.learner.parameters())
         self.kept, self.ranks = Kept(self.learner, training, steps), ranks
         if ranks:

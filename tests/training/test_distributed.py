@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from stages.core.errors import HeadwaterError
-from stages.training import distributed
+from stages.training import checkpoint, distributed
 from tests.conftest import ROOT
 from tests.training import small_run
 
@@ -86,6 +86,14 @@ def test_a_change_that_hurts_is_learned_against_the_same_by_one_process_and_by_t
                 assert float(other[column]) == pytest.approx(float(step[column]), rel=1e-3), (execution, step["step"])
 
 
+def sent(folder: Path) -> Any:
+    """What a run of two processes sends, see :mod:`tests.training.messages`."""
+    command = [sys.executable, "-m", "tests.training.messages", str(folder)]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stdout + run.stderr
+    return json.loads((folder / "messages.json").read_text())
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("execution", "sums"), [("gradient_sync: step\n", 1), ("gradient_sync: pass\n", 4), ("parallel: ddp\n", 1)]
@@ -93,8 +101,26 @@ def test_a_change_that_hurts_is_learned_against_the_same_by_one_process_and_by_t
 def test_gradients_are_summed_once_a_step_or_after_every_pass(tmp_path: Path, execution: str, sums: int) -> None:
     """Of eight rows two processes have four each, in four passes; FSDP2 sums each layer and the rest by itself."""
     folder = small_run.prepare(tmp_path / "project", steps=2, training={"micro_batch": 1}, execution=execution)
-    command = [sys.executable, "-m", "tests.training.messages", str(folder)]
-    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert run.returncode == 0, run.stdout + run.stderr
     messages = 1 if "ddp" in execution else small_run.PARAMS["model"]["layers"] + 1
-    assert json.loads((folder / "messages.json").read_text()) == 2 * sums * messages
+    assert sent(folder)["sums"] == 2 * sums * messages
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("precision", "kind"), [("bf16", "torch.bfloat16"), ("fp32", "torch.float32")])
+def test_matrices_of_layers_are_gathered_twice_in_their_precision_and_all_else_is_float32(
+    tmp_path: Path, precision: str, kind: str
+) -> None:
+    """What the planner takes for granted, see stages.training.planning.budget: two steps of two passes each."""
+    folder = small_run.prepare(tmp_path / "project", steps=2, training={"precision": precision})
+    found = sent(folder)
+    (area,) = (folder / "run").glob("pretrain/*")
+    weights = checkpoint.tensors(checkpoint.place(area, 2), checkpoint.WEIGHTS)
+    assert {one.dtype for one in weights.values()} == {torch.float32}
+    numbers = {name: one.numel() for name, one in weights.items() if name != "model.lm_head.weight"}  # tied
+    matrices = sum(count for name, count in numbers.items() if ".layers." in name and "norm" not in name)
+    rest = sum(numbers.values()) - matrices
+    if precision == "bf16":
+        assert found["gathered"] == {kind: 4 * 2 * matrices, "torch.float32": 4 * rest}
+    else:
+        assert found["gathered"][kind] == pytest.approx(4 * (2 * matrices + rest), rel=0.01)
+    assert found["summed"] == {"torch.float32": 2 * (matrices + rest)}

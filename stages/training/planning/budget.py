@@ -39,6 +39,8 @@ def pace(
     count: int,
     mfu: float,
     parameters: int,
+    matrices: int,
+    precision: str,
     flops_per_token: int,
     passes: int,
     sums: int,
@@ -51,14 +53,18 @@ def pace(
         count: How many; the model is sharded over all of them.
         mfu: Share of their peak that goes into the model without activation checkpointing (model FLOPs utilisation).
         parameters: Of the model.
+        matrices: Those of them that are matrices of its layers.
+        precision: ``bf16``, or another.
         flops_per_token: Of the model, forward and backward.
         passes: Forward passes of a step of each GPU.
         sums: How often a step sums gradients over all GPUs.
         recomputed: Whether activations are computed again.
     """
     useful = mfu / _RECOMPUTED if recomputed else mfu
-    sent = 4 * parameters * (count - 1) / count  # float32; each GPU sends and receives as much
-    exchanged = 2 * passes * sent + sums * sent  # weights forward and backward, gradients
+    # As distributed.laid has it: layers are gathered forward and backward, the rest once a pass; that and gradients are
+    # float32.
+    gathered = 2 * (2 if precision == "bf16" else 4) * matrices + 4 * (parameters - matrices)
+    exchanged = (passes * gathered + sums * 4 * parameters) * (count - 1) / count  # each GPU sends and receives as much
     return Pace(
         tokens_per_second=count * gpu.peak * useful / flops_per_token,
         exchange=exchanged / (gpu.link_gb_s * 1e9 / 2),

@@ -75,10 +75,11 @@ def torchrun(place: Machines, *, rank: str = "$RANK") -> str:
     return _wrapped(words)
 
 
-def accelerate(place: Machines, layer: str) -> str:
+def accelerate(place: Machines) -> str:
     """A configuration file of Accelerate and, as its first lines, the command that takes it.
 
-    It says what stages.training.distributed asks Accelerate for, so that the two agree.
+    It says what stages.training.distributed asks Accelerate for, so that the two agree; how the model is cut up is not
+    Accelerate's to say.
     """
     machines = [] if place.count == 1 else ['--machine_rank="$RANK"', '--main_process_ip="$HEAD"']
     command = ["accelerate", "launch", "--config_file=accelerate.yaml", *machines, "-m", "--", *stage()]
@@ -95,12 +96,8 @@ def accelerate(place: Machines, layer: str) -> str:
     if place.gpus > 1:
         config["fsdp_config"] = {
             "fsdp_version": 2,
-            "fsdp_auto_wrap_policy": "TRANSFORMER_BASED_WRAP",
-            "fsdp_transformer_layer_cls_to_wrap": layer,
-            "fsdp_reshard_after_forward": True,
+            "fsdp_auto_wrap_policy": "NO_WRAP",
             "fsdp_cpu_ram_efficient_loading": False,
-            "fsdp_offload_params": False,
-            "fsdp_state_dict_type": "SHARDED_STATE_DICT",
         }
     head = "\n".join(f"# {line}" for line in _wrapped(command).splitlines())
     return f"{head}\n{yaml.safe_dump(config, sort_keys=False)}"

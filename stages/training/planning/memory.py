@@ -28,7 +28,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from stages.core.order import Integers
 from stages.core.params import check
-from stages.training import distributed, learner, loss, optimizer
+from stages.training import distributed, learner, loss
 from stages.training import model as models
 from stages.training.data import Rows, Split
 from stages.training.flops import flops_per_token
@@ -65,7 +65,8 @@ def size(setup: Setup) -> Size:
     with FakeTensorMode():
         model = _model(setup)
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    return Size(parameters, flops_per_token(model, setup.context), _layer(model))
+    matrices = sum(weights.numel() for weights in learner.layers(model).parameters() if learner.is_matrix(weights))
+    return Size(parameters, matrices, flops_per_token(model, setup.context))
 
 
 def follow(setup: Setup, *, like_gpu: bool = True) -> Memory:
@@ -92,15 +93,9 @@ def follow(setup: Setup, *, like_gpu: bool = True) -> Memory:
     without_data = FakeTensorMode(allow_non_fake_inputs=True)
     with without_data:
         model = _model(setup)
-    accelerator = distributed.start(training, _layer(model), "fsdp2")
+    accelerator = distributed.start(training, "fsdp2")
     accelerator.device_placement = False  # the model is where it is to be, and cannot be moved
-    split = Split(_Rows(setup), 0, seed=0, steps=1)
-    with warnings.catch_warnings():
-        # Accelerate tells the parameters of an optimizer by their address, and tensors without data have none: so the
-        # optimizers are made anew, of what the parameters have become.
-        warnings.filterwarnings("ignore", message="Accessing the data pointer of FakeTensor")
-        run = Run(accelerator, model, split, training, steps=1, seed=0)
-    run.optimizers = optimizer.make(run.learner, training)
+    run = Run(accelerator, model, Split(_Rows(setup), 0, seed=0, steps=1), training, steps=1, seed=0)
     with without_data, _Answers(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view")
         _first_step(run)
@@ -136,10 +131,6 @@ class _Answers(TorchDispatchMode):
 def _model(setup: Setup) -> Any:
     architecture = check(models.Architecture, setup.model, "params.yaml: pretrain.model")
     return models.build(architecture, vocab_size=setup.vocab_size, context=setup.context, seed=0)
-
-
-def _layer(model: Any) -> str:
-    return type(learner.layers(model)[0]).__name__
 
 
 def _first_step(run: Run) -> None:
@@ -227,3 +218,15 @@ class _Peak(_StepPeak, MemTracker):
 
 class _ShardedPeak(_StepPeak, FSDPMemTracker):
     STATE = _FSDPRefType.OPT
+
+    def _fsdp_param_group_post_backward(self, fsdp_mod: Any, orig_fsdp_param_group_post_backward: Any) -> Any:
+        """See ``FSDPMemTracker``, which does not know of gradients that wait in another type than they were made in."""
+
+        def known(*args: Any, **kwargs: Any) -> None:
+            orig_fsdp_param_group_post_backward(*args, **kwargs)
+            for parameter in fsdp_mod._get_fsdp_state()._fsdp_param_group.fsdp_params:
+                waiting = parameter.unsharded_accumulated_grad
+                if waiting is not None:
+                    self._update_and_maybe_create_winfos(waiting, _FSDPRefType.UNSHARDED_GRAD, update_existing=True)
+
+        return super()._fsdp_param_group_post_backward(fsdp_mod, known)

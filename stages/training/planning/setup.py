@@ -72,10 +72,10 @@ class Size:
     """A model as such."""
 
     parameters: int
+    matrices: int
+    """Those of them that are matrices of its layers."""
     flops_per_token: int
     """Forward and backward."""
-    layer: str
-    """Class of its layers."""
 
 
 def setup(values: dict[str, Any], *, ranks: int) -> Setup:

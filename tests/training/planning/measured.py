@@ -20,7 +20,7 @@ import torch
 
 from stages.core.order import Integers
 from stages.core.params import check
-from stages.training import distributed, learner
+from stages.training import distributed
 from stages.training import model as models
 from stages.training.data import Rows, Split
 from stages.training.planning.setup import Setup
@@ -83,7 +83,7 @@ def _train(setup: Setup) -> Run:
     """Two steps: the first makes the optimizer's state, the second frees what the first left."""
     architecture = check(models.Architecture, setup.model, "model")
     model = models.build(architecture, vocab_size=setup.vocab_size, context=setup.context, seed=1)
-    accelerator = distributed.start(setup.training, type(learner.layers(model)[0]).__name__, "fsdp2")
+    accelerator = distributed.start(setup.training, "fsdp2")
     torch.set_num_threads(1)
     split = Split(Noise(setup.training.batch_sequences, setup), 0, seed=0, steps=1)
     run = Run(accelerator, model, split, setup.training, 9, 0)
