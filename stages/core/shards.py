@@ -69,7 +69,7 @@ def build(
     hashes = _hashes(path for one in todo for path in one.inputs)
     told = as_json(params)
     folders = [area / _identity(function, told, unit.inputs, sorted(unit.outputs.items()), hashes) for unit in todo]
-    missing = [index for index, folder in enumerate(folders) if not _committed(folder)]
+    missing = [index for index, whole in enumerate(_side_by_side(_committed, folders)) if not whole]
     if len(missing) < len(todo):
         log(f"{label}: {len(todo) - len(missing)} of {len(todo)} are built already")
     lengths = {path: _length(path) for path in dict.fromkeys(path for index in missing for path in todo[index].inputs)}
@@ -121,12 +121,19 @@ def identity(function: Callable[..., Any], params: Any, inputs: Sequence[Path], 
 
 
 def _hashes(paths: Iterable[Path]) -> dict[Path, str]:
+    different = list(dict.fromkeys(paths))
     try:
-        return {path: fingerprint.file_hash(path) for path in dict.fromkeys(paths)}
+        return dict(zip(different, _side_by_side(fingerprint.file_hash, different), strict=True))
     except FileNotFoundError as error:
         raise HeadwaterError(
             f"{error.filename}: not here; `dvc repro` makes what a stage reads before it runs it"
         ) from None
+
+
+def _side_by_side(look: Callable[[Path], Any], paths: Sequence[Path]) -> list[Any]:
+    """What ``look`` finds of each path; files are read and hashed on as many cores as the stage may use."""
+    with ThreadPoolExecutor(profile().worker_count) as pool:
+        return list(pool.map(look, paths))
 
 
 def _identity(
