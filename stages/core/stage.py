@@ -24,7 +24,11 @@ from stages.core.progress import log
 from stages.core.runtime import profile
 from stages.core.shards import Metrics, replace
 
-__all__ = ["Metrics", "main"]
+__all__ = ["GRACE", "Metrics", "main"]
+
+GRACE = 600
+"""Seconds that processes that train together have to end their step and write a checkpoint when they are told to stop;
+torchrun's own are 30."""
 
 _LAUNCHER = "HEADWATER_LAUNCHER"  # process that started this one to train with others
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -121,9 +125,9 @@ def _torchrun(stage: str) -> NoReturn:
     errors = importlib.import_module("torch.distributed.elastic.multiprocessing.errors")
     os.environ[_LAUNCHER] = str(os.getpid())
     # The bare "--" keeps torchrun from taking the stage's flags for abbreviations of its own.
-    arguments = ["--standalone", "--nproc-per-node", str(profile().processes), "-m", "--", f"stages.{stage}"]
+    options = ["--standalone", f"--nproc-per-node={profile().processes}", f"--shutdown-timeout={GRACE}"]
     try:
-        launcher.main([*arguments, *sys.argv[1:]])
+        launcher.main([*options, "-m", "--", f"stages.{stage}", *sys.argv[1:]])
     except elastic.SignalException as error:
         sys.exit(PreemptedError.code if error.sigval == signal.SIGTERM else 130)
     except errors.ChildFailedError as error:  # what each process had to say, it has said

@@ -7,7 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch.distributed.run
 
+from stages.core import stage
 from tests.conftest import DISK_MB, ROOT
 
 STAGE = '''
@@ -152,6 +154,20 @@ def test_a_file_that_may_not_be_read_or_written_is_one_line(project: Path, refus
     assert failed.returncode == 1
     assert failed.stderr.startswith(f"error: words: text: {said}")
     assert failed.stderr.count("\n") == 1
+
+
+def test_processes_that_train_together_have_time_to_save_before_torchrun_kills_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    started: list[str] = []
+    monkeypatch.setenv(stage._LAUNCHER, "")  # which it sets: taken back at the end
+    monkeypatch.setattr(torch.distributed.run, "main", started.extend)
+    monkeypatch.setattr(sys, "argv", ["pretrain", "--tokens", "data/pack"])
+    with pytest.raises(SystemExit):
+        stage._torchrun("pretrain")
+    parsed = torch.distributed.run.get_args_parser().parse_args(started)
+    assert parsed.shutdown_timeout == stage.GRACE
+    assert [parsed.training_script, *parsed.training_script_args] == ["stages.pretrain", "--tokens", "data/pack"]
 
 
 def test_a_stage_run_as_a_file_says_how_to_run_it(project: Path) -> None:

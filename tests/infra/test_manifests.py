@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from flows import service
+from stages.core.stage import GRACE
 from stages.training.planning import launch
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -100,7 +101,7 @@ def test_the_training_job_has_time_to_save_before_it_is_killed_by_kubernetes_or_
     pod = jobs(named("JobSet", "pretrain-"))["template"]["spec"]
     environment = {one["name"]: one.get("value") for one in pod["containers"][0]["env"]}
     patience = int(environment.get("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", 30))  # torchrun's own
-    assert launch.GRACE <= patience < pod["terminationGracePeriodSeconds"]
+    assert GRACE <= patience < pod["terminationGracePeriodSeconds"]
 
 
 def test_pool_and_settings_of_the_server_are_those_of_make_up() -> None:

@@ -10,13 +10,11 @@ from pathlib import Path
 import yaml
 
 from stages.core.errors import HeadwaterError
+from stages.core.stage import GRACE
 
 PIPELINE = Path("dvc.yaml")
 PORT = 29500
 """Where the processes of several machines find each other."""
-
-GRACE = 600
-"""Seconds that a run has to end its step and write a checkpoint when it is told to stop; torchrun's own are 30."""
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from accelerate.commands.launch import launch_command_parser
 from torch.distributed.run import get_args_parser
 
 from stages.core.errors import HeadwaterError
+from stages.core.stage import GRACE
 from stages.training.planning import launch
 
 
@@ -21,7 +22,7 @@ def test_torchrun_takes_its_command() -> None:
     parsed = get_args_parser().parse_args(words[1:])
     assert (parsed.nnodes, parsed.nproc_per_node, parsed.node_rank) == ("2", "8", 1)
     assert (parsed.master_addr, parsed.master_port) == ("node0", 29500)
-    assert parsed.shutdown_timeout == launch.GRACE  # what saves a large model takes longer than torchrun's 30 seconds
+    assert parsed.shutdown_timeout == GRACE  # what saves a large model takes longer than torchrun's 30 seconds
     assert [parsed.training_script, *parsed.training_script_args] == launch.stage()
 
 
