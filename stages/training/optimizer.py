@@ -21,21 +21,18 @@ def make(module: learner.Learner, training: Training) -> list[torch.optim.Optimi
     inner = {id(p) for p in learner.layers(module.model).parameters() if learner.is_matrix(p)}
     matrices = [p for p in parameters.values() if id(p) in inner] if training.optimizer == "muon" else []
     rest = [p for p in parameters.values() if training.optimizer == "adamw" or id(p) not in inner]
-    decay = training.weight_decay
-    adamw = torch.optim.AdamW(
-        [
-            {"params": [p for p in rest if p.ndim >= 2], "weight_decay": decay},
-            {"params": [p for p in rest if p.ndim < 2], "weight_decay": 0.0},
-        ],
-        lr=training.schedule.peak,
-        betas=training.betas,
-        eps=training.epsilon,
-        fused=True,
-    )
-    if not matrices:
-        return [adamw]
-    rate, momentum = training.schedule.peak, training.momentum
-    return [adamw, Muon(matrices, lr=rate, weight_decay=decay, momentum=momentum, adjust_lr_fn=_MATCHED)]
+    decay, rate = training.weight_decay, training.schedule.peak
+    groups = [
+        {"params": [p for p in rest if learner.is_matrix(p)], "weight_decay": decay},
+        {"params": [p for p in rest if not learner.is_matrix(p)], "weight_decay": 0.0},
+    ]
+    made: list[torch.optim.Optimizer] = []
+    # An adapter may leave a group empty, which torch writes into a checkpoint and cannot always read.
+    if groups := [group for group in groups if group["params"]]:
+        made.append(torch.optim.AdamW(groups, lr=rate, betas=training.betas, eps=training.epsilon, fused=True))
+    if matrices:
+        made.append(Muon(matrices, lr=rate, weight_decay=decay, momentum=training.momentum, adjust_lr_fn=_MATCHED))
+    return made
 
 
 class Muon(torch.optim.Muon):

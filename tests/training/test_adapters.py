@@ -14,10 +14,11 @@ from torch.distributed.checkpoint import FileSystemReader
 from stages.core import adapted
 from stages.core.errors import HeadwaterError
 from stages.core.params import check
-from stages.training import adapters
+from stages.training import adapters, optimizer
 from stages.training import model as models
 from stages.training.adapters import Adapter, Tuning
 from stages.training.data import Fixed, Rows
+from stages.training.learner import Learner
 from stages.training.loop import train
 from stages.training.settings import Training
 from tests.training import small_run
@@ -76,19 +77,25 @@ def losses(log: str) -> list[float]:
     return [float(line.split(",")[2]) for line in log.splitlines()[1:]]
 
 
-@pytest.mark.parametrize("method", methods("adalora", "prefix"))
+@pytest.mark.parametrize(
+    ("method", "optimizer"),
+    [
+        *[("adalora", "adamw"), ("prefix", "adamw"), ("lora", "muon")],
+        *(pytest.param(one, "adamw", marks=pytest.mark.slow) for one in ("lora", "ia3", "prompt")),
+    ],
+)
 def test_a_run_learns_resumes_exactly_and_keeps_only_the_adapter(
-    base: Path, method: str, tmp_path: Path, profile: Path, capsys: pytest.CaptureFixture[str]
+    base: Path, method: str, optimizer: str, tmp_path: Path, profile: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = profile.with_name("profile.yaml")
     file.write_text(file.read_text("utf-8").replace("every: 100", "every: 8"), "utf-8")
     work = tmp_path / "run"
     work.mkdir()
-    trained = run(base, method, work, tmp_path / "whole")
+    trained = run(base, method, work, tmp_path / "whole", optimizer=optimizer)
     found = losses(trained.log)
     assert found[-1] < found[0]
     shutil.rmtree(work / f"step-{STEPS:08d}")
-    assert run(base, method, work, tmp_path / "continued").log == trained.log
+    assert run(base, method, work, tmp_path / "continued", optimizer=optimizer).log == trained.log
     assert "continues at step 16 of 20" in capsys.readouterr().err
     assert files(tmp_path / "continued") == files(tmp_path / "whole")
     names = FileSystemReader(work / f"step-{STEPS:08d}").read_metadata().state_dict_metadata
@@ -111,6 +118,15 @@ def test_the_folder_and_peft_give_the_same_logits(base: Path, method: str, tmp_p
     torch.testing.assert_close(ours, theirs)
     assert (ours[:, -8:] - plain).abs().max() > 1e-3
     assert str(tmp_path) not in (place / "adapter_config.json").read_text("utf-8")
+
+
+@pytest.mark.parametrize(("method", "decays"), [("lora", True), ("ia3", False)])
+def test_what_multiplies_is_not_pulled_to_zero(base: Path, method: Any, decays: bool) -> None:
+    model = models.load(base, 0.0)
+    adapters.attach(model, tuning(method))
+    (adamw,) = optimizer.make(Learner(model, training(weight_decay=0.1)), training(weight_decay=0.1))
+    decay = {group["weight_decay"] for group in adamw.param_groups if group["params"]}
+    assert decay == ({0.1} if decays else {0.0})
 
 
 def test_an_adapter_for_another_base_is_refused(base: Path, tmp_path: Path) -> None:
