@@ -8,6 +8,7 @@ from torch.nn import functional
 
 from stages.core.params import Share, params
 from stages.training import logits
+from stages.training.flops import forward_flops_per_token
 from stages.training.learner import Learner, Losses
 from stages.training.model import Architecture
 from stages.training.settings import Training
@@ -46,6 +47,12 @@ class Student(Learner):
         super().__init__(model, training)
         self.told = told
         self._teacher = (Learner(teacher.eval().requires_grad_(False), training),)
+
+    @property
+    def flops_per_token(self) -> int:
+        """Those of the student, see :class:`Learner`, and the teacher's answer."""
+        (teacher,), context = self._teacher, self.model.config.max_position_embeddings
+        return super().flops_per_token + forward_flops_per_token(teacher.model, context)
 
     def forward(
         self,

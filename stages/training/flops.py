@@ -13,10 +13,23 @@ def flops_per_token(model: Any, context: int) -> int:
     but passes on those of what is below it. Embeddings are looked up, not multiplied, but for one that is the output
     layer too.
     """
-    config = model.config
+    products = sum((6 if weights.requires_grad else 4) * weights.numel() for weights in _multiplied(model))
+    return products + 3 * _attention(model, context)
+
+
+def forward_flops_per_token(model: Any, context: int) -> int:
+    """Those of a token in a model that is only asked, such as a teacher."""
+    return sum(2 * weights.numel() for weights in _multiplied(model)) + _attention(model, context)
+
+
+def _multiplied(model: Any) -> list[nn.Parameter]:
     looked_up = {id(one.weight) for one in model.modules() if isinstance(one, nn.Embedding)}
     multiplied = [weights for weights in model.parameters() if id(weights) not in looked_up]
-    if config.tie_word_embeddings and model.get_output_embeddings() is not None:
+    if model.config.tie_word_embeddings and model.get_output_embeddings() is not None:
         multiplied.append(model.get_input_embeddings().weight)
-    products = sum((6 if weights.requires_grad else 4) * weights.numel() for weights in multiplied)
-    return int(products + 12 * config.num_hidden_layers * config.hidden_size * context)
+    return multiplied
+
+
+def _attention(model: Any, context: int) -> int:
+    """Of its two products, forward."""
+    return int(4 * model.config.num_hidden_layers * model.config.hidden_size * context)

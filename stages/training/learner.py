@@ -9,6 +9,7 @@ from torch import nn
 
 from stages.core.examples import IGNORED
 from stages.training.data import Rows
+from stages.training.flops import flops_per_token
 from stages.training.loss import Penalties, output_loss
 from stages.training.settings import Training
 
@@ -49,6 +50,11 @@ class Wrapped(nn.Module):
         if training.compile:
             for layer in layers(model):  # in place: names of weights stay as they are
                 layer.compile()
+
+    @property
+    def flops_per_token(self) -> int:
+        """Floating-point operations of a pass, forward and backward, for each token of rows of the model's context."""
+        return flops_per_token(self.model, self.model.config.max_position_embeddings)
 
 
 class Learner(Wrapped):

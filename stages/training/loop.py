@@ -37,7 +37,6 @@ from stages.training import distributed, held_out, spikes
 from stages.training.checkpoint import Checkpoints
 from stages.training.course import DESCRIBED, LOG, Course
 from stages.training.data import Data, Split
-from stages.training.flops import flops_per_token
 from stages.training.learner import Learner, Making
 from stages.training.ranks import Ranks
 from stages.training.run import Run, Step
@@ -101,10 +100,11 @@ def train(
     """
     accelerator = distributed.start(training, profile().parallel)
     _check(training, len(data), accelerator.num_processes, f"params.yaml: {label}.training")
-    flops, sizes = flops_per_token(model, model.config.max_position_embeddings), _sizes(model)
+    sizes = _sizes(model)
     run = Run(
         accelerator, model, Split(data, training.held_out.rows, seed, steps), training, steps, seed, making, ranks
     )
+    flops = run.learner.flops_per_token * (2 if training.adversarial else 1)  # a batch is then learned twice
     beside = run.kept.weights | (ranks.state if ranks else {})
     checkpoints = Checkpoints(area, accelerator, run.learner, run.optimizers, beside, snapshots)
     way = _Way(run, checkpoints, area, label)

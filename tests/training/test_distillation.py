@@ -3,15 +3,30 @@
 import pytest
 import torch
 from torch.nn import functional
+from torch.utils.flop_counter import FlopCounterMode
 
 from stages.core.params import check
 from stages.training import logits
 from stages.training import model as models
 from stages.training.distillation import Distillation, Student
+from stages.training.learner import Learner
 from stages.training.settings import Training
 from tests.training import small_run
 
 ARCHITECTURE = check(models.Architecture, small_run.PARAMS["model"] | {"init_std": 0.2}, "model")
+
+
+def test_flops_are_those_of_the_student_and_of_the_teacher_who_is_only_asked() -> None:
+    student, teacher = (models.build(ARCHITECTURE, vocab_size=300, context=64, seed=seed) for seed in (1, 2))
+    teacher.set_attn_implementation("eager")
+    told = Distillation(teacher="", student="", architecture=ARCHITECTURE, temperature=3.0, share=0.75)
+    training = check(Training, small_run.PARAMS["training"] | {"attention": "eager"}, "t")
+    learner, alone = Student(student, training, teacher, told), Learner(student, training)
+    ids = torch.zeros(2, 64, dtype=torch.int64)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        teacher(input_ids=ids, use_cache=False)
+    asked = learner.flops_per_token - alone.flops_per_token
+    assert asked == pytest.approx(counter.get_total_flops() / ids.numel(), rel=0.02)
 
 
 @pytest.mark.parametrize("chunk", [2**23, 200])
