@@ -20,7 +20,7 @@ import torch
 import torch.distributed as dist
 import torch.distributed.checkpoint as dcp
 from accelerate import Accelerator
-from accelerate.utils import broadcast_object_list
+from accelerate.utils import broadcast_object_list, gather_object
 from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.metadata import TensorStorageMetadata
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_state_dict, set_state_dict
@@ -129,7 +129,12 @@ class Checkpoints:
             dist.barrier(self._group)
 
     def load(self) -> tuple[int, dict[str, str]]:
-        """Set model and optimizers to the newest whole checkpoint: its step and texts, or 0 and nothing without one."""
+        """Set model and optimizers to the newest whole checkpoint: its step and texts, or 0 and nothing without one.
+
+        Raises:
+            HeadwaterError: the processes have no folder in common, so no checkpoint of theirs would be whole.
+        """
+        self._check_shared()
         chosen: list[str | None] = [self._newest() if self.accelerator.is_main_process else None]
         broadcast_object_list(chosen)
         return (0, {}) if chosen[0] is None else self._load(chosen[0])
@@ -171,6 +176,20 @@ class Checkpoints:
         model, optimizer = get_state_dict(self.model, self.optimizers)
         trained = learner.trained(self.model, model)  # what is frozen, a run begins with anyway
         return {WEIGHTS: trained, "optimizer": optimizer, KEPT: self.kept}  # loading fills kept's tensors in place
+
+    def _check_shared(self) -> None:
+        mark = self.folder / "shared.partial"
+        if self.accelerator.is_main_process:
+            mark.touch()
+        self.accelerator.wait_for_everyone()
+        blind = gather_object([not mark.exists()])
+        if self.accelerator.is_main_process:
+            mark.unlink()
+        if any(blind):
+            raise HeadwaterError(
+                f"{self.folder}: {sum(blind)} of {len(blind)} processes do not see what the first writes: they train "
+                "with one work area, so put `work` of the profile into a folder that all machines share"
+            )
 
     def _record(self, folder: Path, step: int, written: list[str]) -> None:
         files = {path.name: fingerprint.file_hash(path) for path in shards.files(folder)}

@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -58,6 +59,27 @@ def test_more_processes_than_rows_are_one_line_of_each_before_the_first_step(tmp
     assert run.returncode == 1
     assert run.stderr.count("batch_sequences is 1, for 2 processes: take fewer of them") == 2
     assert "Traceback" not in run.stderr
+
+
+@pytest.mark.slow
+def test_machines_that_do_not_share_the_work_area_are_told_so_before_the_first_step(tmp_path: Path) -> None:
+    """Each would keep its part of every checkpoint, which no run could begin with."""
+    folder = small_run.prepare(tmp_path / "project", steps=2)
+    place = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "WORLD_SIZE": "2"}
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        place |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
+    machines = []
+    for rank in ("0", "1"):
+        profile = small_run.profile(folder, 1, f"machine{rank}")
+        environment = {**place, "RANK": rank, "LOCAL_RANK": rank, "HEADWATER_PROFILE": str(profile)}
+        command = [sys.executable, "-m", "stages.pretrain", *small_run.flags(f"run{rank}")]
+        machines.append(subprocess.Popen(command, cwd=folder, env=environment, stderr=subprocess.PIPE, text=True))
+    for machine in machines:
+        _, shown = machine.communicate()
+        assert machine.returncode == 1, shown
+        assert "1 of 2 processes do not see what the first writes: they train with one work area" in shown
+        assert "Traceback" not in shown
 
 
 @pytest.mark.slow
