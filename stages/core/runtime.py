@@ -95,7 +95,7 @@ class Profile:
     """Threads of each training process."""
     lost_after: PositiveInt
     """Seconds without an answer after which processes that train together give one another up; longer than any of them
-    works alone, as the first does while it writes a checkpoint's record or reads what fine-tuning learns."""
+    works alone, as the first does while it verifies a checkpoint or reads what fine-tuning learns."""
     saving: Saving
     """Checkpoints."""
     watching: Watching
