@@ -19,6 +19,7 @@ def test_a_plan_says_what_fits_what_it_takes_and_how_to_start(
     text = planned(monkeypatch, capsys, "--recipe", "tiny", "--gpus", "2", "--gpu", "l40s", "--price", "1.5")
     assert "parameters       2,557,632" in text
     assert "largest micro-batch 2 2 forward passes a step 1 1" in " ".join(text.split())
+    assert "before it takes its share: 9.8 MiB, and 19.5 MiB of a machine." in text
     assert "1.50 USD for a GPU hour (--price)" in text
     assert "Chinchilla point  51.15M" in text
     assert "training waits" in text

@@ -88,6 +88,11 @@ def memory(found: list[Fit], gpu: Gpu, name: str, known: dict[str, Gpu], setup: 
     text += (
         table(rows) + f"\n({usable:.0%} of the {gpu.memory_gib:g} GiB of {name}; the rest is left to what is no tensor)"
     )
+    whole = at_rest.parameters * setup.ranks
+    text += (
+        f"\nEach process makes the whole model in main memory before it takes its share: {gib(whole)}, and "
+        f"{gib(min(each, setup.ranks) * whole)} of a machine."
+    )
     for fit in found:
         if not fit.fits:
             how = "computed again" if fit.checkpointing else "kept"
