@@ -110,7 +110,7 @@ def split(tree: FlatTree) -> Blocks | None:
         last=last,
         before=before,
         home=home,
-        box=_boxes(tree)[home],
+        box=boxes(tree)[home],
         counts=gather(counts),
         size=gather(size),
         words=gather(10 * words[said] + 6 * counts[:, IDEOGRAPH]) / 10,
@@ -213,7 +213,7 @@ def _marked(tree: FlatTree) -> tuple[Array, Array, Array]:
     return inside[0], inside[1], opened
 
 
-def _boxes(tree: FlatTree) -> Array:
+def boxes(tree: FlatTree) -> Array:
     """By element: itself, or the innermost block-level element around it."""
     box = np.where(tree.breaks[tree.start], np.arange(len(tree.start)), tree.parent)
     while (box[box] != box).any():

@@ -1,7 +1,7 @@
 """Markdown-like text: the form in which documents are kept.
 
 Headings are lines that begin with ``# `` to ``###### ``, list items with ``- `` or a number, cells of a table's row are
-joined by `` | ``, code stands between fences, and a blank line parts paragraphs.
+joined by `` | ``, code stands between fences, formulas between dollar signs, and a blank line parts paragraphs.
 """
 
 import re

@@ -6,9 +6,12 @@ are looked at one by one.
 
 import re
 from bisect import bisect_left
+from html import escape
 from typing import Any
 
 import numpy as np
+
+from stages.web.pages.notation import formula
 
 Array = np.ndarray[Any, Any]
 
@@ -31,6 +34,13 @@ _MAX_REOPENED = 1_000_000
 # `<script>`: what begins first counts.
 _OPAQUE = re.compile(rb"<(?:!--|(?:script|style)(?![\w\x80-\xff]))", re.IGNORECASE)
 _OPAQUE_ENDS = re.compile(rb"</(?:script|style)(?![\w\x80-\xff])", re.IGNORECASE)
+
+# Formulas, as MathJax takes them and as kramdown wraps them, are no program but text.
+_TEX = re.compile(
+    rb"""<script\s[^>]*?\btype\s*=\s*["']?math/tex(\s*;\s*mode\s*=\s*display)?(?=["'\s>])[^>]*>""", re.IGNORECASE
+)
+_TEX_WITHIN = 100  # bytes from where the script begins
+_CDATA = (b"% <![CDATA[", b"%]]>", b"<![CDATA[", b"]]>")
 
 # A frame that its author closed as in XML, for readers without scripts: to the parser all that follows lies in it, to
 # browsers, which run scripts, nothing does. React writes such.
@@ -116,8 +126,17 @@ def _without_opaque(letters: _Letters) -> bytes:
             end = page.find(b">", places[which]) + 1 or len(page) if which < len(places) else 0
         if end:
             kept.append(page[at:begin])
+            if page.find(b"math/tex", begin, begin + _TEX_WITHIN) > 0 and (tex := _TEX.match(page, begin, end)):
+                kept.append(_as_text(page[tex.end() : page.rfind(b"</", begin, end)], display=tex[1] is not None))
             at = end
     return b"".join([*kept, page[at:]])
+
+
+def _as_text(script: bytes, *, display: bool) -> bytes:
+    """A script of MathJax's as the text that it stands for."""
+    for mark in _CDATA:
+        script = script.replace(mark, b"")
+    return escape(formula(script.decode(), display=display), quote=False).encode()
 
 
 def _has_bounded_tags(letters: _Letters) -> bool:

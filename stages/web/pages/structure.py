@@ -10,6 +10,7 @@ import numpy as np
 from stages.web.pages.blocks import Blocks
 from stages.web.pages.flat_tree import FlatTree
 from stages.web.pages.markdown import Text
+from stages.web.pages.notation import Passages, passages
 from stages.web.pages.tables import Tables
 from stages.web.pages.tags import NAMES, TAG
 
@@ -21,22 +22,24 @@ _PARTS = [["pre", "listing"], [f"h{level}" for level in range(1, 7)], ["li"], ["
 _ITEM = 2
 _IS_PART = np.array([[name in names for name in NAMES] for names in _PARTS])
 _MAX_ROW = 1000  # characters: a table with more in a row lays out the page
-_START = re.compile(r'\bstart="\s*(\d{1,9})')
+_START, _VALUE = (re.compile(rf'\s{name}="\s*(-?\d{{1,9}})') for name in ("start", "value"))
+_REVERSED = re.compile(r"\sreversed=")
 # What highlighters call the number that they write before a line of code.
 _LINE_NUMBER = re.compile(r'\bclass="[^"]*\b(?:linenos?|lno|lnt?|line-?numbers?)\b')
 
 
 def written(blocks: Blocks, kept: Array) -> list[str]:
     """The text of the blocks that are kept of each page with text, in the order of the page."""
-    (chosen,) = np.nonzero(kept)
-    writer = _Writer(blocks, chosen)
-    edges = np.searchsorted(chosen, [*blocks.pages.starts, blocks.pages.size]).tolist()
+    found = passages(blocks, kept)
+    (chosen,) = np.nonzero(found.kept)
+    writer = _Writer(found, chosen)
+    edges = np.searchsorted(chosen, [*found.pages.starts, found.pages.size]).tolist()
     members = chosen.tolist()
     return [writer.page(members[start:end]) for start, end in pairwise(edges)]
 
 
 class _Writer:
-    def __init__(self, blocks: Blocks, chosen: Array) -> None:
+    def __init__(self, blocks: Passages, chosen: Array) -> None:
         tree, home = blocks.tree, blocks.home
         self.text = Text()
         self._blocks = blocks
@@ -112,11 +115,23 @@ class _Writer:
         if parent not in self._numbers:
             end = int(np.searchsorted(self._tree.start, self._tree.end[parent]))
             children = (self._tree.parent[parent:end] == parent) & (self._tags[parent:end] == TAG["li"])
-            places = np.flatnonzero(children).tolist()
-            start = _START.search(self._tree.attributes(int(self._tree.start[parent])))
-            first = int(start[1]) if start else 1
-            self._numbers[parent] = {parent + place: number for number, place in enumerate(places, first)}
+            items = [parent + place for place in np.flatnonzero(children).tolist()]
+            self._numbers[parent] = dict(zip(items, self._counted(parent, items), strict=True))
         return f"{self._numbers[parent][item]}. "
+
+    def _counted(self, parent: int, items: list[int]) -> Iterator[int]:
+        """Numbers of all items of an ordered list (HTML standard, section 4.4.5)."""
+        tree = self._tree
+        opening = tree.attributes(int(tree.start[parent]))
+        start, step = _START.search(opening), -1 if _REVERSED.search(opening) else 1
+        number = int(start[1]) if start else 1 if step > 0 else len(items)
+        low, high = tree.begin[[tree.start[parent], tree.end[parent]]].tolist()
+        states = tree.page.find(b" value=", low, high) > 0  # most do not
+        for item in items:
+            if states and (value := _VALUE.search(tree.attributes(int(tree.start[item])))):
+                number = int(value[1])
+            yield number
+            number += step
 
     def _numbers_lines(self, part: int, members: list[int], following: int, others: list[int]) -> bool:
         """Whether a piece of code does nothing but number the lines of the one that follows."""
@@ -156,7 +171,7 @@ class _Writer:
         return "" if self._tags[home] in _CODE else self._tree.attributes(int(self._tree.start[home]))
 
 
-def _on_next_line(blocks: Blocks) -> Array:
+def _on_next_line(blocks: Passages) -> Array:
     """By block: whether one line break is all that lies between it and the one before."""
     tree = blocks.tree
     between = blocks.last[:-1], blocks.first[1:] + 1

@@ -51,6 +51,16 @@ def test_a_list_goes_on_counting() -> None:
     assert written('<ol start="4"><li>four</li><li>five</li></ol>') == "4. four\n5. five"
 
 
+def test_items_count_as_the_page_says() -> None:
+    assert (
+        written('<ol><li>one<li value="5">five<li>six<li value="x">seven</ol>') == "1. one\n5. five\n6. six\n7. seven"
+    )
+    assert written("<ol reversed><li>c<li>b<li>a</ol>") == "3. c\n2. b\n1. a"
+    assert written('<ol reversed start="10"><li>a<li>b<li value="3">c<li>d</ol>') == "10. a\n9. b\n3. c\n2. d"
+    assert written('<ol start="0" data-start="7"><li>a<li>b</ol>') == "0. a\n1. b"
+    assert written('<ul><li value="5">a</ul>') == "- a"
+
+
 def test_code_keeps_its_indentation() -> None:
     assert written("<pre>    if x:\n        y()\n</pre>") == "```\n    if x:\n        y()\n```"
     lines = "<pre><div>a = 1</div><div>  b = <span>2</span></div></pre>"
