@@ -24,7 +24,8 @@ class Params:
     ngram: PositiveInt
     """Words in a run that tells an overlap."""
     common_after: PositiveInt
-    """Training documents beyond which a run is boilerplate and is ignored."""
+    """Training documents beyond which a run is boilerplate and is ignored, but for those of an evaluation text most of
+    whose runs are as common: that was copied as a whole."""
     max_heldout_overlap: Share
     """Share of a training document's runs that held-out documents may have, 0–1; evaluation texts may have none."""
     tested: tuple[str, ...]
@@ -67,10 +68,19 @@ def run(
     (common,) = shards.build(
         decontamination.count_common, params.common_after, [counting], label="decontaminate-common"
     )
+    common_ngrams = common.outputs["common"]
+    copying = [shards.Unit((path, common_ngrams), {"copied": "copied.npy"}) for path in texts]
+    copied = shards.build(
+        decontamination.find_copied, params.ngram, copying, label="decontaminate-copied", count="texts"
+    )
+    metrics["evaluation"] |= {"copied_texts": shards.total(one.metrics for one in copied).get("copied", 0)}
     names = [path.relative_to(tuning if path in tested else evaluation).as_posix() for path in texts]
     names.append(decontamination.HELDOUT)
     deciding = [
-        shards.Unit((path, index, own, common.outputs["common"]), {"training": path.name, "dropped": path.name})
+        shards.Unit(
+            (path, index, own, common_ngrams, *(one.outputs["copied"] for one in copied)),
+            {"training": path.name, "dropped": path.name},
+        )
         for path, own in zip(paths, matches, strict=True)
     ]
     settings = [draw.limit, draw.seed, params.ngram, params.max_heldout_overlap, names]

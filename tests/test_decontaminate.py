@@ -127,7 +127,7 @@ def test_overlaps_are_dropped_and_named(profile: Path, tmp_path: Path) -> None:
         training[2]: ("heldout_overlap", "held-out documents", " ".join(held[5:18])),
     }
     assert metrics["dropped"] == {"evaluation_overlap": 2, "held_out": len(heldout), "heldout_overlap": 1}
-    assert metrics["evaluation"] == {"files": 2, "texts": 3, "short_texts": 1}
+    assert metrics["evaluation"] == {"files": 2, "texts": 3, "short_texts": 1, "copied_texts": 0}
 
 
 def test_rows_that_tuning_is_measured_on_are_kept_out_of_the_training_documents(profile: Path, tmp_path: Path) -> None:
@@ -155,6 +155,27 @@ def test_what_many_documents_share_is_boilerplate(profile: Path, tmp_path: Path)
     assert run(tmp_path / "ignored", everything)["dropped"]["heldout_overlap"] == 0
     with pytest.raises(HeadwaterError, match="no document is left to train on"):
         run(tmp_path / "counted", everything, replace(PARAMS, common_after=60))
+
+
+def test_a_question_that_many_documents_hold_is_no_boilerplate(profile: Path, tmp_path: Path) -> None:
+    everything = [document(number, prose(str(number))) for number in range(120)]
+    run(tmp_path / "before", everything)
+    training = list(rows(tmp_path / "before" / "training"))
+    question, licence, template = prose("question", 20), prose("licence", 20), prose("template", 14)
+    (tmp_path / "after" / "evaluation").mkdir(parents=True)
+    tasks = [question, f"{licence} {prose('book', 60)}", f"{template} {prose('what', 30)}"]
+    lines = "".join(json.dumps({"text": text}) + "\n" for text in tasks)
+    (tmp_path / "after" / "evaluation" / "quiz.jsonl").write_text(lines, "utf-8")
+    added = [f" {text}" for text in (question, licence, template) for _ in range(20)]
+    texts = dict(zip(training, added, strict=False))
+    copied, quoted = training[:20], training[60]
+    texts[quoted] = " " + " ".join(question.split()[:13])  # a run of it is as good as all
+    changed = [{**row, "text": row["text"] + texts.get(row["id"], "")} for row in everything]
+    metrics = run(tmp_path / "after", changed)
+    dropped = rows(tmp_path / "after" / "dropped")
+    assert set(dropped) == {*copied, quoted}
+    assert {row["reason"] for row in dropped.values()} == {"evaluation_overlap"}
+    assert metrics["evaluation"]["copied_texts"] == 1
 
 
 def test_a_document_may_share_some_of_its_text_with_held_out_ones_but_not_most(profile: Path, tmp_path: Path) -> None:

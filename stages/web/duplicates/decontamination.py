@@ -1,7 +1,8 @@
 """The steps of decontamination over shards: hold out, index what must stay unseen, search, decide.
 
 Brown et al. 2020 (arXiv:2005.14165), appendix C: runs of 13 words without regard to case and punctuation; those that
-many training documents have are boilerplate and prove nothing.
+many training documents have are boilerplate and prove nothing. Unlike there, an evaluation text that is common as a
+whole is no boilerplate: it is a question that was copied often, and is what matters most.
 """
 
 from collections import Counter
@@ -19,7 +20,7 @@ from stages.core import arrays, arrow, documents
 from stages.core.shards import Metrics
 from stages.web.duplicates import evaluation_texts
 from stages.web.duplicates.overlap import Index, distinct
-from stages.web.duplicates.shingles import WordHashes, ngrams, split
+from stages.web.duplicates.shingles import WordHashes, members, ngrams, split
 
 HELDOUT = "held-out documents"
 """What stands in the column ``overlaps`` where it is no evaluation file."""
@@ -119,6 +120,21 @@ def count_common(most: int, inputs: Sequence[Path], outputs: Mapping[str, Path])
     return {"in": len(inputs), "common": len(common)}
 
 
+def find_copied(n: int, inputs: Sequence[Path], outputs: Mapping[str, Path]) -> Metrics:
+    """Of one file of evaluation texts the n-grams of those most of whose n-grams are common, and how many those are.
+
+    ``inputs`` are the file and the common n-grams.
+    """
+    hashes, common = WordHashes(), np.load(inputs[1])
+    found = [np.zeros(0, np.uint64)]
+    for text in evaluation_texts.read(inputs[0]) if len(common) else ():
+        own = members(ngrams(hashes.of(text), n))
+        if 2 * np.count_nonzero(np.isin(own, common)) > len(own):
+            found.append(own)
+    arrays.save(outputs["copied"], members(np.concatenate(found)))
+    return {"in": len(inputs), "copied": len(found) - 1}
+
+
 def decide(params: list[Any], inputs: Sequence[Path], outputs: Mapping[str, Path]) -> Metrics:
     """The training and the dropped documents of one shard, all columns as they are.
 
@@ -127,12 +143,14 @@ def decide(params: list[Any], inputs: Sequence[Path], outputs: Mapping[str, Path
     Args:
         params: The limit and seed of the draw, the words of an n-gram, the share of its n-grams that a document may
             have in common with the held-out ones, names of the sources in the index.
-        inputs: The shard, the index, the shard's matches, the common n-grams.
+        inputs: The shard, the index, the shard's matches, the common n-grams, and of each file of evaluation texts
+            those of texts that are common as a whole, which count.
         outputs: ``training`` and ``dropped``.
     """
     limit, seed, n, most, names = params
     index = Index.load(inputs[1])
-    overlaps = _overlaps(arrow.read(inputs[2]), index, np.load(inputs[3]))
+    common = np.setdiff1d(np.load(inputs[3]), np.concatenate([np.zeros(0, np.uint64), *map(np.load, inputs[4:])]))
+    overlaps = _overlaps(arrow.read(inputs[2]), index, common)
     reasons: Counter[str] = Counter(evaluation_overlap=0, held_out=0, heldout_overlap=0)
     added = documents.added(inputs[0])
     with (
