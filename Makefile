@@ -17,7 +17,7 @@ setup: .venv/installed  ## make .venv from the lock file
 	@$(PYTHON) -m venv .venv || { echo "error: python3-venv is missing: apt-get install python3-venv"; exit 1; }
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-compile -r requirements.lock
 	@# On all cores, which pip does not, and without their tests; some carry templates that are no Python: no status.
-	@.venv/bin/python -m compileall -q -j 0 -x '/tests/' .venv/lib > /dev/null || true
+	@.venv/bin/python -W ignore -m compileall -q -j 0 -x '/tests/' .venv/lib > /dev/null || true
 	@touch $@
 
 demo: setup  ## crawl, build and measure a small model: set-up plus `dvc repro`

@@ -85,6 +85,14 @@ def test_links_that_are_not_followed_are_named(
     assert "not followed" not in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("everywhere", [".", "**", "mine/**"])
+def test_of_folders_only_archives_are_taken(profile: Path, tmp_path: Path, everywhere: str) -> None:
+    incoming = tmp_path / "incoming"
+    warcs.write(incoming / "mine" / "a.warc.gz", b"".join(warcs.gz(warcs.pages(2))))
+    warcs.write(incoming / "mine" / "a.warc.gz.bak", b"".join(warcs.gz(warcs.pages(3))))
+    assert run(tmp_path, source="warc", warc={"paths": [everywhere]})[0]["out"] == 2
+
+
 @pytest.mark.parametrize("source", ["folder", "warc"])
 def test_a_sample_is_part_of_every_larger_one(profile: Path, tmp_path: Path, source: str) -> None:
     incoming = tmp_path / "incoming"
@@ -192,7 +200,7 @@ def test_archives_behind_a_url_are_fetched_once_and_their_digests_are_checked(
         ({"source": "warc"}, r"no pages in \S+/incoming that crawl\.source warc reads: crawl\.warc says"),
         ({"source": "warc", "warc": {"paths": ["a/*.warc"]}}, r"nothing at a/\*\.warc"),
         ({"source": "warc", "warc": {"paths": ["nonsense://a"]}}, "nonsense://a: could not be read"),
-        ({"source": "warc", "warc": {"paths": ["**mine"]}}, r"crawl\.warc\.paths: '\*\*mine' is no path or glob: "),
+        ({"source": "warc", "warc": {"paths": ["http://[a"]}}, r"crawl\.warc\.paths: 'http://\[a' is no path or glob: "),
         ({"source": "folder"}, r"no pages in \S+/incoming that crawl\.source folder reads: crawl\.folder says"),
         ({"source": "folder", "folder": {"root": "x", "base_url": "http://x/"}}, "x is no folder"),
         (

@@ -48,7 +48,9 @@ def locate(section: str, paths: Sequence[str], names: re.Pattern[str], wanted: W
 def _local(path: str, incoming: Path, names: re.Pattern[str], section: str) -> list[Path]:
     """The files that a path or glob names, and those in the folders that it names that are named so."""
     root, pattern = (Path("/"), path.lstrip("/")) if path.startswith("/") else (incoming, path)
-    matches = [root / pattern] if (root / pattern).exists() else sorted(root.glob(pattern))
+    # A `**` at the end stands for folders; since Python 3.13 it would for files too, however they are named.
+    folders = "/" if pattern.endswith("**") else ""
+    matches = [root / pattern] if (root / pattern).exists() else sorted(root.glob(pattern + folders))
     found: list[Path] = []
     for match in matches:
         if match.is_dir():
