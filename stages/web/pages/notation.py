@@ -4,7 +4,9 @@ What is main text is chosen before: here blocks are joined that nothing but a fo
 """
 
 import dataclasses
+import functools
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -115,7 +117,8 @@ def _formulas(blocks: Blocks, kept: Array) -> list[_Formula]:
     beside = np.append(kept, False)
     pictures = pictures[beside[behind] | beside[behind - 1]]
     told = zip(pictures.tolist(), tree.attributes_of(pictures), strict=True)
-    found = [one for element in _outermost(tree, elements) if (one := _of_mathml(tree, element))]
+    renders = functools.cache(functools.partial(_renders, tree))
+    found = [one for element in _outermost(tree, elements) if (one := _of_mathml(tree, element, renders))]
     found += [one for token, attributes in told if (one := _of_picture(token, attributes))]
     if not found:
         return []
@@ -135,7 +138,13 @@ def _outermost(tree: FlatTree, elements: Array) -> list[int]:
     return outermost
 
 
-def _of_mathml(tree: FlatTree, element: int) -> _Formula | None:
+def _renders(tree: FlatTree, element: int) -> bool:
+    """Whether an element holds a formula in several renderings."""
+    named = _CLASS.search(tree.attributes(int(tree.start[element])))
+    return named is not None and _RENDERINGS.search(named[1]) is not None
+
+
+def _of_mathml(tree: FlatTree, element: int, renders: Callable[[int], bool]) -> _Formula | None:
     start, end = int(tree.start[element]), int(tree.end[element])
     attributes = tree.attributes(start)
     if annotation := _ANNOTATION.search(tree.page, tree.begin[start], tree.begin[end]):
@@ -148,8 +157,7 @@ def _of_mathml(tree: FlatTree, element: int) -> _Formula | None:
     around = element
     for _ in range(_LEVELS if tex else 0):
         around = int(tree.parent[around])
-        named = _CLASS.search(tree.attributes(int(tree.start[around])))
-        if named and _RENDERINGS.search(named[1]):
+        if renders(around):
             element = around
     return _Formula(int(tree.start[element]), int(tree.end[element]), tex, display) if tex else None
 
