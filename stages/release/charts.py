@@ -1,6 +1,7 @@
 """Charts as inline SVG: drawn here, coloured by the page's style sheet, with a title for who cannot see them."""
 
 import math
+import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -239,9 +240,7 @@ def ticks(low: float, high: float, about: int = 6) -> list[float]:
 def smooth(values: Sequence[float], share: float = 0.02) -> list[float]:
     """Running mean over ``share`` of the values, centred and shorter at the ends."""
     reach = int(len(values) * share)
-    return [
-        sum(window) / len(window) for window in (values[max(0, i - reach) : i + reach + 1] for i in range(len(values)))
-    ]
+    return [statistics.fmean(values[max(0, i - reach) : i + reach + 1]) for i in range(len(values))]
 
 
 def marks(values: Sequence[float]) -> list[str]:

@@ -194,8 +194,9 @@ def added_bits_per_byte(expected: Expected, logits: Sequence[torch.Tensor]) -> t
     if len(sizes) < 2:
         return None
     total = sum(sizes)
-    added = sum(differences) / total
-    spread = sum((bits - added * size) ** 2 for bits, size in zip(differences, sizes, strict=True))
+    # sum() adds floats otherwise from Python 3.12 on.
+    added = math.fsum(differences) / total
+    spread = math.fsum((bits - added * size) ** 2 for bits, size in zip(differences, sizes, strict=True))
     return added, math.sqrt(spread * len(sizes) / (len(sizes) - 1)) / total
 
 

@@ -32,12 +32,13 @@ def ratio(bits: Sequence[float], sizes: Sequence[float]) -> dict[str, float | No
     The figure is a ratio of two sums, so the error is that of the ratio estimator (Cochran, Sampling Techniques, 3rd
     ed., section 2.11): documents are drawn, not bytes, and long ones weigh more. None for a single document.
     """
-    value = sum(bits) / sum(sizes)
+    # sum() adds floats otherwise from Python 3.12 on.
+    value = math.fsum(bits) / math.fsum(sizes)
     count = len(bits)
     if count < 2:
         return {"bits_per_byte": value, "stderr": None}
     residual = math.fsum((b - value * s) ** 2 for b, s in zip(bits, sizes, strict=True))
-    return {"bits_per_byte": value, "stderr": math.sqrt(residual * count / (count - 1)) / sum(sizes)}
+    return {"bits_per_byte": value, "stderr": math.sqrt(residual * count / (count - 1)) / math.fsum(sizes)}
 
 
 def measure(windows: Windows, inputs: Sequence[Path], outputs: Mapping[str, Path]) -> Metrics:

@@ -27,6 +27,10 @@ def test_standard_error_is_that_of_the_bootstrap() -> None:
     assert figures["stderr"] == pytest.approx(spread, rel=0.1)
 
 
+def test_sums_are_exact_on_every_version_of_python() -> None:
+    assert bits_per_byte.ratio([0.1] * 10, [1] * 10)["bits_per_byte"] == 0.1
+
+
 def test_figures_are_those_of_the_documents(model: Path, profile: Path, tmp_path: Path) -> None:
     rows = [
         small_model.document(1, text="Ein größerer Text: 日本語."),
